@@ -40,6 +40,8 @@ struct delivery {
 	const char *dedup;	/* the intent, whatever the envelope */
 	const char *kind;	/* "slash", "action", "submit", "home" */
 	int64_t retry;
+	uint64_t socket;	/* opaque: where the acknowledgement goes */
+	bool takes_text;	/* the acknowledgement may carry a message */
 };
 
 struct asker {
@@ -76,6 +78,7 @@ struct request {
 	const char *known_id, *known_state; /* duplicate: the request that this intent already is */
 
 	json_t *plan;
+	json_t *offered_plan;		/* what the requester confirmed; NULL: nothing was */
 	char digest[65];		/* of the plan's meaning */
 	json_t *answer;			/* reads */
 	json_t *outcome;		/* apply's or look's */

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * op.c - one run of the way of a request.  op_names[] and next_of() say where each step leads; op_enter() is
+ * the only place where the step changes.  Every ending of every step goes through on_step().
+ */
+#include "core/op.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/xalloc.h"
+#include "core/action.h"
+#include "core/command.h"
+#include "core/request.h"
+
+static const char *const op_names[] = {
+	[OP_RECEIVE] = "receive", [OP_CONFIRM] = "confirm", [OP_PEOPLE] = "people", [OP_DECIDE] = "decide",
+	[OP_PLAN] = "plan",	  [OP_OFFER] = "offer",	    [OP_START] = "start",   [OP_ACT] = "act",
+	[OP_LOOK] = "look",	  [OP_SETTLE] = "settle",   [OP_DONE] = "done",
+};
+
+/* How often the effect of one run may be tried: the first, and once more when a look says "not done". */
+enum { ACT_TRIES = 2 };
+
+struct op_list {
+	uv_loop_t *loop;
+	struct op_ports ports;
+	struct list ops;
+	void (*drained)(void *data);
+	void *drained_data;
+};
+
+struct op {
+	struct list_node node;
+	struct op_list *list;
+	uv_timer_t timer; /* the step's deadline, or the wait before a settle is tried again; closing it frees */
+	struct request *rq; /* owned */
+	enum op_step step;
+	bool waiting;	   /* between two tries of a settle */
+	bool confirmed;	   /* the requester pressed the button on rq->digest */
+	unsigned acts;	   /* effects tried */
+	char offered[65];  /* digest that was confirmed */
+	struct call *call; /* the step in flight, or NULL */
+};
+
+static void op_enter(struct op *op, enum op_step step);
+
+const char *op_step_name(enum op_step step)
+{
+	return op_names[step];
+}
+
+static void on_closed(uv_handle_t *timer)
+{
+	struct op *op = timer->data;
+
+	request_destroy(op->rq);
+	free(op);
+}
+
+static void op_leave(struct op *op)
+{
+	struct op_list *list = op->list;
+
+	list_remove(&list->ops, &op->node);
+	uv_close((uv_handle_t *)&op->timer, on_closed);
+	if (list->ops.count == 0 && list->drained != NULL) {
+		void (*drained)(void *data) = list->drained;
+
+		list->drained = NULL;
+		drained(list->drained_data);
+	}
+}
+
+/* Where a run goes once its row's state is known. */
+static enum op_step next_of_state(const struct request *rq)
+{
+	if (rq->known_id != NULL)
+		return OP_DONE;
+	switch (rq->state) {
+	case REQUEST_RECEIVED:
+		return OP_PEOPLE;
+	case REQUEST_ALLOWED:
+	case REQUEST_CONFIRMING:
+		return OP_PLAN;
+	case REQUEST_RUNNING:
+		return OP_ACT;
+	case REQUEST_UNKNOWN:
+	case REQUEST_SUCCEEDED:
+	case REQUEST_FAILED:
+	case REQUEST_DENIED:
+	case REQUEST_REJECTED:
+	case REQUEST_EXPIRED:
+	case REQUEST_CANCELLED:
+		break;
+	}
+	return OP_DONE;
+}
+
+static bool plan_is_empty(const json_t *plan)
+{
+	const json_t *changes = json_object_get(plan, "changes");
+
+	return json_is_array(changes) && json_array_size(changes) == 0;
+}
+
+static enum op_step end_as(struct op *op, enum request_state state)
+{
+	op->rq->state = state;
+	return OP_SETTLE;
+}
+
+static enum op_step next_of_plan(struct op *op)
+{
+	struct request *rq = op->rq;
+
+	plan_digest(rq->plan, rq->digest);
+	if (plan_is_empty(rq->plan))
+		return end_as(op, REQUEST_SUCCEEDED);
+	if (!command_needs_confirmation(rq->command))
+		return OP_START;
+	/* What was confirmed must be what would be done now; else the requester sees what changed. */
+	if (op->confirmed && strcmp(op->offered, rq->digest) == 0)
+		return OP_START;
+	return OP_OFFER;
+}
+
+/* Only an effect that excludes its own double at the target may be tried again. */
+static bool may_repeat(const struct op *op)
+{
+	const struct command *command = op->rq->command;
+	enum action_effect effect = command->kind->effect;
+
+	if (command->kind->effect_of != NULL)
+		effect = command->kind->effect_of(command->with);
+	return op->acts < ACT_TRIES && (effect == ACTION_CONDITIONAL || effect == ACTION_KEYED);
+}
+
+static enum op_step next_of_look(struct op *op)
+{
+	const char *state = jget_str_or(op->rq->outcome, "state", "unknown");
+
+	if (strcmp(state, "done") == 0)
+		return end_as(op, REQUEST_SUCCEEDED);
+	if (strcmp(state, "not_done") == 0)
+		return may_repeat(op) ? OP_ACT : end_as(op, REQUEST_FAILED);
+	return end_as(op, REQUEST_UNKNOWN);
+}
+
+static enum op_step next_on_success(struct op *op)
+{
+	switch (op->step) {
+	case OP_RECEIVE:
+	case OP_DECIDE:
+		return next_of_state(op->rq);
+	case OP_CONFIRM:
+		op->confirmed = op->rq->state == REQUEST_CONFIRMING;
+		memcpy(op->offered, op->rq->digest, sizeof(op->offered));
+		return next_of_state(op->rq);
+	case OP_PEOPLE:
+		return OP_DECIDE;
+	case OP_PLAN:
+		return next_of_plan(op);
+	case OP_START:
+		return op->rq->state == REQUEST_RUNNING ? OP_ACT : OP_DONE;
+	case OP_ACT:
+		return end_as(op, REQUEST_SUCCEEDED);
+	case OP_LOOK:
+		return next_of_look(op);
+	case OP_OFFER:
+	case OP_SETTLE:
+	case OP_DONE:
+		break;
+	}
+	return OP_DONE;
+}
+
+/* A step failed: rq->err says why.  What may have happened is looked at; nothing is guessed. */
+static enum op_step next_on_error(struct op *op)
+{
+	struct request *rq = op->rq;
+
+	switch (op->step) {
+	case OP_PEOPLE:
+	case OP_PLAN:
+		return end_as(op, REQUEST_FAILED);
+	case OP_ACT:
+		if (command_reads(rq->command))
+			return end_as(op, REQUEST_FAILED);
+		if (rq->err.kind == ERR_UNCERTAIN || rq->err.kind == ERR_TIMEOUT || rq->err.kind == ERR_INTERNAL)
+			return OP_LOOK;
+		/* A second try refused by its own precondition says that the first one, or somebody, got there. */
+		return op->acts > 1 ? OP_LOOK : end_as(op, REQUEST_FAILED);
+	case OP_LOOK:
+		return end_as(op, REQUEST_UNKNOWN);
+	case OP_RECEIVE:
+	case OP_CONFIRM:
+	case OP_DECIDE:
+	case OP_OFFER:
+	case OP_START:
+		/* The database did not take it.  The row, if there is one, is taken up again by its timer. */
+	case OP_SETTLE:
+	case OP_DONE:
+		break;
+	}
+	return OP_DONE;
+}
+
+static void on_timer(uv_timer_t *timer);
+
+/* The effect is over and only its record is missing: try for as long as the row is ours. */
+static bool settle_again(struct op *op, const struct err *err)
+{
+	if (op->step != OP_SETTLE || err == NULL || err->kind == ERR_DENIED || err->kind == ERR_INVALID)
+		return false;
+	log_warn("outcome not recorded yet", LOG_STR("request", op->rq->id), LOG_STR("error", err->msg));
+	op->waiting = true;
+	uv_timer_start(&op->timer, on_timer, op->list->ports.settle_retry_ms, 0);
+	return true;
+}
+
+/* The end of every step, good or bad. */
+static void on_step(void *data, const struct err *err)
+{
+	struct op *op = data;
+	const struct op_ports *ports = &op->list->ports;
+	enum op_step next;
+
+	op->call = NULL;
+	uv_timer_stop(&op->timer);
+	if (settle_again(op, err))
+		return;
+	if (err != NULL && op->step != OP_SETTLE)
+		op->rq->err = *err;
+	if (op->step == OP_RECEIVE || op->step == OP_CONFIRM)
+		ports->answered(ports->ctx, op->rq, err);
+	next = err == NULL ? next_on_success(op) : next_on_error(op);
+	if (next == OP_DONE)
+		ports->finished(ports->ctx, op->rq, err);
+	op_enter(op, next);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+	struct op *op = timer->data;
+	struct err err;
+
+	if (op->waiting) {
+		op->waiting = false;
+		op_enter(op, OP_SETTLE);
+		return;
+	}
+	call_cancel(&op->call);
+	err_set(&err, op->step == OP_ACT ? ERR_UNCERTAIN : ERR_TIMEOUT, "No answer in time (%s).",
+		op_names[op->step]);
+	on_step(op, &err);
+}
+
+static void op_enter(struct op *op, enum op_step step)
+{
+	const struct op_ports *ports = &op->list->ports;
+
+	if (log_enabled(LOG_DEBUG))
+		log_debug("step", LOG_STR("request", op->rq->id), LOG_STR("from", op_names[op->step]),
+			  LOG_STR("to", op_names[step]));
+	op->step = step;
+	if (step == OP_DONE) {
+		op_leave(op);
+		return;
+	}
+	if (step == OP_ACT) {
+		op->acts++;
+		op->rq->err.kind = ERR_NONE;
+	}
+	uv_timer_start(&op->timer, on_timer, ports->step_ms[step], 0);
+	op->call = ports->step[step](ports->ctx, op->rq, on_step, op);
+}
+
+struct op *op_start(struct op_list *list, struct request *rq, enum op_step first)
+{
+	struct op *op = xcalloc(1, sizeof(*op));
+
+	assert(first < OP_SETTLE);
+	op->list = list;
+	op->rq = rq;
+	op->step = first;
+	uv_timer_init(list->loop, &op->timer);
+	op->timer.data = op;
+	list_push(&list->ops, &op->node);
+	op_enter(op, first);
+	return op;
+}
+
+struct op_list *op_list_create(uv_loop_t *loop, const struct op_ports *ports)
+{
+	struct op_list *list = xcalloc(1, sizeof(*list));
+
+	for (int i = 0; i < OP_DONE; i++)
+		assert(ports->step[i] != NULL && ports->step_ms[i] > 0);
+	list->loop = loop;
+	list->ports = *ports;
+	list_init(&list->ops);
+	return list;
+}
+
+size_t op_list_count(const struct op_list *list)
+{
+	return list->ops.count;
+}
+
+void op_list_drained(struct op_list *list, void (*drained)(void *data), void *data)
+{
+	if (list->ops.count == 0) {
+		drained(data);
+		return;
+	}
+	list->drained = drained;
+	list->drained_data = data;
+}
+
+void op_list_destroy(struct op_list *list)
+{
+	struct list_node *node;
+
+	if (list == NULL)
+		return;
+	while ((node = list_first(&list->ops)) != NULL) {
+		struct op *op = list_entry(node, struct op, node);
+
+		call_cancel(&op->call);
+		list_remove(&list->ops, &op->node);
+		uv_close((uv_handle_t *)&op->timer, on_closed);
+	}
+	free(list);
+}

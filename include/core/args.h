@@ -57,6 +57,12 @@ json_t *args_from_text(const struct command *command, const char *rest, struct a
 /* values: flat { name: "text" } of a form; what is typed there is checked by the same rules. */
 json_t *args_from_values(const struct command *command, const json_t *values, struct args_problems *problems);
 
+/* A typed object of our own (a button's value, a stored row) checked again by the same rules. */
+json_t *args_from_json(const struct command *command, const json_t *typed, struct args_problems *problems);
+
+/* Whatever of rest can be read, unchecked, as { name: "text" }: to fill in a form.  A new reference, never NULL. */
+json_t *args_typed(const struct command *command, const char *rest);
+
 /* Guards: NULL, or the sentence of the first that denies (borrowed); *ret_failed when one could not be evaluated. */
 const char *args_guard(const struct command *command, const json_t *args, bool *ret_failed);
 

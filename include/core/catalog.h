@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * catalog - all commands of commands/*.yaml, checked as a whole; shared by reference count.
+ * catalog - all commands of the folder commands/, checked as a whole; shared by reference count.
  *
  * A catalog with any mistake is never made: load gives NULL and the list of mistakes.
  */
@@ -32,6 +32,7 @@ const char *catalog_prefix_about(const struct catalog *catalog, const char *pref
 size_t catalog_commands(const struct catalog *catalog);
 const struct command *catalog_command(const struct catalog *catalog, size_t i); /* sorted by title */
 const struct command *catalog_find(const struct catalog *catalog, const char *prefix, const char *name);
+const struct command *catalog_find_title(const struct catalog *catalog, const char *title); /* "workers scale"; NULL is not found */
 
 /* Distinct actions with their highest risk and their scope names: rows for authz.action.
  * [{ "name", "risk", "scope": [{ "name", "type": "enum"|"int" }] }], sorted.  A new reference. */

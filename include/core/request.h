@@ -88,6 +88,9 @@ struct request {
 struct request *request_create(void);
 void request_destroy(struct request *request); /* NULL is fine */
 
+/* Fresh facts of the asker (copied): verdict is "ok" or why not; the address becomes email_key when it is usable. */
+void request_set_asker(struct request *rq, const char *verdict, const char *email, const char *name, const char *tz);
+
 const char *request_state_name(enum request_state state);
 bool request_state_from_name(const char *name, enum request_state *ret_state);
 bool request_state_final(enum request_state state);

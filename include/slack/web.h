@@ -47,7 +47,7 @@ struct slack_answer {
  * next step ("the bot is not in C1: invite it with /invite"). */
 typedef void (*slack_done_fn)(void *data, const struct slack_answer *answer, const struct err *err);
 
-/* args: an object; taken over.  chat.postMessage, postEphemeral, update wait for the channel's pace
+/* done may be NULL: nobody waits, a failure is logged.  args: an object; taken over.  chat.postMessage, postEphemeral, update wait for the channel's pace
  * (one a second, bursts of 3).  timeout_ms counts from the send; 0: 10,000. */
 struct call *slack_web_call(struct slack_web *web, const char *method, json_t *args, unsigned timeout_ms,
 			    slack_done_fn done, void *data);

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * words - every sentence that a person reads about a request, in one place; pure.
+ *
+ * Each says what happened, to what, and what to do next.  Texts are plain: render.c makes them inert.
+ * The caller frees what is returned.
+ */
+#ifndef OPSD_CHAT_WORDS_H
+#define OPSD_CHAT_WORDS_H
+
+#include "base/json.h"
+
+struct err;
+struct request;
+
+/* The acknowledgement of a request that was recorded and goes on; NULL: say nothing yet. */
+char *words_accepted(const struct request *rq);
+
+/* The acknowledgement when the database did not take it. */
+char *words_not_recorded(const struct err *err);
+
+/* The same intent came again. */
+char *words_known(const struct request *rq);
+
+/* From facts (core/facts.h): the headline of an outcome, without names of people. */
+char *words_headline(const json_t *facts);
+
+/* Why a request was refused, and who could help; from facts with "code" and "detail". */
+char *words_refusal(const json_t *facts);
+
+/* The one line of the audit channel after the name of the person: "workers scale Deployment …: replicas 3 → 5". */
+char *words_audit(const json_t *facts);
+
+/* A mark for an outcome: "✅", "❌", … */
+const char *words_mark(const char *outcome);
+
+#endif

@@ -1,0 +1,524 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * intake.c - envelopes to requests.  on_kind[] says what each kind of envelope does.  An envelope that becomes a
+ * request is acknowledged by intake_answered(), after its row is committed; every other one here, at once.
+ */
+#include "chat/intake.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "base/xalloc.h"
+#include "chat/form.h"
+#include "chat/render.h"
+#include "chat/words.h"
+#include "core/args.h"
+#include "core/catalog.h"
+#include "core/command.h"
+#include "core/facts.h"
+#include "core/help.h"
+#include "core/request.h"
+#include "slack/envelope.h"
+#include "slack/people.h"
+#include "slack/text.h"
+#include "slack/view.h"
+#include "slack/web.h"
+
+enum { MAX_OPS = 2000, FACTS_FRESH_MS = 60 * 1000, MAX_SHOWS = 64, TEXT_KEPT_MAX = 4000 };
+
+struct intake {
+	uv_loop_t *loop;
+	struct intake_config config;
+	struct slack_socket *socket;
+	struct catalog *catalog;
+	struct list shows;
+};
+
+/* Something to show that needs an answer from elsewhere first: help, the home tab, an opened form. */
+struct show {
+	struct list_node node;
+	struct intake *intake;
+	struct call *call;
+	char *user, *response_url, *topic; /* topic: a prefix or title of help; NULL: all, or the home tab */
+	bool home;
+	char *why; /* a sentence in front of the help, or NULL */
+};
+
+static void ack(struct intake *intake, struct slack_via via, const char *id, const char *payload)
+{
+	if (intake->socket == NULL)
+		return;
+	if (!slack_socket_ack(intake->socket, via, id, payload))
+		log_warn("acknowledgement not sent whole", LOG_STR("envelope", id));
+}
+
+static void ack_note(struct intake *intake, const struct envelope *env, struct slack_via via, const char *text)
+{
+	json_t *message = render_note(text);
+	char *payload = json_text(message);
+
+	if (env->accepts_payload && env->kind == ENVELOPE_SLASH) {
+		ack(intake, via, env->id, payload);
+	} else {
+		ack(intake, via, env->id, NULL);
+		if (env->response_url != NULL) {
+			json_object_set_new(message, "replace_original", json_false());
+			(void)slack_web_respond(intake->config.web, env->response_url, json_incref(message), NULL, NULL);
+		}
+	}
+	free(payload);
+	json_decref(message);
+}
+
+/* shows */
+
+static void show_free(struct show *show)
+{
+	list_remove(&show->intake->shows, &show->node);
+	free(show->user);
+	free(show->response_url);
+	free(show->topic);
+	free(show->why);
+	free(show);
+}
+
+static void on_shown(void *data, const struct slack_answer *answer, const struct err *err)
+{
+	struct show *show = data;
+
+	(void)answer;
+	show->call = NULL;
+	if (err != NULL)
+		log_warn("could not be shown", LOG_STR("user", show->user), LOG_STR("error", err->msg));
+	show_free(show);
+}
+
+static void on_may(void *data, const json_t *actions, const struct err *err)
+{
+	struct show *show = data;
+	struct intake *intake = show->intake;
+
+	show->call = NULL;
+	if (err != NULL)
+		actions = NULL;
+	if (show->home) {
+		json_t *view = form_home(intake->catalog, actions);
+		json_t *args = json_pack("{s:s, s:o}", "user_id", show->user, "view", view);
+
+		show->call = slack_web_call(intake->config.web, "views.publish", args, 0, on_shown, show);
+		return;
+	}
+	json_t *commands = help_commands(intake->catalog, show->topic, actions);
+	json_t *message = render_help(commands, show->why);
+
+	json_decref(commands);
+	show->call = slack_web_respond(intake->config.web, show->response_url, message, on_shown, show);
+}
+
+static void show_start(struct intake *intake, const struct envelope *env, const char *topic, bool home, const char *why)
+{
+	struct show *show;
+
+	if (intake->shows.count >= MAX_SHOWS || (!home && env->response_url == NULL))
+		return;
+	show = xcalloc(1, sizeof(*show));
+	show->intake = intake;
+	show->user = xstrdup(env->user);
+	show->response_url = xstrdup_null(env->response_url);
+	show->topic = xstrdup_null(topic);
+	show->why = xstrdup_null(why);
+	show->home = home;
+	list_push(&intake->shows, &show->node);
+	show->call = intake->config.may(intake->config.ctx, env->team, env->user, on_may, show);
+}
+
+/* requests */
+
+static void put_facts(struct intake *intake, struct request *rq, const struct envelope *env)
+{
+	const struct slack_user *user = slack_people_cached(intake->config.people, env->user, FACTS_FRESH_MS);
+	struct asker *asker = &rq->asker;
+
+	asker->team = arena_strdup(rq->arena, env->team);
+	asker->user = arena_strdup(rq->arena, env->user);
+	asker->channel = arena_strdup(rq->arena, env->channel);
+	asker->response_url = arena_strdup(rq->arena, env->response_url);
+	if (user != NULL)
+		request_set_asker(rq, user->verdict == SLACK_USER_OK ? "ok" : slack_user_verdict_name(user->verdict),
+				  user->email, user->name, user->tz);
+}
+
+static struct request *request_of(struct intake *intake, const struct envelope *env, struct slack_via via,
+				  const char *kind)
+{
+	struct request *rq = request_create();
+
+	rq->delivery.envelope_id = arena_strdup(rq->arena, env->id);
+	rq->delivery.dedup = arena_strdup(rq->arena, env->dedup);
+	rq->delivery.kind = kind;
+	rq->delivery.retry = env->retry;
+	rq->delivery.socket = (uint64_t)via.slot << 32 | via.generation;
+	rq->delivery.takes_text = env->accepts_payload && env->kind == ENVELOPE_SLASH;
+	put_facts(intake, rq, env);
+	rq->catalog = catalog_ref(intake->catalog);
+	return rq;
+}
+
+static void set_command(struct request *rq, const struct command *command, json_t *args)
+{
+	bool failed = false;
+	const char *denied;
+
+	rq->command = command;
+	rq->args = args;
+	rq->scope = args_scope(command, args);
+	denied = args_guard(command, args, &failed);
+	if (failed)
+		rq->rejection = "A guard of this command could not be evaluated. Tell the data platform team.";
+	else if (denied != NULL)
+		rq->rejection = denied;
+}
+
+static bool too_busy(struct intake *intake, const struct envelope *env, struct slack_via via)
+{
+	unsigned max = intake->config.max_ops > 0 ? intake->config.max_ops : MAX_OPS;
+
+	if (op_list_count(intake->config.ops) < max)
+		return false;
+	ack_note(intake, env, via,
+		 "Nothing was recorded and nothing will happen: too many requests are under way. Try again in a minute.");
+	return true;
+}
+
+/* "count must be …; reason is missing. Example: …" */
+static const char *problems_text(struct request *rq, const struct command *command, const struct args_problems *problems)
+{
+	char *example = command_example(command);
+	const char *text = "";
+
+	for (size_t i = 0; i < problems->n; i++)
+		text = arena_printf(rq->arena, "%s%s%s", text, i == 0 ? "" : " ", problems->items[i].text);
+	text = arena_printf(rq->arena, "%s Example: %s", text, example);
+	free(example);
+	return text;
+}
+
+static void open_form(struct intake *intake, const struct envelope *env, const struct command *command,
+		      const json_t *values)
+{
+	json_t *view = form_view(command, values, env->channel);
+	json_t *args = json_pack("{s:s, s:o}", "trigger_id", env->trigger_id, "view", view);
+
+	(void)slack_web_call(intake->config.web, "views.open", args, 2500, NULL, NULL);
+}
+
+static void slash_command(struct intake *intake, const struct envelope *env, struct slack_via via, const char *text,
+			  const struct line *line)
+{
+	struct request *rq;
+	struct args_problems problems;
+	json_t *args = args_from_text(line->command, line->rest, &problems);
+
+	/* Nothing is wrong but what is missing: ask for it, with what was typed filled in. */
+	if (args == NULL && problems.missing_only && env->trigger_id != NULL) {
+		json_t *typed = args_typed(line->command, line->rest);
+
+		ack(intake, via, env->id, NULL);
+		open_form(intake, env, line->command, typed);
+		json_decref(typed);
+		return;
+	}
+	rq = request_of(intake, env, via, "slash");
+	rq->text = arena_strdup(rq->arena, text);
+	if (args != NULL)
+		set_command(rq, line->command, args);
+	else
+		rq->rejection = problems_text(rq, line->command, &problems);
+	(void)op_start(intake->config.ops, rq, OP_RECEIVE);
+}
+
+static void on_slash(struct intake *intake, const struct envelope *env, struct slack_via via)
+{
+	const char *prefix = jget_str(intake->config.prefixes, env->command);
+	char *text = slack_text_decode(env->text != NULL ? env->text : "");
+	struct line line;
+
+	if (too_busy(intake, env, via)) {
+		free(text);
+		return;
+	}
+	args_line(intake->catalog, prefix, text, &line);
+	if (line.kind == LINE_HELP) {
+		ack(intake, via, env->id, NULL);
+		show_start(intake, env, line.command != NULL ? line.command->title : line.prefix, false, NULL);
+	} else if (line.kind == LINE_UNKNOWN) {
+		struct request *rq = request_of(intake, env, via, "slash");
+
+		rq->text = arena_strndup(rq->arena, text, TEXT_KEPT_MAX);
+		rq->rejection = arena_strdup(rq->arena, line.problem);
+		(void)op_start(intake->config.ops, rq, OP_RECEIVE);
+	} else {
+		slash_command(intake, env, via, text, &line);
+	}
+	free(text);
+}
+
+/* "R… digest" of the buttons of a preview. */
+static void on_decision(struct intake *intake, const struct envelope *env, struct slack_via via, bool yes)
+{
+	const char *space = env->value != NULL ? strchr(env->value, ' ') : NULL;
+	char id[ID_REQUEST_LEN] = "";
+	struct request *rq;
+
+	if (space != NULL && (size_t)(space - env->value) < sizeof(id))
+		memcpy(id, env->value, (size_t)(space - env->value));
+	if (!id_is_request(id) || strlen(space + 1) >= sizeof(rq->digest)) {
+		ack_note(intake, env, via, "This button is not one of this app's. Ask again with the command.");
+		return;
+	}
+	rq = request_of(intake, env, via, yes ? "confirm" : "cancel");
+	memcpy(rq->id, id, sizeof(id));
+	memcpy(rq->digest, space + 1, strlen(space + 1) + 1);
+	(void)op_start(intake->config.ops, rq, OP_CONFIRM);
+}
+
+/* The button "Next page" carries the whole question. */
+static void on_page(struct intake *intake, const struct envelope *env, struct slack_via via)
+{
+	struct err err;
+	json_t *value = env->value != NULL ? json_parse(env->value, strlen(env->value), 4000, &err) : NULL;
+	const struct command *command = catalog_find_title(intake->catalog, jget_str(value, "c"));
+	struct args_problems problems;
+	struct request *rq;
+	json_t *args;
+
+	args = command != NULL && command_reads(command) ? args_from_json(command, json_object_get(value, "a"), &problems)
+							 : NULL;
+	if (args == NULL || jget_str(value, "k") == NULL) {
+		ack_note(intake, env, via, "This page belongs to a command that has changed. Ask again with the command.");
+		json_decref(value);
+		return;
+	}
+	rq = request_of(intake, env, via, "action");
+	rq->text = "Next page";
+	rq->cursor = arena_strdup(rq->arena, jget_str(value, "k"));
+	set_command(rq, command, args);
+	json_decref(value);
+	(void)op_start(intake->config.ops, rq, OP_RECEIVE);
+}
+
+static void on_action(struct intake *intake, const struct envelope *env, struct slack_via via)
+{
+	const struct command *command;
+
+	if (str_eq(env->action_id, "open_form")) {
+		ack(intake, via, env->id, NULL);
+		command = catalog_find_title(intake->catalog, env->value);
+		if (command != NULL && env->trigger_id != NULL)
+			open_form(intake, env, command, NULL);
+		return;
+	}
+	if (!str_eq(env->action_id, "confirm") && !str_eq(env->action_id, "cancel") && !str_eq(env->action_id, "page")) {
+		ack(intake, via, env->id, NULL);
+		return;
+	}
+	if (too_busy(intake, env, via))
+		return;
+	if (str_eq(env->action_id, "page"))
+		on_page(intake, env, via);
+	else
+		on_decision(intake, env, via, str_eq(env->action_id, "confirm"));
+}
+
+static void on_submit(struct intake *intake, const struct envelope *env, struct slack_via via)
+{
+	json_t *meta = str_eq(env->callback_id, "command") ? form_meta(env->private_metadata) : NULL;
+	const struct command *command = catalog_find_title(intake->catalog, jget_str(meta, "c"));
+	json_t *values, *args;
+	struct args_problems problems;
+	struct request *rq;
+
+	if (command == NULL || too_busy(intake, env, via)) {
+		if (command == NULL)
+			ack(intake, via, env->id, NULL);
+		json_decref(meta);
+		return;
+	}
+	values = slack_view_values(env->state);
+	args = args_from_values(command, values, &problems);
+	json_decref(values);
+	if (args == NULL) {
+		char *errors = form_errors(command, &problems);
+
+		ack(intake, via, env->id, errors);
+		free(errors);
+	} else {
+		rq = request_of(intake, env, via, "submit");
+		rq->asker.channel = arena_strdup(rq->arena, jget_str(meta, "ch"));
+		rq->text = "(form)";
+		set_command(rq, command, args);
+		(void)op_start(intake->config.ops, rq, OP_RECEIVE);
+	}
+	json_decref(meta);
+}
+
+static void on_suggest(struct intake *intake, const struct envelope *env, struct slack_via via)
+{
+	ack(intake, via, env->id, "{\"options\":[]}");
+}
+
+static void on_home(struct intake *intake, const struct envelope *env, struct slack_via via)
+{
+	ack(intake, via, env->id, NULL);
+	if (str_eq(jget_str(env->payload, "event.tab"), "home"))
+		show_start(intake, env, NULL, true, NULL);
+}
+
+static void on_user_changed(struct intake *intake, const struct envelope *env, struct slack_via via)
+{
+	ack(intake, via, env->id, NULL);
+	slack_people_drop(intake->config.people, env->user);
+}
+
+static void on_other(struct intake *intake, const struct envelope *env, struct slack_via via)
+{
+	ack(intake, via, env->id, NULL);
+}
+
+static void (*const on_kind[])(struct intake *intake, const struct envelope *env, struct slack_via via) = {
+	[ENVELOPE_HELLO] = on_other,	   [ENVELOPE_DISCONNECT] = on_other,
+	[ENVELOPE_SLASH] = on_slash,	   [ENVELOPE_ACTION] = on_action,
+	[ENVELOPE_SUBMIT] = on_submit,	   [ENVELOPE_CLOSED] = on_other,
+	[ENVELOPE_SUGGEST] = on_suggest,   [ENVELOPE_SHORTCUT] = on_other,
+	[ENVELOPE_HOME_OPENED] = on_home,  [ENVELOPE_USER_CHANGED] = on_user_changed,
+	[ENVELOPE_EVENT] = on_other,	   [ENVELOPE_UNKNOWN] = on_other,
+};
+
+void intake_envelope(void *data, const struct envelope *env, struct slack_via via)
+{
+	struct intake *intake = data;
+
+	if (env->user == NULL && env->kind != ENVELOPE_EVENT && env->kind != ENVELOPE_UNKNOWN) {
+		log_warn("envelope without a user", LOG_STR("envelope", env->id));
+		ack(intake, via, env->id, NULL);
+		return;
+	}
+	on_kind[env->kind](intake, env, via);
+}
+
+/* answers */
+
+static void answer_by_url(struct intake *intake, const struct request *rq, json_t *message)
+{
+	if (rq->asker.response_url != NULL)
+		(void)slack_web_respond(intake->config.web, rq->asker.response_url, message, NULL, NULL);
+	else
+		json_decref(message);
+}
+
+static json_t *answer_of(const struct request *rq, const struct err *err)
+{
+	json_t *facts, *message;
+	char *text = NULL;
+
+	if (err != NULL) {
+		text = words_not_recorded(err);
+	} else if (rq->known_id != NULL) {
+		text = rq->delivery.takes_text ? NULL : words_known(rq);
+	} else if (rq->state == REQUEST_RECEIVED || rq->state == REQUEST_ALLOWED) {
+		text = words_accepted(rq);
+	} else if (request_state_final(rq->state)) {
+		facts = facts_reply(rq);
+		message = render_reply(facts);
+		json_decref(facts);
+		return message;
+	}
+	if (text == NULL)
+		return NULL;
+	message = render_note(text);
+	free(text);
+	return message;
+}
+
+/* A modal can only be told in its acknowledgement: nothing recorded means the modal stays, with the reason. */
+static char *submit_errors(const struct request *rq, const struct err *err)
+{
+	struct args_problems problems = { .n = 1 };
+	char *text = words_not_recorded(err);
+
+	(void)snprintf(problems.items[0].text, sizeof(problems.items[0].text), "%s", text);
+	free(text);
+	return rq->command->n_params > 0 ? form_errors(rq->command, &problems) : NULL;
+}
+
+void intake_answered(struct intake *intake, struct request *rq, const struct err *err)
+{
+	struct slack_via via = { .slot = (uint32_t)(rq->delivery.socket >> 32),
+				 .generation = (uint32_t)rq->delivery.socket };
+	json_t *message;
+	char *payload;
+
+	if (str_eq(rq->delivery.kind, "submit") && err != NULL && rq->command != NULL) {
+		payload = submit_errors(rq, err);
+		ack(intake, via, rq->delivery.envelope_id, payload);
+		free(payload);
+		return;
+	}
+	message = answer_of(rq, err);
+	if (message == NULL) {
+		ack(intake, via, rq->delivery.envelope_id, NULL);
+	} else if (rq->delivery.takes_text) {
+		payload = json_text(message);
+		ack(intake, via, rq->delivery.envelope_id, payload);
+		free(payload);
+		json_decref(message);
+	} else {
+		ack(intake, via, rq->delivery.envelope_id, NULL);
+		json_object_set_new(message, "replace_original",
+				    json_boolean(err == NULL && request_state_final(rq->state) && rq->known_id == NULL));
+		answer_by_url(intake, rq, message);
+	}
+}
+
+struct intake *intake_create(uv_loop_t *loop, const struct intake_config *config)
+{
+	struct intake *intake = xcalloc(1, sizeof(*intake));
+
+	intake->loop = loop;
+	intake->config = *config;
+	list_init(&intake->shows);
+	return intake;
+}
+
+void intake_set_socket(struct intake *intake, struct slack_socket *socket)
+{
+	intake->socket = socket;
+}
+
+void intake_set_catalog(struct intake *intake, struct catalog *catalog)
+{
+	catalog_unref(intake->catalog);
+	intake->catalog = catalog_ref(catalog);
+}
+
+void intake_destroy(struct intake *intake)
+{
+	struct list_node *node;
+
+	if (intake == NULL)
+		return;
+	while ((node = list_first(&intake->shows)) != NULL) {
+		struct show *show = list_entry(node, struct show, node);
+
+		call_cancel(&show->call);
+		show_free(show);
+	}
+	catalog_unref(intake->catalog);
+	free(intake);
+}

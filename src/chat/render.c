@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* render.c - facts to Block Kit.  Data goes into plain or rich text only, so nothing from outside is ever parsed. */
+#include "chat/render.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/str.h"
+#include "base/xalloc.h"
+#include "chat/words.h"
+#include "core/facts.h"
+#include "slack/blocks.h"
+
+enum { TABLE_COLUMNS = 20, TABLE_ROWS = 99, VALUE_MAX = 1900, LINE_MAX = 3000 };
+
+static json_t *finish(struct blocks *blocks, const char *text, bool replace)
+{
+	json_t *message = blocks_message(blocks, text);
+
+	if (replace)
+		json_object_set_new(message, "replace_original", json_true());
+	return message;
+}
+
+json_t *render_note(const char *text)
+{
+	struct blocks *blocks = blocks_create(BLOCKS_MESSAGE);
+
+	blocks_plain(blocks, text);
+	return finish(blocks, text, false);
+}
+
+static void put_context(struct blocks *blocks, const json_t *facts)
+{
+	char *text;
+
+	if (jget_str(facts, "request") == NULL)
+		return;
+	text = xasprintf("Request %s%s%s", jget_str(facts, "request"),
+			 jget_str(facts, "reason") != NULL ? " · reason: " : "", jget_str_or(facts, "reason", ""));
+	blocks_context(blocks, text);
+	free(text);
+}
+
+static void put_list(struct blocks *blocks, const char *mark, const json_t *items, const char *member)
+{
+	size_t i;
+	json_t *item;
+
+	json_array_foreach(items, i, item)
+	{
+		const char *text = member == NULL ? json_string_value(item) : jget_str(item, member);
+		const char *who = member == NULL ? NULL : jget_str(item, "who");
+		char *line;
+
+		if (text == NULL)
+			continue;
+		line = xasprintf("%s %s%s%s", mark, who != NULL ? who : "", who != NULL ? ": " : "", text);
+		blocks_plain(blocks, line);
+		free(line);
+	}
+}
+
+static char *cell_text(const json_t *cell)
+{
+	if (json_is_string(cell))
+		return xstrdup(json_string_value(cell));
+	if (cell == NULL || json_is_null(cell))
+		return xstrdup("–");
+	return json_text(cell);
+}
+
+static void put_table(struct blocks *blocks, const json_t *columns, const json_t *rows)
+{
+	size_t n_columns = json_array_size(columns), n_rows = json_array_size(rows);
+	const char *head[TABLE_COLUMNS];
+	char **cells;
+
+	if (n_columns > TABLE_COLUMNS)
+		n_columns = TABLE_COLUMNS;
+	if (n_rows > TABLE_ROWS)
+		n_rows = TABLE_ROWS;
+	if (n_columns == 0 || n_rows == 0)
+		return;
+	cells = xcalloc(n_columns * n_rows, sizeof(*cells));
+	for (size_t c = 0; c < n_columns; c++) {
+		const char *name = json_string_value(json_array_get(columns, c));
+
+		head[c] = name != NULL ? name : "";
+	}
+	for (size_t i = 0; i < n_columns * n_rows; i++)
+		cells[i] = cell_text(json_array_get(json_array_get(rows, i / n_columns), i % n_columns));
+	blocks_table(blocks, head, n_columns, (const char *const *)cells, n_rows);
+	for (size_t i = 0; i < n_columns * n_rows; i++)
+		free(cells[i]);
+	free(cells);
+}
+
+static void put_fields(struct blocks *blocks, const json_t *fields)
+{
+	enum { PAIRS = 10 };
+	const char *pairs[2 * PAIRS];
+	char *values[PAIRS];
+	size_t n = json_array_size(fields) < PAIRS ? json_array_size(fields) : PAIRS;
+
+	for (size_t i = 0; i < n; i++) {
+		const json_t *field = json_array_get(fields, i);
+		const char *name = json_string_value(json_array_get(field, 0));
+
+		values[i] = cell_text(json_array_get(field, 1));
+		pairs[2 * i] = name != NULL ? name : "";
+		pairs[2 * i + 1] = values[i];
+	}
+	if (n > 0)
+		blocks_fields(blocks, pairs, n);
+	for (size_t i = 0; i < n; i++)
+		free(values[i]);
+}
+
+/* The button carries the whole next question, so that any replica can answer it. */
+static void put_next(struct blocks *blocks, const json_t *facts)
+{
+	const char *next = jget_str(facts, "answer.next");
+	json_t *value;
+	char *text;
+
+	if (next == NULL)
+		return;
+	value = json_pack("{s:s, s:O, s:s}", "c", jget_str_or(facts, "command", ""), "a", json_object_get(facts, "args"),
+			  "k", next);
+	text = json_text(value);
+	json_decref(value);
+	if (strlen(text) <= VALUE_MAX) {
+		const struct button more = { .text = "Next page", .action_id = "page", .value = text };
+
+		blocks_buttons(blocks, "pages", &more, 1);
+	} else {
+		blocks_context(blocks, "There is more: narrow the filters to see it.");
+	}
+	free(text);
+}
+
+static void put_answer(struct blocks *blocks, const json_t *facts)
+{
+	const json_t *answer = json_object_get(facts, "answer");
+	const json_t *rows = json_object_get(answer, "rows");
+
+	if (jget_str(answer, "title") != NULL)
+		blocks_header(blocks, jget_str(answer, "title"));
+	put_fields(blocks, json_object_get(answer, "fields"));
+	if (jget_str(answer, "text") != NULL)
+		blocks_preformatted(blocks, jget_str(answer, "text"));
+	if (json_is_array(rows) && json_array_size(rows) == 0)
+		blocks_plain(blocks, "Nothing matches.");
+	put_table(blocks, json_object_get(answer, "columns"), rows);
+	put_next(blocks, facts);
+}
+
+static bool refused(const char *outcome)
+{
+	return str_eq(outcome, "denied") || str_eq(outcome, "rejected");
+}
+
+json_t *render_reply(const json_t *facts)
+{
+	const char *outcome = jget_str_or(facts, "outcome", "");
+	struct blocks *blocks = blocks_create(BLOCKS_MESSAGE);
+	bool answered = json_object_get(facts, "answer") != NULL;
+	char *text = refused(outcome) ? words_refusal(facts) : words_headline(facts);
+	char *line = xasprintf("%s %s", words_mark(outcome), text);
+
+	if (answered)
+		put_answer(blocks, facts);
+	else
+		blocks_plain(blocks, line);
+	if (!refused(outcome) && jget_str(facts, "why") != NULL)
+		blocks_plain(blocks, jget_str(facts, "why"));
+	if (!answered && !refused(outcome)) {
+		put_list(blocks, "⚠️", json_object_get(facts, "warnings"), NULL);
+		put_list(blocks, "👥", json_object_get(facts, "owners"), "says");
+	}
+	if (!(refused(outcome) && jget_str(facts, "command") == NULL))
+		put_context(blocks, facts);
+	if (answered) {
+		free(line);
+		line = xstrdup(jget_str_or(facts, "answer.title", "Here is what you asked for."));
+	}
+	free(text);
+	json_t *message = finish(blocks, line, jget_bool(facts, "replace", false));
+
+	free(line);
+	return message;
+}
+
+static void put_plan(struct blocks *blocks, const json_t *facts)
+{
+	char *target = facts_target_text(json_object_get(facts, "target"));
+	char *changes = facts_changes_text(json_object_get(facts, "changes"));
+	const char *pairs[] = { "What", target, "Change", changes };
+
+	blocks_fields(blocks, pairs, 2);
+	put_list(blocks, "👥", json_object_get(facts, "owners"), "says");
+	put_list(blocks, "⚠️", json_object_get(facts, "warnings"), NULL);
+	free(target);
+	free(changes);
+}
+
+json_t *render_preview(const json_t *facts)
+{
+	struct blocks *blocks = blocks_create(BLOCKS_MESSAGE);
+	const json_t *before = json_object_get(facts, "changed_since");
+	char *head = xasprintf("Please confirm: %s", jget_str_or(facts, "command", "command"));
+	char *value = xasprintf("%s %s", jget_str_or(facts, "request", ""), jget_str_or(facts, "digest", ""));
+	const struct button buttons[] = {
+		{ .text = "Confirm", .action_id = "confirm", .value = value, .style = "primary" },
+		{ .text = "Cancel", .action_id = "cancel", .value = value },
+	};
+	json_t *message;
+
+	blocks_header(blocks, head);
+	if (before != NULL) {
+		char *was = facts_changes_text(before);
+		char *line = xasprintf("Something changed since you confirmed (it was: %s). Nothing was done. "
+				       "Look again:",
+				       was[0] != '\0' ? was : "no change");
+
+		blocks_plain(blocks, line);
+		free(line);
+		free(was);
+	}
+	put_plan(blocks, facts);
+	blocks_buttons(blocks, "confirm", buttons, 2);
+	put_context(blocks, facts);
+	blocks_context(blocks, "Valid for 10 minutes. Nothing happens before you confirm.");
+	message = finish(blocks, head, jget_bool(facts, "replace", false));
+	free(head);
+	free(value);
+	return message;
+}
+
+static void put_audit_line(struct blocks *blocks, const json_t *facts)
+{
+	char *line = words_audit(facts);
+	char *tail = xasprintf(" %s%s · %s", jget_str(facts, "reason") != NULL ? "reason: " : "",
+			       jget_str_or(facts, "reason", ""), jget_str_or(facts, "request", ""));
+	char *mail = xasprintf(" (%s) ", jget_str_or(facts, "who.email", "not in the directory"));
+	const struct span spans[] = {
+		{ .kind = SPAN_TEXT, .text = words_mark(jget_str(facts, "outcome")), .style = "" },
+		{ .kind = SPAN_TEXT, .text = " ", .style = "" },
+		{ .kind = SPAN_USER, .text = jget_str_or(facts, "who.user", "?"), .style = "" },
+		{ .kind = SPAN_TEXT, .text = mail, .style = "" },
+		{ .kind = SPAN_TEXT, .text = line, .style = "" },
+		{ .kind = SPAN_TEXT, .text = tail, .style = "" },
+	};
+
+	blocks_rich(blocks, spans, sizeof(spans) / sizeof(spans[0]));
+	free(line);
+	free(tail);
+	free(mail);
+}
+
+json_t *render_audit(const json_t *const *facts, size_t n)
+{
+	struct blocks *blocks = blocks_create(BLOCKS_MESSAGE);
+	struct buf text;
+	json_t *message;
+
+	buf_init(&text, (size_t)LINE_MAX * RENDER_AUDIT_LINES);
+	for (size_t i = 0; i < n; i++) {
+		char *line = words_audit(facts[i]);
+
+		put_audit_line(blocks, facts[i]);
+		buf_printf(&text, "%s%s %s", i == 0 ? "" : "\n", words_mark(jget_str(facts[i], "outcome")), line);
+		free(line);
+	}
+	message = finish(blocks, buf_text(&text), false);
+	buf_finish(&text);
+	return message;
+}

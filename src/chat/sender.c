@@ -1,0 +1,551 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sender.c - posts what is owed.  A message is on one list at a time: waiting (audit or person), or in the
+ * hands of a struct post.  What a lease has outlived is dropped here: whoever claims it next sends it.
+ */
+#include "chat/sender.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "base/xalloc.h"
+#include "chat/render.h"
+#include "slack/web.h"
+
+enum {
+	QUEUE_MAX = 200,	/* claimed and not yet sent */
+	CLAIM_MAX = 50,		/* rows a claim */
+	MARKS_MAX = 128,	/* marks a commit; at so many no new post is started */
+	MARKS_TOTAL = MARKS_MAX + RENDER_AUDIT_LINES + 16 + 1, /* with what posts under way may still add */
+	PERSON_POSTS = 16,	/* replies under way at once */
+	POLL_MS = 1000,
+	FLUSH_MS = 40,		/* marks wait so long for company while posts are under way */
+	TRUST_MS = 20 * 1000,	/* of the 30 s lease: later a message may be somebody else's */
+	LATER_MIN_MS = 2000,
+	LATER_MAX_MS = 300 * 1000,
+	HISTORY_LIMIT = 100,
+};
+
+struct post { /* one message to Slack: one owed, or several lines of the audit channel */
+	struct list_node node;
+	struct sender *sender;
+	struct call *call;
+	json_t *message;
+	struct owed *owed[RENDER_AUDIT_LINES];
+	size_t n;
+	enum { POST_FIND, POST_CHANNEL, POST_RESPOND, POST_EPHEMERAL, POST_OPEN_DM, POST_DM } step;
+	char dm[32];
+};
+
+struct sender {
+	uv_loop_t *loop;
+	struct slack_web *web;
+	struct owed_port port;
+	uv_timer_t poll, flush;
+	unsigned handles;
+	struct list audit, people, posts;
+	unsigned person_posts;
+	bool audit_busy;
+	struct call *claiming, *marking;
+	struct owed_mark marks[MARKS_TOTAL];
+	unsigned n_marks, n_marking;
+	void (*drained)(void *data);
+	void *drained_data;
+	bool stopping;
+	struct sender_stats stats;
+};
+
+static void pump(struct sender *sender);
+static void flush(struct sender *sender);
+static void on_flush(uv_timer_t *timer);
+static void post_step(struct post *post);
+
+static unsigned queued(const struct sender *sender)
+{
+	return (unsigned)(sender->audit.count + sender->people.count);
+}
+
+static void tell_room(struct sender *sender)
+{
+	unsigned n = queued(sender);
+	bool marks_full = sender->n_marks >= MARKS_MAX;
+
+	sender->stats.queued = n;
+	sender->port.room(sender->port.ctx, sender->stopping || marks_full || n >= QUEUE_MAX ? 0 : QUEUE_MAX - n);
+}
+
+static void check_drained(struct sender *sender)
+{
+	if (sender->drained == NULL || sender->posts.count > 0 || sender->n_marks > 0 || sender->marking != NULL ||
+	    sender->claiming != NULL)
+		return;
+	void (*drained)(void *data) = sender->drained;
+
+	sender->drained = NULL;
+	drained(sender->drained_data);
+}
+
+/* marks */
+
+static void on_marked(void *data, const struct err *err)
+{
+	struct sender *sender = data;
+
+	sender->marking = NULL;
+	if (err != NULL) {
+		/* Tried again with the next batch: the rows stay claimed meanwhile, and a repeat is harmless. */
+		log_warn("delivery not recorded yet", LOG_INT("marks", sender->n_marking), LOG_STR("error", err->msg));
+		uv_timer_start(&sender->flush, on_flush, POLL_MS, 0);
+		sender->n_marking = 0;
+		return;
+	}
+	sender->stats.batches++;
+	sender->stats.marks += sender->n_marking;
+	memmove(sender->marks, sender->marks + sender->n_marking,
+		(sender->n_marks - sender->n_marking) * sizeof(sender->marks[0]));
+	sender->n_marks -= sender->n_marking;
+	sender->n_marking = 0;
+	if (sender->n_marks > 0)
+		flush(sender);
+	pump(sender);
+	check_drained(sender);
+}
+
+static void flush(struct sender *sender)
+{
+	if (sender->marking != NULL || sender->n_marks == 0)
+		return;
+	uv_timer_stop(&sender->flush);
+	sender->n_marking = sender->n_marks < MARKS_MAX ? sender->n_marks : MARKS_MAX;
+	sender->marking = sender->port.mark(sender->port.ctx, sender->marks, sender->n_marking, on_marked, sender);
+}
+
+static void on_flush(uv_timer_t *timer)
+{
+	flush(timer->data);
+}
+
+/* Cut at a whole character. */
+static void copy_text(char *to, size_t size, const char *text)
+{
+	size_t n = strlen(text) < size ? strlen(text) : size - 1;
+
+	while (n > 0 && ((unsigned char)text[n] & 0xC0) == 0x80)
+		n--;
+	memcpy(to, text, n);
+	to[n] = '\0';
+}
+
+static void add_mark(struct sender *sender, const struct owed *owed, enum owed_end end, const char *ts,
+		     int64_t later_ms, const char *error)
+{
+	struct owed_mark *mark;
+
+	/* Posts are started only while there is room for all their marks. */
+	assert(sender->n_marks < MARKS_TOTAL);
+	mark = &sender->marks[sender->n_marks++];
+	*mark = (struct owed_mark){ .id = owed->id, .end = end, .later_ms = later_ms };
+	(void)snprintf(mark->ts, sizeof(mark->ts), "%s", ts != NULL ? ts : "");
+	copy_text(mark->error, sizeof(mark->error), error != NULL ? error : "");
+}
+
+/* posts */
+
+static void post_free(struct post *post)
+{
+	for (size_t i = 0; i < post->n; i++)
+		owed_destroy(post->owed[i]);
+	json_decref(post->message);
+	free(post);
+}
+
+static bool is_audit(const struct post *post)
+{
+	return str_eq(post->owed[0]->kind, "audit");
+}
+
+static void post_end(struct post *post, enum owed_end end, const char *ts, int64_t later_ms, const char *error)
+{
+	struct sender *sender = post->sender;
+
+	for (size_t i = 0; i < post->n; i++)
+		add_mark(sender, post->owed[i], end, ts, later_ms, error);
+	if (end == OWED_DELIVERED)
+		sender->stats.posted += is_audit(post), sender->stats.replied += !is_audit(post);
+	else if (end == OWED_DEAD)
+		sender->stats.dead += post->n;
+	else
+		sender->stats.failed += post->n;
+	if (end != OWED_DELIVERED)
+		log_warn(end == OWED_DEAD ? "message given up" : "message delayed",
+			 LOG_STR("request", post->owed[0]->request), LOG_STR("kind", post->owed[0]->kind),
+			 LOG_STR("error", error));
+	if (is_audit(post))
+		sender->audit_busy = false;
+	else
+		sender->person_posts--;
+	list_remove(&sender->posts, &post->node);
+	post_free(post);
+	if (sender->posts.count == 0 || sender->n_marks >= MARKS_MAX / 2)
+		flush(sender);
+	else if (!uv_is_active((uv_handle_t *)&sender->flush))
+		uv_timer_start(&sender->flush, on_flush, FLUSH_MS, 0);
+	pump(sender);
+	check_drained(sender);
+}
+
+static int64_t later_of(const struct post *post, const struct slack_answer *answer)
+{
+	int64_t tries = post->owed[0]->attempts < 8 ? post->owed[0]->attempts : 8;
+	int64_t wait = (int64_t)LATER_MIN_MS << tries;
+
+	if (answer != NULL && answer->retry_ms > wait)
+		wait = answer->retry_ms;
+	return wait < LATER_MAX_MS ? wait : LATER_MAX_MS;
+}
+
+/* The next way to reach a person when one is closed; POST_FIND: there is none. */
+static int next_way(const struct post *post)
+{
+	const struct owed *owed = post->owed[0];
+
+	switch (post->step) {
+	case POST_RESPOND:
+		if (owed->channel != NULL && owed->user != NULL)
+			return POST_EPHEMERAL;
+		return owed->user != NULL ? POST_OPEN_DM : POST_FIND;
+	case POST_EPHEMERAL:
+		return POST_OPEN_DM;
+	case POST_FIND:
+	case POST_CHANNEL:
+	case POST_OPEN_DM:
+	case POST_DM:
+		break;
+	}
+	return POST_FIND;
+}
+
+static void on_posted(void *data, const struct slack_answer *answer, const struct err *err)
+{
+	struct post *post = data;
+	int way;
+
+	post->call = NULL;
+	switch (answer->class) {
+	case SLACK_OK:
+		if (post->step == POST_OPEN_DM) {
+			(void)snprintf(post->dm, sizeof(post->dm), "%s",
+				       jget_str_or(answer->json, "channel.id", ""));
+			post->step = POST_DM;
+			post_step(post);
+			return;
+		}
+		post_end(post, OWED_DELIVERED, jget_str(answer->json, "ts"), 0, NULL);
+		return;
+	case SLACK_REFUSED:
+		way = next_way(post);
+		if (way != POST_FIND) {
+			post->step = way == POST_EPHEMERAL ? POST_EPHEMERAL : POST_OPEN_DM;
+			post_step(post);
+			return;
+		}
+		/* The audit channel can be repaired (invite the bot, unarchive): what is owed there waits. */
+		post_end(post, is_audit(post) ? OWED_LATER : OWED_DEAD, NULL, LATER_MAX_MS, err->msg);
+		return;
+	case SLACK_FATAL:
+	case SLACK_RETRY:
+	case SLACK_UNCERTAIN:
+		break;
+	}
+	post_end(post, OWED_LATER, NULL, later_of(post, answer), err->msg);
+}
+
+/* Did an earlier try get there?  Looks for our id in the metadata of the channel's newest messages. */
+static const char *find_posted(const json_t *history, int64_t id)
+{
+	size_t i, j;
+	json_t *message, *item;
+
+	json_array_foreach(json_object_get(history, "messages"), i, message)
+		json_array_foreach(jget(message, "metadata.event_payload.messages"), j, item)
+			if (json_integer_value(item) == id)
+				return jget_str(message, "ts");
+	return NULL;
+}
+
+static void on_history(void *data, const struct slack_answer *answer, const struct err *err)
+{
+	struct post *post = data;
+	const char *ts;
+
+	post->call = NULL;
+	if (answer->class == SLACK_OK) {
+		ts = find_posted(answer->json, post->owed[0]->id);
+		if (ts != NULL) {
+			post_end(post, OWED_DELIVERED, ts, 0, NULL);
+			return;
+		}
+	} else if (answer->class != SLACK_REFUSED) {
+		post_end(post, OWED_LATER, NULL, later_of(post, answer), err->msg);
+		return;
+	}
+	/* Not there; or history may not be read here, and then twice is better than never. */
+	post->step = POST_CHANNEL;
+	post_step(post);
+}
+
+static json_t *with_metadata(const struct post *post, json_t *message)
+{
+	json_t *ids = json_array();
+
+	for (size_t i = 0; i < post->n; i++)
+		json_array_append_new(ids, json_integer(post->owed[i]->id));
+	json_object_set_new(message, "metadata",
+			    json_pack("{s:s, s:{s:o}}", "event_type", "opsd_outcome", "event_payload", "messages", ids));
+	return message;
+}
+
+static json_t *message_to(const struct post *post, const char *channel, bool metadata)
+{
+	json_t *message = json_copy(post->message);
+
+	json_object_del(message, "replace_original");
+	json_object_set_new(message, "channel", json_string(channel));
+	json_object_set_new(message, "unfurl_links", json_false());
+	json_object_set_new(message, "unfurl_media", json_false());
+	return metadata ? with_metadata(post, message) : message;
+}
+
+static json_t *find_args(const struct owed *owed)
+{
+	int64_t from_ms = owed->created_ms - 5000;
+	char oldest[40];
+
+	(void)snprintf(oldest, sizeof(oldest), "%" PRId64 ".000000", from_ms / 1000);
+	return json_pack("{s:s, s:s, s:i, s:b}", "channel", owed->channel, "oldest", oldest, "limit", HISTORY_LIMIT,
+			 "include_all_metadata", 1);
+}
+
+static void post_step(struct post *post)
+{
+	struct sender *sender = post->sender;
+	const struct owed *owed = post->owed[0];
+	json_t *args;
+
+	switch (post->step) {
+	case POST_FIND:
+		post->call = slack_web_call(sender->web, "conversations.history", find_args(owed), 0, on_history, post);
+		return;
+	case POST_CHANNEL:
+		args = message_to(post, owed->channel, true);
+		post->call = slack_web_call(sender->web, "chat.postMessage", args, 0, on_posted, post);
+		return;
+	case POST_RESPOND:
+		post->call = slack_web_respond(sender->web, owed->response_url, json_incref(post->message), on_posted,
+					       post);
+		return;
+	case POST_EPHEMERAL:
+		args = message_to(post, owed->channel, false);
+		json_object_set_new(args, "user", json_string(owed->user));
+		json_object_del(args, "unfurl_links");
+		json_object_del(args, "unfurl_media");
+		post->call = slack_web_call(sender->web, "chat.postEphemeral", args, 0, on_posted, post);
+		return;
+	case POST_OPEN_DM:
+		args = json_pack("{s:s}", "users", owed->user);
+		post->call = slack_web_call(sender->web, "conversations.open", args, 0, on_posted, post);
+		return;
+	case POST_DM:
+		args = message_to(post, post->dm, false);
+		post->call = slack_web_call(sender->web, "chat.postMessage", args, 0, on_posted, post);
+		return;
+	}
+}
+
+static struct post *post_new(struct sender *sender)
+{
+	struct post *post = xcalloc(1, sizeof(*post));
+
+	post->sender = sender;
+	list_push(&sender->posts, &post->node);
+	return post;
+}
+
+/* The first message whose lease can still be trusted. */
+static struct owed *take(struct list *list)
+{
+	struct list_node *node;
+
+	while ((node = list_pop(list)) != NULL) {
+		struct owed *owed = list_entry(node, struct owed, node);
+
+		if (clock_mono_ms() - owed->claimed_ms < TRUST_MS)
+			return owed;
+		owed_destroy(owed);
+	}
+	return NULL;
+}
+
+static void start_audit(struct sender *sender)
+{
+	const json_t *facts[RENDER_AUDIT_LINES];
+	struct owed *owed = take(&sender->audit);
+	struct post *post;
+
+	if (owed == NULL)
+		return;
+	post = post_new(sender);
+	sender->audit_busy = true;
+	post->step = owed->attempts > 0 ? POST_FIND : POST_CHANNEL;
+	post->owed[post->n++] = owed;
+	/* One that must be looked for goes alone; the others share a message while they wait for the pace. */
+	while (post->step == POST_CHANNEL && post->n < RENDER_AUDIT_LINES && sender->audit.count > 0) {
+		struct owed *next = list_entry(list_first(&sender->audit), struct owed, node);
+
+		if (next->attempts > 0 || !str_eq(next->channel, owed->channel))
+			break;
+		next = take(&sender->audit);
+		if (next == NULL)
+			break;
+		post->owed[post->n++] = next;
+	}
+	for (size_t i = 0; i < post->n; i++)
+		facts[i] = post->owed[i]->body;
+	post->message = render_audit(facts, post->n);
+	post_step(post);
+}
+
+static void start_person(struct sender *sender)
+{
+	struct owed *owed = take(&sender->people);
+	struct post *post;
+
+	if (owed == NULL)
+		return;
+	post = post_new(sender);
+	sender->person_posts++;
+	post->owed[post->n++] = owed;
+	post->message = str_eq(owed->kind, "preview") ? render_preview(owed->body) : render_reply(owed->body);
+	if (owed->response_url != NULL)
+		post->step = POST_RESPOND;
+	else
+		post->step = owed->channel != NULL && owed->user != NULL ? POST_EPHEMERAL : POST_OPEN_DM;
+	post_step(post);
+}
+
+static void pump(struct sender *sender)
+{
+	if (sender->n_marks >= MARKS_MAX)
+		return;
+	if (!sender->audit_busy && sender->audit.count > 0)
+		start_audit(sender);
+	while (sender->person_posts < PERSON_POSTS && sender->people.count > 0 && sender->n_marks < MARKS_MAX)
+		start_person(sender);
+	tell_room(sender);
+}
+
+void sender_add(void *data, struct owed *owed)
+{
+	struct sender *sender = data;
+
+	owed->claimed_ms = clock_mono_ms();
+	list_push(str_eq(owed->kind, "audit") ? &sender->audit : &sender->people, &owed->node);
+	pump(sender);
+}
+
+static void on_claimed(void *data, const struct err *err)
+{
+	struct sender *sender = data;
+
+	sender->claiming = NULL;
+	if (err != NULL)
+		log_debug("outbox not read", LOG_STR("error", err->msg));
+	check_drained(sender);
+}
+
+static void on_poll(uv_timer_t *timer)
+{
+	struct sender *sender = timer->data;
+	unsigned n = queued(sender);
+
+	pump(sender);
+	if (sender->stopping || sender->claiming != NULL || n + CLAIM_MAX > QUEUE_MAX || sender->n_marks >= MARKS_MAX)
+		return;
+	sender->claiming = sender->port.claim(sender->port.ctx, CLAIM_MAX, on_claimed, sender);
+}
+
+struct sender *sender_create(uv_loop_t *loop, struct slack_web *web, const struct owed_port *port)
+{
+	struct sender *sender = xcalloc(1, sizeof(*sender));
+
+	sender->loop = loop;
+	sender->web = web;
+	sender->port = *port;
+	list_init(&sender->audit);
+	list_init(&sender->people);
+	list_init(&sender->posts);
+	uv_timer_init(loop, &sender->poll);
+	uv_timer_init(loop, &sender->flush);
+	sender->poll.data = sender->flush.data = sender;
+	sender->handles = 2;
+	uv_timer_start(&sender->poll, on_poll, POLL_MS / 10, POLL_MS);
+	tell_room(sender);
+	return sender;
+}
+
+const struct sender_stats *sender_stats(const struct sender *sender)
+{
+	return &sender->stats;
+}
+
+void sender_drain(struct sender *sender, void (*drained)(void *data), void *data)
+{
+	sender->stopping = true;
+	tell_room(sender);
+	sender->drained = drained;
+	sender->drained_data = data;
+	flush(sender);
+	check_drained(sender);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	struct sender *sender = handle->data;
+
+	if (--sender->handles == 0)
+		free(sender);
+}
+
+static void drop_all(struct list *list)
+{
+	struct list_node *node;
+
+	while ((node = list_pop(list)) != NULL)
+		owed_destroy(list_entry(node, struct owed, node));
+}
+
+void sender_destroy(struct sender *sender)
+{
+	struct list_node *node;
+
+	if (sender == NULL)
+		return;
+	call_cancel(&sender->claiming);
+	call_cancel(&sender->marking);
+	while ((node = list_pop(&sender->posts)) != NULL) {
+		struct post *post = list_entry(node, struct post, node);
+
+		call_cancel(&post->call);
+		post_free(post);
+	}
+	drop_all(&sender->audit);
+	drop_all(&sender->people);
+	uv_close((uv_handle_t *)&sender->poll, on_closed);
+	uv_close((uv_handle_t *)&sender->flush, on_closed);
+}

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* words.c - the sentences.  Codes come from the decision function and from identification. */
+#include "chat/words.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "base/xalloc.h"
+#include "core/args.h"
+#include "core/command.h"
+#include "core/facts.h"
+#include "core/request.h"
+
+enum { WORDS_MAX = 6000 };
+
+/* clang-format off */
+static const struct {
+	const char *code, *text;
+} refusals[] = {
+	/* who: a sentence that helps the honest and tells a stranger nothing */
+	{ "foreign_team",	"This app works for members of its own workspace only." },
+	{ "stranger",		"This app works for members of its own workspace only." },
+	{ "foreign",		"This app works for members of its own workspace only." },
+	{ "bot",		"Bots and workflows cannot ask for operations. Ask as yourself." },
+	{ "guest",		"Guest accounts cannot ask for operations. Ask a full member of the workspace." },
+	{ "deleted",		"This account is deactivated." },
+	{ "invited",		"This account has not been activated yet. Sign in to Slack once, then try again." },
+	{ "unconfirmed",	"Your Slack e-mail address is not confirmed. Confirm it in your Slack profile, then try again." },
+	{ "no_email",		"Your Slack profile shows this app no e-mail address. Ask a workspace admin to check your profile." },
+	{ "not_a_member",	"This app works for full members of its own workspace only." },
+	{ "no_usable_address",	"Your Slack e-mail address is not one of the company's. Ask a workspace admin to correct it." },
+	{ "unknown_address",	"Your Slack e-mail address is not in the company directory. Ask the data platform team to check the directory sync." },
+	{ "quarantined",	"Your e-mail address belonged to somebody else before. Ask the data platform team to release it." },
+	{ "binding_changed",	"Your Slack account and the company directory no longer agree on who you are, so your link is suspended. Ask the data platform team to look at it." },
+	{ "binding_suspended",	"The link between your Slack account and the directory is suspended. Ask the data platform team to look at it." },
+	{ "second_account",	"Another Slack account is already linked to you. Use that one, or ask the data platform team to swap them." },
+	{ "needs_proof",	"This needs a link proved by a company sign-in, and yours was made from your e-mail address." },
+	{ "person_not_active",	"The company directory says that your account is not active." },
+	{ "unknown_person",	"You are not in the company directory." },
+	/* what */
+	{ "directory_stale",	"The company directory was last read too long ago to allow changes. Ask the data platform team to look at the directory sync; reads still work." },
+	{ "forbidden",		"This is blocked for you at the moment by a rule that forbids it." },
+	{ "unknown_action",	"This command's action is not known to the permission tables. Ask the data platform team to apply the grants." },
+	{ "no_matching_grant",	"You may not do this." },
+	{ "not_requester",	"Only the person who asked can confirm or cancel this." },
+};
+
+static const struct {
+	const char *outcome, *mark, *head;
+} outcomes[] = {
+	{ "succeeded",	"✅", "Done" },
+	{ "failed",	"❌", "Failed" },
+	{ "unknown",	"⚠️", "Not known whether it happened" },
+	{ "denied",	"⛔", "Refused" },
+	{ "rejected",	"✏️", "Not understood" },
+	{ "expired",	"⌛", "Expired" },
+	{ "cancelled",	"🚫", "Cancelled" },
+};
+/* clang-format on */
+
+const char *words_mark(const char *outcome)
+{
+	for (size_t i = 0; i < sizeof(outcomes) / sizeof(outcomes[0]); i++)
+		if (str_eq(outcomes[i].outcome, outcome))
+			return outcomes[i].mark;
+	return "•";
+}
+
+static const char *head_of(const char *outcome)
+{
+	for (size_t i = 0; i < sizeof(outcomes) / sizeof(outcomes[0]); i++)
+		if (str_eq(outcomes[i].outcome, outcome))
+			return outcomes[i].head;
+	return "In progress";
+}
+
+char *words_accepted(const struct request *rq)
+{
+	char *args, *text;
+
+	/* A read answers at once and a preview speaks for itself. */
+	if (rq->command == NULL || rq->command->risk != 1)
+		return NULL;
+	args = args_text(rq->command, rq->args);
+	text = xasprintf("⏳ %s %s: recorded as %s, under way.", rq->command->title, args, rq->id);
+	free(args);
+	return text;
+}
+
+char *words_not_recorded(const struct err *err)
+{
+	const char *why = "the database did not answer in time";
+
+	if (err->kind == ERR_RETRY)
+		why = "the database is out of reach";
+	else if (err->kind == ERR_INVALID || err->kind == ERR_INTERNAL)
+		why = "the database refused the record";
+	return xasprintf("Nothing was recorded and nothing will happen: %s. "
+			 "Try again in a minute; if it stays so, tell the data platform team.",
+			 why);
+}
+
+char *words_known(const struct request *rq)
+{
+	return xasprintf("This was already taken: %s is %s.", rq->known_id, rq->known_state);
+}
+
+static const char *refusal_of(const char *code)
+{
+	for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++)
+		if (str_eq(refusals[i].code, code))
+			return refusals[i].text;
+	return "You may not do this.";
+}
+
+/* "a, b and c" */
+static void put_names(struct buf *buf, const json_t *names, const char *last)
+{
+	size_t n = json_array_size(names);
+
+	for (size_t i = 0; i < n; i++)
+		buf_printf(buf, "%s%s", i == 0 ? "" : i + 1 == n ? last : ", ",
+			   json_string_value(json_array_get(names, i)));
+}
+
+char *words_refusal(const json_t *facts)
+{
+	const json_t *groups = jget(facts, "detail.groups");
+	const json_t *people = jget(facts, "detail.people");
+	const char *scope = jget_str(facts, "detail.scope");
+	struct buf buf;
+
+	buf_init(&buf, WORDS_MAX);
+	if (jget_str(facts, "why") != NULL) {
+		buf_puts(&buf, jget_str(facts, "why"));
+		return buf_take(&buf);
+	}
+	buf_puts(&buf, refusal_of(jget_str(facts, "code")));
+	if (scope != NULL)
+		buf_printf(&buf, " Your grant covers %s only.", scope);
+	if (json_array_size(groups) > 0) {
+		buf_puts(&buf, " It takes membership of ");
+		put_names(&buf, groups, " or ");
+		buf_puts(&buf, ".");
+	}
+	if (json_array_size(people) > 0) {
+		buf_puts(&buf, " Right now ");
+		put_names(&buf, people, " or ");
+		buf_puts(&buf, " can do it.");
+	}
+	return buf_take(&buf);
+}
+
+static bool nothing_to_do(const json_t *facts)
+{
+	const json_t *changes = json_object_get(facts, "changes");
+
+	return json_is_array(changes) && json_array_size(changes) == 0;
+}
+
+char *words_headline(const json_t *facts)
+{
+	const char *outcome = jget_str_or(facts, "outcome", "");
+	char *target = NULL, *changes = NULL;
+	struct buf buf;
+
+	buf_init(&buf, WORDS_MAX);
+	if (str_eq(outcome, "succeeded") && nothing_to_do(facts))
+		buf_puts(&buf, "Nothing to do: it is so already");
+	else
+		buf_puts(&buf, head_of(outcome));
+	if (json_object_get(facts, "target") != NULL) {
+		target = facts_target_text(json_object_get(facts, "target"));
+		buf_printf(&buf, ": %s", target);
+	}
+	changes = facts_changes_text(json_object_get(facts, "changes"));
+	if (changes[0] != '\0')
+		buf_printf(&buf, ", %s", changes);
+	buf_puts(&buf, ".");
+	free(target);
+	free(changes);
+	return buf_take(&buf);
+}
+
+char *words_audit(const json_t *facts)
+{
+	const char *outcome = jget_str_or(facts, "outcome", "");
+	const char *command = jget_str(facts, "command");
+	struct buf buf;
+
+	buf_init(&buf, WORDS_MAX);
+	if (command != NULL) {
+		const char *key;
+		json_t *value;
+
+		buf_printf(&buf, "%s", command);
+		json_object_foreach((json_t *)(uintptr_t)jget(facts, "args"), key, value)
+		{
+			char *text = json_is_string(value) ? xstrdup(json_string_value(value)) : json_text(value);
+
+			if (strcmp(key, "reason") != 0 && !json_is_null(value))
+				buf_printf(&buf, " %s=%s", key, text);
+			free(text);
+		}
+	} else {
+		buf_printf(&buf, "“%.200s”", jget_str_or(facts, "text", ""));
+	}
+	if (str_eq(outcome, "denied") || str_eq(outcome, "rejected")) {
+		char *why = words_refusal(facts);
+
+		buf_printf(&buf, " — %s: %s", head_of(outcome), why);
+		free(why);
+	} else {
+		char *head = words_headline(facts);
+
+		buf_printf(&buf, " — %s", head);
+		free(head);
+		if (jget_str(facts, "why") != NULL)
+			buf_printf(&buf, " %s", jget_str(facts, "why"));
+	}
+	return buf_take(&buf);
+}

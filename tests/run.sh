@@ -1,0 +1,144 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Installs what is missing, builds, runs the tests, and ends with one line: N passed, N failed, N skipped.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+usage() {
+	cat <<'EOF'
+usage: tests/run.sh [--quick] [--sanitize] [--scenarios] [--bench]
+
+  (nothing)    all suites, then unit, flow and fuzz again under the sanitizers
+  --quick      lint, unit and flow only
+  --sanitize   only the sanitizer build: unit, flow and fuzz
+  --scenarios  only the scenarios; with --sanitize: those under the sanitizers too
+  --bench      also what is promised about time
+EOF
+}
+
+quick=false sanitize=false scenarios=false bench=false
+for option in "$@"; do
+	case $option in
+	--quick) quick=true ;;
+	--sanitize) sanitize=true ;;
+	--scenarios) scenarios=true ;;
+	--bench) bench=true ;;
+	-h | --help) usage && exit 0 ;;
+	*) usage >&2 && exit 2 ;;
+	esac
+done
+
+logs=()
+broken=0
+
+install_packages() {
+	local missing=()
+
+	if [ -x deploy/install-packages.sh ]; then
+		deploy/install-packages.sh
+		return
+	fi
+	[ -r deploy/packages.txt ] || return 0
+	while read -r package _; do
+		case $package in '' | \#*) continue ;; esac
+		dpkg-query -W -f '${Status}\n' "$package" 2>/dev/null | grep -q 'ok installed$' ||
+			missing+=("$package")
+	done <deploy/packages.txt
+	[ ${#missing[@]} -eq 0 ] && return
+	echo "installing: ${missing[*]}"
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+}
+
+configure() { # directory, options
+	local dir=$1
+	shift
+	if [ -f "$dir/build.ninja" ]; then
+		meson setup --reconfigure "$dir" "$@" >"$dir/setup.log" 2>&1 || {
+			cat "$dir/setup.log"
+			return 1
+		}
+	else
+		mkdir -p "$dir"
+		meson setup "$dir" "$@" >"$dir/setup.log" 2>&1 || {
+			cat "$dir/setup.log"
+			return 1
+		}
+	fi
+}
+
+run_suite() { # directory, suite
+	local dir=$1 suite=$2 name
+
+	name=run-$suite
+	echo "== $suite ($dir)"
+	rm -f "$dir/meson-logs/$name.json"
+	meson test -C "$dir" --no-rebuild --suite "$suite" --logbase "$name" --print-errorlogs ||
+		broken=1
+	logs+=("$dir/meson-logs/$name.json")
+}
+
+build() { # directory: everything that can be built in it
+	ninja -C "$1" || {
+		broken=1
+		return 1
+	}
+}
+
+with_plain_build() { # suites
+	configure build --buildtype=debugoptimized && build build || {
+		broken=1
+		return
+	}
+	local suite
+	for suite in "$@"; do
+		run_suite build "$suite"
+	done
+}
+
+with_sanitizers() { # suites
+	local suite
+
+	configure build-asan --buildtype=debugoptimized -Db_sanitize=address,undefined &&
+		build build-asan || {
+		broken=1
+		return
+	}
+	for suite in "$@"; do
+		run_suite build-asan "$suite"
+	done
+}
+
+with_fuzzers() {
+	if ! command -v clang >/dev/null; then
+		echo "== fuzz: clang is not installed, left out"
+		return
+	fi
+	CC=clang configure build-fuzz --buildtype=debugoptimized -Dfuzz=true \
+		-Db_sanitize=address,undefined -Db_lundef=false && build build-fuzz || {
+		broken=1
+		return
+	}
+	run_suite build-fuzz fuzz
+}
+
+install_packages
+if $sanitize; then
+	suites=(unit flow)
+	$scenarios && suites+=(scenarios)
+	with_sanitizers "${suites[@]}"
+	with_fuzzers
+elif $scenarios; then
+	with_plain_build scenarios
+elif $quick; then
+	with_plain_build lint unit flow
+else
+	with_plain_build lint unit flow sql scenarios page
+	with_sanitizers unit flow
+	with_fuzzers
+fi
+if $bench; then
+	with_plain_build bench
+fi
+/usr/bin/python3 tests/count.py "${logs[@]}" || broken=1
+exit $broken

@@ -24,6 +24,7 @@ struct config *config_load(const char *path, struct diags *diags);
 void config_destroy(struct config *config);
 
 const char *config_path(const struct config *config); /* of the file */
+const char *config_dir(const struct config *config);  /* its folder: relative paths start there */
 const char *config_str(const struct config *config, const char *name); /* NULL: null */
 int64_t config_int(const struct config *config, const char *name);
 bool config_bool(const struct config *config, const char *name);

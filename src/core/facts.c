@@ -84,9 +84,20 @@ json_t *facts_announce(const struct request *rq)
 	return facts;
 }
 
+/* What a button of ours brought replaces the message that the button stands in. */
+static void put_replace(json_t *facts, const struct request *rq)
+{
+	const char *kind = rq->delivery.kind;
+
+	if (str_eq(kind, "confirm") || str_eq(kind, "cancel") || str_eq(kind, "action"))
+		json_object_set_new(facts, "replace", json_true());
+}
+
 json_t *facts_reply(const struct request *rq)
 {
 	json_t *facts = facts_announce(rq);
+
+	put_replace(facts, rq);
 
 	if (rq->answer != NULL)
 		json_object_set(facts, "answer", rq->answer);
@@ -98,6 +109,7 @@ json_t *facts_preview(const struct request *rq, const json_t *changed_since)
 {
 	json_t *facts = facts_of(rq);
 
+	put_replace(facts, rq);
 	put_str(facts, "digest", rq->digest);
 	if (changed_since != NULL)
 		json_object_set(facts, "changed_since", (json_t *)(uintptr_t)changed_since);

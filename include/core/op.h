@@ -15,7 +15,7 @@
 
 #include "base/call.h"
 
-/* In the order of the way; each is one port call.  RECEIVE or CONFIRM or a later one begins a run. */
+/* In the order of the way; each is one port call.  Any of them may begin a run: what a crash left says which. */
 enum op_step {
 	OP_RECEIVE, /* a new intent: record it, decide if the asker's facts are fresh */
 	OP_CONFIRM, /* a click on a preview: record it, take the request over */

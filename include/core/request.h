@@ -78,7 +78,9 @@ struct request {
 	const char *known_id, *known_state; /* duplicate: the request that this intent already is */
 
 	json_t *plan;
-	json_t *offered_plan;		/* what the requester confirmed; NULL: nothing was */
+	json_t *offered_plan;		/* what the requester was shown; NULL: nothing was */
+	bool confirmed;			/* the requester pressed the button on confirmed_digest */
+	char confirmed_digest[65];
 	char digest[65];		/* of the plan's meaning */
 	json_t *answer;			/* reads */
 	json_t *outcome;		/* apply's or look's */

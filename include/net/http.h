@@ -84,6 +84,10 @@ struct http_stats {
 };
 const struct http_stats *http_stats(const struct http *http);
 
+/* curl_global_init and its end: once per process, before any thread and after the loop. */
+void http_library_init(void);
+void http_library_finish(void);
+
 /* Percent-encodes one path segment or query value (RFC 3986 unreserved kept).  The caller frees. */
 char *http_escape(const char *text);
 

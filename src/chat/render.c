@@ -278,3 +278,45 @@ json_t *render_audit(const json_t *const *facts, size_t n)
 	buf_finish(&text);
 	return message;
 }
+
+static void put_command_help(struct blocks *blocks, const json_t *command, bool alone)
+{
+	char *line = xasprintf("%s: %s", jget_str_or(command, "title", "?"), jget_str_or(command, "about", ""));
+	const json_t *params = json_object_get(command, "params");
+	size_t i;
+	json_t *param;
+
+	blocks_plain(blocks, line);
+	free(line);
+	if (!alone) {
+		blocks_context(blocks, jget_str_or(command, "usage", ""));
+		return;
+	}
+	json_array_foreach(params, i, param)
+	{
+		line = xasprintf("%s (%s%s)%s%s", jget_str_or(param, "name", "?"), jget_str_or(param, "kind", "text"),
+				 jget_bool(param, "optional", false) ? ", optional" : "",
+				 jget_str(param, "about") != NULL ? ": " : "", jget_str_or(param, "about", ""));
+		blocks_context(blocks, line);
+		free(line);
+	}
+	line = xasprintf("Example: %s", jget_str_or(command, "example", ""));
+	blocks_plain(blocks, line);
+	free(line);
+}
+
+json_t *render_help(const json_t *commands, const char *intro)
+{
+	struct blocks *blocks = blocks_create(BLOCKS_MESSAGE);
+	bool alone = json_array_size(commands) == 1;
+	size_t i;
+	json_t *command;
+
+	if (intro != NULL)
+		blocks_plain(blocks, intro);
+	if (json_array_size(commands) == 0)
+		blocks_plain(blocks, "There is no such command that you may run. Ask the data platform team for a grant.");
+	json_array_foreach(commands, i, command)
+		put_command_help(blocks, command, alone);
+	return finish(blocks, "Commands that you may run", false);
+}

@@ -41,9 +41,7 @@ struct op {
 	struct request *rq; /* owned */
 	enum op_step step;
 	bool waiting;	   /* between two tries of a settle */
-	bool confirmed;	   /* the requester pressed the button on rq->digest */
 	unsigned acts;	   /* effects tried */
-	char offered[65];  /* digest that was confirmed */
 	struct call *call; /* the step in flight, or NULL */
 };
 
@@ -124,8 +122,9 @@ static enum op_step next_of_plan(struct op *op)
 	if (!command_needs_confirmation(rq->command))
 		return OP_START;
 	/* What was confirmed must be what would be done now; else the requester sees what changed. */
-	if (op->confirmed && strcmp(op->offered, rq->digest) == 0)
+	if (rq->confirmed && strcmp(rq->confirmed_digest, rq->digest) == 0)
 		return OP_START;
+	rq->confirmed = false;
 	return OP_OFFER;
 }
 
@@ -155,11 +154,8 @@ static enum op_step next_on_success(struct op *op)
 {
 	switch (op->step) {
 	case OP_RECEIVE:
-	case OP_DECIDE:
-		return next_of_state(op->rq);
 	case OP_CONFIRM:
-		op->confirmed = op->rq->state == REQUEST_CONFIRMING;
-		memcpy(op->offered, op->rq->digest, sizeof(op->offered));
+	case OP_DECIDE:
 		return next_of_state(op->rq);
 	case OP_PEOPLE:
 		return OP_DECIDE;
@@ -284,7 +280,7 @@ struct op *op_start(struct op_list *list, struct request *rq, enum op_step first
 {
 	struct op *op = xcalloc(1, sizeof(*op));
 
-	assert(first < OP_SETTLE);
+	assert(first < OP_DONE);
 	op->list = list;
 	op->rq = rq;
 	op->step = first;

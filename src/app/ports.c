@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ports.c - core's ports bound to the store, to action kinds and to Slack.  One struct port_call per step. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/service.h"
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "base/xalloc.h"
+#include "chat/intake.h"
+#include "core/action.h"
+#include "core/catalog.h"
+#include "core/command.h"
+#include "core/facts.h"
+#include "core/request.h"
+#include "slack/people.h"
+#include "store/requests.h"
+
+enum { ACTION_MS = 15000, LOOK_MS = 10000 };
+
+struct port_call {
+	struct call call;
+	struct call *inner;
+	struct service *service;
+	struct request *rq;
+	struct action_run run;
+	json_t *with, *row, *preview;
+	call_done_fn done;
+	void *data;
+};
+
+static void port_free(struct port_call *port)
+{
+	json_decref(port->with);
+	json_decref(port->row);
+	json_decref(port->preview);
+	free(port);
+}
+
+static void port_cancel(struct call *call)
+{
+	struct port_call *port = (struct port_call *)call;
+
+	call_cancel(&port->inner);
+	port_free(port);
+}
+
+static struct port_call *port_new(void *ctx, struct request *rq, call_done_fn done, void *data)
+{
+	struct port_call *port = xcalloc(1, sizeof(*port));
+
+	port->call.cancel = port_cancel;
+	port->service = ctx;
+	port->rq = rq;
+	port->done = done;
+	port->data = data;
+	return port;
+}
+
+static void port_done(struct port_call *port, const struct err *err)
+{
+	call_done_fn done = port->done;
+	void *data = port->data;
+
+	port_free(port);
+	done(data, err);
+}
+
+static void on_done(void *data, const struct err *err)
+{
+	struct port_call *port = data;
+
+	port->inner = NULL;
+	port_done(port, err);
+}
+
+static struct call *port_receive(void *ctx, struct request *rq, call_done_fn done, void *data)
+{
+	struct service *service = ctx;
+
+	return store_receive(service->store, rq, done, data);
+}
+
+static struct call *port_decide(void *ctx, struct request *rq, call_done_fn done, void *data)
+{
+	struct service *service = ctx;
+
+	return store_decide(service->store, rq, done, data);
+}
+
+/* A row of ops.request into rq: for a click, and for what a crash left. */
+static void take_row(struct service *service, struct request *rq, const json_t *row)
+{
+	const char *title = jget_str(row, "command");
+
+	if (rq->catalog == NULL)
+		rq->catalog = catalog_ref(service->catalog);
+	rq->command = title != NULL ? catalog_find_title(rq->catalog, title) : NULL;
+	rq->text = arena_strdup(rq->arena, jget_str(row, "text"));
+	rq->cursor = arena_strdup(rq->arena, jget_str(row, "cursor"));
+	json_decref(rq->args);
+	json_decref(rq->scope);
+	json_decref(rq->offered_plan);
+	rq->args = json_incref(json_object_get(row, "args"));
+	rq->scope = json_incref(json_object_get(row, "scope"));
+	rq->offered_plan = json_is_object(json_object_get(row, "plan")) ? json_incref(json_object_get(row, "plan"))
+									: NULL;
+	if (rq->asker.channel == NULL)
+		rq->asker.channel = arena_strdup(rq->arena, jget_str(row, "channel"));
+	rq->person = jget_int(row, "person_id", rq->person);
+	rq->person_name = arena_strdup(rq->arena, jget_str_or(row, "person_name", rq->person_name));
+	rq->person_email = arena_strdup(rq->arena, jget_str_or(row, "person_email", rq->person_email));
+}
+
+static void on_confirmed(void *data, const struct err *err)
+{
+	struct port_call *port = data;
+	struct request *rq = port->rq;
+	struct err gone;
+
+	port->inner = NULL;
+	if (err == NULL && port->row != NULL) {
+		take_row(port->service, rq, port->row);
+		rq->confirmed = rq->state == REQUEST_CONFIRMING;
+		memcpy(rq->confirmed_digest, rq->digest, sizeof(rq->confirmed_digest));
+		if (rq->confirmed && rq->command == NULL) {
+			err_set(&gone, ERR_INVALID, "The command of %s is not declared any more.", rq->id);
+			err = &gone;
+		}
+	}
+	port_done(port, err);
+}
+
+static struct call *port_confirm(void *ctx, struct request *rq, call_done_fn done, void *data)
+{
+	struct port_call *port = port_new(ctx, rq, done, data);
+	char digest[65];
+
+	memcpy(digest, rq->digest, sizeof(digest));
+	port->inner = store_confirm(port->service->store, rq, str_eq(rq->delivery.kind, "confirm"), digest, &port->row,
+				    on_confirmed, port);
+	return &port->call;
+}
+
+static void on_person(void *data, const struct slack_user *user, const struct err *err)
+{
+	struct port_call *port = data;
+
+	port->inner = NULL;
+	if (err == NULL)
+		request_set_asker(port->rq,
+				  user->verdict == SLACK_USER_OK ? "ok" : slack_user_verdict_name(user->verdict),
+				  user->email, user->name, user->tz);
+	port_done(port, err);
+}
+
+static struct call *port_people(void *ctx, struct request *rq, call_done_fn done, void *data)
+{
+	struct port_call *port = port_new(ctx, rq, done, data);
+
+	port->inner = slack_people_fetch(port->service->people, rq->asker.user, on_person, port);
+	return &port->call;
+}
+
+static void fill_run(struct port_call *port, unsigned timeout_ms)
+{
+	struct request *rq = port->rq;
+
+	port->with = command_fill(rq->command->with, rq->args);
+	port->run = (struct action_run){
+		.request_id = rq->id,
+		.with = port->with,
+		.args = rq->args,
+		.plan = rq->plan != NULL ? rq->plan : rq->offered_plan,
+		.cursor = rq->cursor,
+		.timeout_ms = timeout_ms,
+	};
+}
+
+static void take(json_t **slot, const json_t *value)
+{
+	json_decref(*slot);
+	*slot = json_incref((json_t *)(uintptr_t)value);
+}
+
+static void on_planned(void *data, const json_t *result, const struct err *err)
+{
+	struct port_call *port = data;
+
+	port->inner = NULL;
+	if (err == NULL)
+		take(&port->rq->plan, result);
+	port_done(port, err);
+}
+
+static struct call *port_plan(void *ctx, struct request *rq, call_done_fn done, void *data)
+{
+	struct port_call *port = port_new(ctx, rq, done, data);
+
+	fill_run(port, ACTION_MS);
+	port->inner = rq->command->kind->plan(port->service->env, &port->run, on_planned, port);
+	return &port->call;
+}
+
+static struct call *port_offer(void *ctx, struct request *rq, call_done_fn done, void *data)
+{
+	struct port_call *port = port_new(ctx, rq, done, data);
+
+	port->preview = facts_preview(rq, json_object_get(rq->offered_plan, "changes"));
+	port->inner = store_offer(port->service->store, rq, port->preview, on_done, port);
+	return &port->call;
+}
+
+static const char *effect_name(const struct command *command)
+{
+	static const char *const names[] = { [ACTION_READ] = "read",
+					     [ACTION_CONDITIONAL] = "conditional",
+					     [ACTION_KEYED] = "keyed",
+					     [ACTION_ONCE] = "once" };
+	const struct action_kind *kind = command->kind;
+
+	return names[kind->effect_of != NULL ? kind->effect_of(command->with) : kind->effect];
+}
+
+static struct call *port_start(void *ctx, struct request *rq, call_done_fn done, void *data)
+{
+	struct port_call *port = port_new(ctx, rq, done, data);
+
+	fill_run(port, ACTION_MS);
+	port->inner = store_start(port->service->store, rq, rq->command->kind->name, effect_name(rq->command),
+				  port->with, on_done, port);
+	return &port->call;
+}
+
+static void on_acted(void *data, const json_t *result, const struct err *err)
+{
+	struct port_call *port = data;
+
+	port->inner = NULL;
+	if (err == NULL)
+		take(command_reads(port->rq->command) ? &port->rq->answer : &port->rq->outcome, result);
+	port_done(port, err);
+}
+
+static struct call *port_act(void *ctx, struct request *rq, call_done_fn done, void *data)
+{
+	struct port_call *port = port_new(ctx, rq, done, data);
+
+	fill_run(port, ACTION_MS);
+	port->inner = rq->command->kind->apply(port->service->env, &port->run, on_acted, port);
+	return &port->call;
+}
+
+static void on_looked(void *data, const json_t *result, const struct err *err)
+{
+	struct port_call *port = data;
+
+	port->inner = NULL;
+	if (err == NULL)
+		take(&port->rq->outcome, result);
+	port_done(port, err);
+}
+
+static struct call *port_look(void *ctx, struct request *rq, call_done_fn done, void *data)
+{
+	struct port_call *port = port_new(ctx, rq, done, data);
+
+	fill_run(port, LOOK_MS);
+	port->inner = rq->command->kind->look(port->service->env, &port->run, on_looked, port);
+	return &port->call;
+}
+
+static struct call *port_settle(void *ctx, struct request *rq, call_done_fn done, void *data)
+{
+	struct service *service = ctx;
+	json_t *announce = facts_announce(rq), *reply = facts_reply(rq);
+	struct call *call = store_settle(service->store, rq, announce, reply, done, data);
+
+	json_decref(announce);
+	json_decref(reply);
+	return call;
+}
+
+static void on_answered(void *ctx, struct request *rq, const struct err *err)
+{
+	struct service *service = ctx;
+
+	if (err != NULL)
+		log_warn("not recorded", LOG_STR("request", rq->id), LOG_STR("user", rq->asker.user),
+			 LOG_STR("error", err->msg));
+	intake_answered(service->intake, rq, err);
+}
+
+static void on_finished(void *ctx, const struct request *rq, const struct err *err)
+{
+	struct service *service = ctx;
+
+	service->outcomes[rq->state]++;
+	log_info("run over", LOG_STR("request", rq->id), LOG_STR("state", request_state_name(rq->state)),
+		 LOG_STR("command", rq->command != NULL ? rq->command->title : ""), LOG_STR("user", rq->asker.user),
+		 LOG_STR("code", rq->code), LOG_STR("error", err != NULL ? err->msg : rq->err.msg));
+}
+
+void service_ports(struct service *service, struct op_ports *ret_ports)
+{
+	*ret_ports = (struct op_ports){
+		.step = { [OP_RECEIVE] = port_receive,
+			  [OP_CONFIRM] = port_confirm,
+			  [OP_PEOPLE] = port_people,
+			  [OP_DECIDE] = port_decide,
+			  [OP_PLAN] = port_plan,
+			  [OP_OFFER] = port_offer,
+			  [OP_START] = port_start,
+			  [OP_ACT] = port_act,
+			  [OP_LOOK] = port_look,
+			  [OP_SETTLE] = port_settle },
+		.step_ms = { [OP_RECEIVE] = 3000,
+			     [OP_CONFIRM] = 3000,
+			     [OP_PEOPLE] = 15000,
+			     [OP_DECIDE] = 10000,
+			     [OP_PLAN] = 20000,
+			     [OP_OFFER] = 10000,
+			     [OP_START] = 10000,
+			     [OP_ACT] = 20000,
+			     [OP_LOOK] = 15000,
+			     [OP_SETTLE] = 10000 },
+		.settle_retry_ms = 1000,
+		.answered = on_answered,
+		.finished = on_finished,
+		.ctx = service,
+	};
+}
+
+static enum op_step first_step(struct request *rq)
+{
+	if (rq->command == NULL) {
+		err_set(&rq->err, ERR_INVALID, "The command is not declared any more, so the request was not carried on.");
+		rq->state = rq->state == REQUEST_RUNNING ? REQUEST_UNKNOWN : REQUEST_FAILED;
+		return OP_SETTLE;
+	}
+	switch (rq->state) {
+	case REQUEST_RECEIVED:
+		return OP_PEOPLE;
+	case REQUEST_RUNNING:
+		if (command_reads(rq->command))
+			return OP_ACT;
+		rq->plan = json_incref(rq->offered_plan);
+		return OP_LOOK;
+	case REQUEST_ALLOWED:
+	case REQUEST_CONFIRMING:
+	case REQUEST_UNKNOWN:
+	case REQUEST_SUCCEEDED:
+	case REQUEST_FAILED:
+	case REQUEST_DENIED:
+	case REQUEST_REJECTED:
+	case REQUEST_EXPIRED:
+	case REQUEST_CANCELLED:
+		break;
+	}
+	return OP_PLAN;
+}
+
+void service_resume(struct service *service, const json_t *row)
+{
+	struct request *rq = request_create();
+
+	(void)snprintf(rq->id, sizeof(rq->id), "%s", jget_str_or(row, "id", ""));
+	if (!request_state_from_name(jget_str_or(row, "state", ""), &rq->state) || request_state_final(rq->state)) {
+		log_error("claimed row is not open", LOG_STR("request", rq->id));
+		request_destroy(rq);
+		return;
+	}
+	rq->asker.team = arena_strdup(rq->arena, jget_str(row, "team"));
+	rq->asker.user = arena_strdup(rq->arena, jget_str(row, "slack_user"));
+	rq->fence = jget_int(row, "fence", 0);
+	take_row(service, rq, row);
+	rq->confirmed = rq->state == REQUEST_CONFIRMING;
+	(void)snprintf(rq->confirmed_digest, sizeof(rq->confirmed_digest), "%s", jget_str_or(row, "digest", ""));
+	log_info("taken over", LOG_STR("request", rq->id), LOG_STR("state", request_state_name(rq->state)));
+	(void)op_start(service->ops, rq, first_step(rq));
+}

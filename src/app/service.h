@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* service.h - everything that opsd serve holds; private to src/app. */
+#ifndef OPSD_APP_SERVICE_H
+#define OPSD_APP_SERVICE_H
+
+#include <uv.h>
+
+#include "base/id.h"
+#include "base/json.h"
+#include "core/op.h"
+
+struct action_env;
+struct app_options;
+struct buf;
+struct call;
+struct catalog;
+struct config;
+struct db;
+struct http;
+struct httpd;
+struct intake;
+struct loop;
+struct sender;
+struct slack_people;
+struct slack_socket;
+struct slack_web;
+struct store;
+struct ws_context;
+
+enum service_state { SERVICE_STARTING, SERVICE_SERVING, SERVICE_STOPPING };
+
+struct service {
+	uv_loop_t loop;
+	enum service_state state;
+	struct config *config;
+	char *app_token, *bot_token, *database_url; /* secrets */
+	char boot_id[ID_UUID_LEN];
+	struct catalog *catalog;
+	struct action_env *env;
+	struct loop *meter;
+	struct http *http;
+	struct ws_context *ws;
+	struct db *intake_db, *work_db;
+	struct store *store;
+	struct slack_web *web;
+	struct slack_people *people;
+	struct slack_socket *socket;
+	struct op_list *ops;
+	struct intake *intake;
+	struct sender *sender;
+	struct httpd *httpd;
+	uv_timer_t renew, sweep, hello, grace;
+	uv_signal_t on_term, on_int, on_hup;
+	struct call *hello_call, *auth_call, *renew_call, *sweep_call;
+	bool known_here;   /* ops.replica has us */
+	bool home_known;   /* auth.test has answered */
+	bool replanning;   /* a reload is under way */
+	bool fatal;	   /* Slack refuses our tokens */
+	unsigned ready;	   /* sockets */
+	uint64_t outcomes[16]; /* finished runs by state */
+};
+
+/* ports.c: binds core's ports to store, action and chat. */
+void service_ports(struct service *service, struct op_ports *ret_ports);
+
+/* Starts a run for a row that was claimed; first by the row's state. */
+void service_resume(struct service *service, const json_t *row);
+
+/* health.c: /metrics, /healthz, /readyz. */
+int service_page(void *service, const char *path, struct buf *body, const char **ret_type);
+
+#endif

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* db: a server that is stopped, started, frozen, killed and lied to; and NOTIFY. */
+#include "db_world.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void test_deadline_drops_the_connection(void **state)
+{
+	struct seen late = { 0 }, behind = { 0 };
+
+	(void)state;
+	create(1);
+	wait_up(1);
+	start(&late, NULL, "SELECT pg_sleep(3)", 300);
+	start(&behind, NULL, "SELECT 1", 5000);
+	wait_for(&late);
+	assert_int_equal(late.kind, ERR_UNCERTAIN);
+	assert_non_null(strstr(late.msg, "no answer within 300 ms"));
+	wait_for(&behind);
+	assert_int_equal(behind.kind, ERR_UNCERTAIN); /* it had been sent */
+	good("SELECT 1");
+	assert_int_equal(db_stats(world.db)->reconnects, 1);
+}
+
+static void test_terminated_backend(void **state)
+{
+	struct seen slow = { 0 }, behind = { 0 }, idle = { 0 };
+	struct db *other;
+	struct seen killed = { 0 };
+	struct db_statement kill = { .sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+					    " WHERE application_name = 'opsd-test'" };
+	struct db_config config = { .name = "killer", .url = url(), .connections = 1 };
+
+	(void)state;
+	create(1);
+	wait_up(1);
+	other = db_create(&world.loop, &config);
+	start(&slow, NULL, "SELECT pg_sleep(10)", 15000);
+	start(&behind, NULL, "SELECT 1", 15000);
+	db_start(other, &kill, 1, 5000, on_done, &killed);
+	wait_for(&slow);
+	wait_for(&behind);
+	assert_int_equal(slow.kind, ERR_RETRY); /* the server said that it had not been done */
+	assert_string_equal(slow.sqlstate, "57P01");
+	assert_int_equal(behind.kind, ERR_RETRY);
+	wait_for(&killed);
+	good("SELECT 1");
+	killed = (struct seen){ 0 };
+	db_start(other, &kill, 1, 5000, on_done, &killed); /* while idle */
+	while (db_stats(world.db)->reconnects < 2)
+		once();
+	assert_false(db_up(world.db));
+	assert_non_null(strstr(db_last_error(world.db), "database test: "));
+	start(&idle, NULL, "SELECT 'back'", 5000);
+	wait_for(&idle);
+	assert_string_equal(idle.text, "back");
+	db_destroy(other);
+}
+
+static void test_server_stops_and_starts(void **state)
+{
+	struct seen queued = { 0 }, late = { 0 };
+
+	(void)state;
+	create(2);
+	wait_up(2);
+	control("stop");
+	while (db_up(world.db))
+		once();
+	start(&late, NULL, "SELECT 1", 200);
+	wait_for(&late);
+	assert_int_equal(late.kind, ERR_TIMEOUT);
+	assert_non_null(strstr(late.msg, "not sent within 200 ms: database test: "));
+	start(&queued, NULL, "SELECT 'waited'", 15000);
+	control("start");
+	wait_for(&queued);
+	assert_string_equal(queued.text, "waited");
+	wait_up(2);
+}
+
+/* Its kernel still acknowledges: only our own deadlines notice. */
+static void test_frozen_backend(void **state)
+{
+	struct seen seen = { 0 }, pid = { 0 };
+	pid_t backend;
+
+	(void)state;
+	create(1);
+	start(&pid, NULL, "SELECT pg_backend_pid()", 5000);
+	wait_for(&pid);
+	backend = (pid_t)atol(pid.text);
+	assert_int_equal(kill(backend, SIGSTOP), 0);
+	start(&seen, NULL, "SELECT 1", 300);
+	wait_for(&seen);
+	assert_int_equal(seen.kind, ERR_UNCERTAIN);
+	good("SELECT 1");
+	assert_int_equal(kill(backend, SIGCONT), 0);
+}
+
+static void test_frozen_server_while_connecting(void **state)
+{
+	pid_t postmaster = (pid_t)control("pid");
+
+	(void)state;
+	assert_int_equal(kill(postmaster, SIGSTOP), 0);
+	create(1);
+	while (db_stats(world.db)->reconnects < 1)
+		once();
+	assert_int_equal(kill(postmaster, SIGCONT), 0);
+	assert_non_null(strstr(db_last_error(world.db), "no connection within 5 s"));
+	good("SELECT 1");
+}
+
+static void test_sentences_of_connecting(void **state)
+{
+	static const struct {
+		const char *user, *host, *database, *sentence;
+	} cases[] = {
+		{ "owner:wrong-horse", "127.0.0.1", "postgres",
+		  "password authentication failed for user \"owner\"" },
+		{ "owner:correct-horse", "no-such-host.invalid", "postgres",
+		  "no-such-host.invalid" },
+		{ "owner:correct-horse", "127.0.0.1", "nowhere",
+		  "database \"nowhere\" does not exist" },
+	};
+	const char *port = strrchr(url(), ':') + 1;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char to[256];
+
+		snprintf(to, sizeof(to), "postgresql://%s@%s:%d/%s", cases[i].user, cases[i].host,
+			 atoi(port), cases[i].database);
+		create_full(to, 1, 0, NULL);
+		while (db_stats(world.db)->reconnects < 1)
+			once();
+		assert_non_null(strstr(db_last_error(world.db), cases[i].sentence));
+		assert_null(strstr(db_last_error(world.db), "horse"));
+		db_destroy(world.db);
+	}
+	create_full("postgresql://localhost:port/x", 1, 0, NULL);
+	while (db_stats(world.db)->reconnects < 1)
+		once();
+	assert_non_null(strstr(db_last_error(world.db), "database test: "));
+}
+
+/* The first host refuses; the second one, by name, is taken. */
+static void test_several_hosts(void **state)
+{
+	char to[256];
+
+	(void)state;
+	snprintf(to, sizeof(to),
+		 "postgresql://owner:correct-horse@127.0.0.1:1,localhost:%d/postgres",
+		 atoi(strrchr(url(), ':') + 1));
+	create_full(to, 1, 0, NULL);
+	assert_string_equal(ask("SELECT 'second'").text, "second");
+}
+
+static void test_notify(void **state)
+{
+	struct seen killed = { 0 };
+
+	(void)state;
+	create_full(url(), 1, 0, "ops_wake");
+	while (world.listening == 0)
+		once();
+	assert_int_equal(world.listening, 1);
+	good("NOTIFY ops_wake, 'R1'");
+	while (world.notices == 0)
+		once();
+	assert_string_equal(world.payload, "R1");
+	start(&killed, NULL,
+	      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+	      " WHERE application_name = 'opsd-test' AND pid <> pg_backend_pid()",
+	      5000);
+	while (world.listening < 2) /* told again, to look for what was missed */
+		once();
+	good("NOTIFY ops_wake, 'R2'");
+	while (world.notices < 2)
+		once();
+	assert_string_equal(world.payload, "R2");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_deadline_drops_the_connection),
+		TEST(test_terminated_backend),
+		TEST(test_server_stops_and_starts),
+		TEST(test_frozen_backend),
+		TEST(test_frozen_server_while_connecting),
+		TEST(test_sentences_of_connecting),
+		TEST(test_several_hosts),
+		TEST(test_notify),
+	};
+
+	return world_main(tests, sizeof(tests) / sizeof(tests[0]));
+}

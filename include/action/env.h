@@ -2,8 +2,9 @@
 /*
  * env - what action kinds act on: the clusters and APIs of the configuration, with their clients.
  *
- * clusters: { "main": { "kubeconfig": { "file", "context" } | "in_cluster": true | "server", "ca_file",
- * "token_file" } }, apis: { "platform": { "url", "ca_file"?, "auth": { "bearer": { "file"|"env" } } } }.
+ * clusters: { "main": { "kubeconfig": { "file", "context" } | "in_cluster": true | "server",
+ * "ca_file", "token_file" } }, apis: { "platform": { "url", "ca_file"?, "auth": { "bearer": {
+ * "file"|"env" } } } }.
  */
 #ifndef OPSD_ACTION_ENV_H
 #define OPSD_ACTION_ENV_H
@@ -22,14 +23,16 @@ struct diags;
 extern const struct action_kind *const action_kinds[];
 
 /* Reads files (blocking): before the loop runs or at a reload.  dir: relative paths start there.
- * loop NULL: names only, for checks that open no connection.  NULL: diags (named "clusters.main: …"). */
-struct action_env *action_env_create(uv_loop_t *loop, const json_t *clusters, const json_t *apis, const char *dir,
-				     struct diags *diags);
+ * loop NULL: names only, for checks that open no connection.  NULL: diags (named "clusters.main:
+ * …"). */
+struct action_env *action_env_create(uv_loop_t *loop, const json_t *clusters, const json_t *apis,
+				     const char *dir, struct diags *diags);
 void action_env_destroy(struct action_env *env); /* every run must be done or cancelled before */
 
 /* opsd check --online: one line per cluster and API: reachable, who we are, what is missing. */
 typedef void (*action_line_fn)(void *data, bool good, const char *what, const char *says);
-struct call *action_env_probe(struct action_env *env, action_line_fn line, call_done_fn done, void *data);
+struct call *action_env_probe(struct action_env *env, action_line_fn line, call_done_fn done,
+			      void *data);
 
 /* Prometheus text of the clients' counters. */
 void action_env_metrics(const struct action_env *env, struct buf *buf);

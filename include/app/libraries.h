@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* libraries - process-wide start and end of the foreign libraries, before any thread and after the loop. */
+/* libraries - process-wide start and end of the foreign libraries, before any thread and after the
+ * loop. */
 #ifndef OPSD_APP_LIBRARIES_H
 #define OPSD_APP_LIBRARIES_H
 

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* options - the command line: opsd [--config FILE] [--json] COMMAND [ARGUMENT …]; one function per command. */
+/* options - the command line: opsd [--config FILE] [--json] COMMAND [ARGUMENT …]; one function per
+ * command. */
 #ifndef OPSD_APP_OPTIONS_H
 #define OPSD_APP_OPTIONS_H
 
 #include <stdbool.h>
 
 struct app_options {
-	const char *config;	   /* NULL: opsd.yaml, then /etc/opsd/opsd.yaml */
+	const char *config; /* NULL: opsd.yaml, then /etc/opsd/opsd.yaml */
 	bool json;
 	const char *command;
-	int argc;		   /* what follows the command */
+	int argc; /* what follows the command */
 	char **argv;
 };
 

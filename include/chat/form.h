@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* form - a command's modal, made of its declaration; and the home tab.  Pure but for nothing: JSON in, JSON out. */
+/* form - a command's modal, made of its declaration; and the home tab.  Pure but for nothing: JSON
+ * in, JSON out. */
 #ifndef OPSD_CHAT_FORM_H
 #define OPSD_CHAT_FORM_H
 

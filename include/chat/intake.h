@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * intake - envelopes in, requests out: slash commands, buttons and forms end in the same typed arguments.
+ * intake - envelopes in, requests out: slash commands, buttons and forms end in the same typed
+ * arguments.
  *
- * Answers every envelope in time.  What asks for something becomes a request and is acknowledged once its
- * row is committed (intake_answered); what only shows something is acknowledged at once.
+ * Answers every envelope in time.  What asks for something becomes a request and is acknowledged
+ * once its row is committed (intake_answered); what only shows something is acknowledged at once.
  */
 #ifndef OPSD_CHAT_INTAKE_H
 #define OPSD_CHAT_INTAKE_H
@@ -26,11 +27,13 @@ struct intake_config {
 	struct slack_web *web;
 	struct slack_people *people;
 	struct op_list *ops;
-	const json_t *prefixes;	 /* { "/workers": "workers" }: slash commands of one prefix; others take all */
-	unsigned max_ops;	 /* requests under way; beyond it people are told to wait; 0: 2000 */
+	const json_t *prefixes; /* { "/workers": "workers" }: slash commands of one prefix; others
+				   take all */
+	unsigned max_ops;       /* requests under way; beyond it people are told to wait; 0: 2000 */
 	/* Which actions a Slack user may use: an array of names, or null when not known. */
 	struct call *(*may)(void *ctx, const char *team, const char *user,
-			    void (*done)(void *data, const json_t *actions, const struct err *err), void *data);
+			    void (*done)(void *data, const json_t *actions, const struct err *err),
+			    void *data);
 	void *ctx;
 };
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* render - facts to Block Kit messages; pure.  Every message is an object for chat.postMessage or a response_url. */
+/* render - facts to Block Kit messages; pure.  Every message is an object for chat.postMessage or a
+ * response_url. */
 #ifndef OPSD_CHAT_RENDER_H
 #define OPSD_CHAT_RENDER_H
 
@@ -24,7 +25,8 @@ json_t *render_audit(const json_t *const *facts, size_t n);
 /* One plain sentence, only for the person. */
 json_t *render_note(const char *text);
 
-/* Help: {"may": [action names] or null: not known} decides what is listed.  command or prefix may be NULL. */
+/* Help: {"may": [action names] or null: not known} decides what is listed.  command or prefix may
+ * be NULL. */
 json_t *render_help(const json_t *commands, const char *intro);
 
 #endif

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sender - the outbox's sending half: takes claimed messages, posts them, reports what came of each.
+ * sender - the outbox's sending half: takes claimed messages, posts them, reports what came of
+ * each.
  *
- * At most one post per channel is under way; outcomes that wait for the same audit channel meanwhile go
- * into one message, up to RENDER_AUDIT_LINES.  Marks are written in batches.  A message that an earlier
- * try may have posted is looked for by its metadata before it is posted again.
+ * At most one post per channel is under way; outcomes that wait for the same audit channel
+ * meanwhile go into one message, up to RENDER_AUDIT_LINES.  Marks are written in batches.  A
+ * message that an earlier try may have posted is looked for by its metadata before it is posted
+ * again.
  */
 #ifndef OPSD_CHAT_SENDER_H
 #define OPSD_CHAT_SENDER_H

@@ -2,8 +2,8 @@
 /*
  * words - every sentence that a person reads about a request, in one place; pure.
  *
- * Each says what happened, to what, and what to do next.  Texts are plain: render.c makes them inert.
- * The caller frees what is returned.
+ * Each says what happened, to what, and what to do next.  Texts are plain: render.c makes them
+ * inert. The caller frees what is returned.
  */
 #ifndef OPSD_CHAT_WORDS_H
 #define OPSD_CHAT_WORDS_H
@@ -28,7 +28,8 @@ char *words_headline(const json_t *facts);
 /* Why a request was refused, and who could help; from facts with "code" and "detail". */
 char *words_refusal(const json_t *facts);
 
-/* The one line of the audit channel after the name of the person: "workers scale Deployment …: replicas 3 → 5". */
+/* The one line of the audit channel after the name of the person: "workers scale Deployment …:
+ * replicas 3 → 5". */
 char *words_audit(const json_t *facts);
 
 /* A mark for an outcome: "✅", "❌", … */

@@ -17,10 +17,11 @@ struct catalog;
 struct command;
 struct diags;
 
-/* kinds: sorted, NULL-ended table of action/action.h (injected: core knows no kinds).  env may be NULL
- * (then clusters and APIs named by commands are not checked for existence).  Blocking file reads. */
-struct catalog *catalog_load(const char *dir, const struct action_kind *const *kinds, const struct action_env *env,
-			     struct diags *diags);
+/* kinds: sorted, NULL-ended table of action/action.h (injected: core knows no kinds).  env may be
+ * NULL (then clusters and APIs named by commands are not checked for existence).  Blocking file
+ * reads. */
+struct catalog *catalog_load(const char *dir, const struct action_kind *const *kinds,
+			     const struct action_env *env, struct diags *diags);
 struct catalog *catalog_ref(struct catalog *catalog);
 void catalog_unref(struct catalog *catalog); /* NULL is fine */
 
@@ -30,15 +31,20 @@ size_t catalog_prefixes(const struct catalog *catalog);
 const char *catalog_prefix(const struct catalog *catalog, size_t i); /* sorted */
 const char *catalog_prefix_about(const struct catalog *catalog, const char *prefix);
 size_t catalog_commands(const struct catalog *catalog);
-const struct command *catalog_command(const struct catalog *catalog, size_t i); /* sorted by title */
-const struct command *catalog_find(const struct catalog *catalog, const char *prefix, const char *name);
-const struct command *catalog_find_title(const struct catalog *catalog, const char *title); /* "workers scale"; NULL is not found */
+const struct command *catalog_command(const struct catalog *catalog,
+				      size_t i); /* sorted by title */
+const struct command *catalog_find(const struct catalog *catalog, const char *prefix,
+				   const char *name);
+const struct command *
+catalog_find_title(const struct catalog *catalog,
+		   const char *title); /* "workers scale"; NULL is not found */
 
 /* Distinct actions with their highest risk and their scope names: rows for authz.action.
  * [{ "name", "risk", "scope": [{ "name", "type": "enum"|"int" }] }], sorted.  A new reference. */
 json_t *catalog_actions(const struct catalog *catalog);
 
-json_t *catalog_schema(const struct action_kind *const *kinds); /* JSON schema of the files, for editors */
-char *catalog_docs(const struct catalog *catalog);		/* docs/commands.md; the caller frees */
+json_t *
+catalog_schema(const struct action_kind *const *kinds); /* JSON schema of the files, for editors */
+char *catalog_docs(const struct catalog *catalog);      /* docs/commands.md; the caller frees */
 
 #endif

@@ -23,7 +23,8 @@ void expr_destroy(struct expr *expr);
 const char *expr_source(const struct expr *expr);
 
 /* The first result.  false: err (the expression failed on this input, or gave nothing). */
-bool expr_value(struct expr *expr, const json_t *input, json_t **ret_value, struct err *err); /* a new reference */
+bool expr_value(struct expr *expr, const json_t *input, json_t **ret_value,
+		struct err *err); /* a new reference */
 
 /* true/false as jq takes truth (false and null are false).  Failing is an error, not false. */
 bool expr_truth(struct expr *expr, const json_t *input, bool *ret_truth, struct err *err);

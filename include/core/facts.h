@@ -2,11 +2,11 @@
 /*
  * facts - the JSON that travels from a request to the audit log and to Slack; pure.
  *
- * One shape for every door, so that the audit channel, the requester's reply and the log never disagree:
- * { "request", "command", "text", "args": {…shown}, "risk", "who": { "user", "team", "name", "email" },
- *   "channel", "reason", "target": {…}, "changes": [...], "warnings": [...], "owners": [...],
- *   "outcome": state name, "code", "why": sentence, "done": fragment, "detail": {…}, "answer": {…} }
- * Members that are not known are left out.
+ * One shape for every door, so that the audit channel, the requester's reply and the log never
+ * disagree: { "request", "command", "text", "args": {…shown}, "risk", "who": { "user", "team",
+ * "name", "email" }, "channel", "reason", "target": {…}, "changes": [...], "warnings": [...],
+ * "owners": [...], "outcome": state name, "code", "why": sentence, "done": fragment, "detail": {…},
+ * "answer": {…} } Members that are not known are left out.
  */
 #ifndef OPSD_CORE_FACTS_H
 #define OPSD_CORE_FACTS_H
@@ -21,10 +21,12 @@ json_t *facts_announce(const struct request *rq);
 /* What the requester gets: the same and the answer. */
 json_t *facts_reply(const struct request *rq);
 
-/* What a preview shows: plan, digest, and from the second time on what changed since (changed_since). */
+/* What a preview shows: plan, digest, and from the second time on what changed since
+ * (changed_since). */
 json_t *facts_preview(const struct request *rq, const json_t *changed_since);
 
-/* One line of a plan's changes: "replicas 3 → 5"; several joined by ", "; "" when none.  The caller frees. */
+/* One line of a plan's changes: "replicas 3 → 5"; several joined by ", "; "" when none.  The caller
+ * frees. */
 char *facts_changes_text(const json_t *changes);
 
 /* "Deployment ads/workers-dev on main".  The caller frees. */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * op - one run of the way of a request, from where its row stands to where it must wait or has ended.
+ * op - one run of the way of a request, from where its row stands to where it must wait or has
+ * ended.
  *
- * Nothing is done that was not recorded first, and a refusal is recorded too.  Each step is done by a
- * port; an op knows nothing of Slack, SQL or Kubernetes.  src/app/ports.c binds those.  A crash loses
- * only the run: the row says where the next run begins.
+ * Nothing is done that was not recorded first, and a refusal is recorded too.  Each step is done by
+ * a port; an op knows nothing of Slack, SQL or Kubernetes.  src/app/ports.c binds those.  A crash
+ * loses only the run: the row says where the next run begins.
  */
 #ifndef OPSD_CORE_OP_H
 #define OPSD_CORE_OP_H
@@ -15,7 +16,8 @@
 
 #include "base/call.h"
 
-/* In the order of the way; each is one port call.  Any of them may begin a run: what a crash left says which. */
+/* In the order of the way; each is one port call.  Any of them may begin a run: what a crash left
+ * says which. */
 enum op_step {
 	OP_RECEIVE, /* a new intent: record it, decide if the asker's facts are fresh */
 	OP_CONFIRM, /* a click on a preview: record it, take the request over */
@@ -24,7 +26,7 @@ enum op_step {
 	OP_PLAN,    /* read the target, make the plan */
 	OP_OFFER,   /* show the plan to the requester; the run ends, a click begins the next */
 	OP_START,   /* decide again, commit the intent */
-	OP_ACT,	    /* the effect, or the read */
+	OP_ACT,     /* the effect, or the read */
 	OP_LOOK,    /* it is not clear what came of the effect: look at the target */
 	OP_SETTLE,  /* outcome, audit entry and what is owed */
 	OP_DONE,
@@ -49,10 +51,12 @@ struct op_ports {
 };
 
 /* All runs under way: for the orderly stop and the metrics. */
-struct op_list *op_list_create(uv_loop_t *loop, const struct op_ports *ports); /* ports are copied */
+struct op_list *op_list_create(uv_loop_t *loop,
+			       const struct op_ports *ports); /* ports are copied */
 void op_list_destroy(struct op_list *list); /* cancels every run; memory goes in close callbacks */
 size_t op_list_count(const struct op_list *list);
-void op_list_drained(struct op_list *list, void (*drained)(void *data), void *data); /* once, when empty */
+void op_list_drained(struct op_list *list, void (*drained)(void *data),
+		     void *data); /* once, when empty */
 
 /* Takes rq over and frees it at the end. */
 struct op *op_start(struct op_list *list, struct request *rq, enum op_step first);

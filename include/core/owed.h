@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * owed - one message that Slack still has to be told, claimed by this replica; and what became of it.
+ * owed - one message that Slack still has to be told, claimed by this replica; and what became of
+ * it.
  *
  * The store writes and claims the rows, chat sends them; neither knows the other.
  */
@@ -13,17 +14,17 @@
 #include "base/json.h"
 #include "base/list.h"
 
-struct owed {			   /* everything is owned by the struct */
-	struct list_node node;	   /* the sender's */
+struct owed {                  /* everything is owned by the struct */
+	struct list_node node; /* the sender's */
 	int64_t id;
-	char *kind;		   /* "audit", "reply", "preview" */
-	char *request;		   /* request id */
-	char *channel, *user;	   /* where; user: for replies */
-	char *response_url;	   /* NULL: none or used up */
-	json_t *body;		   /* facts to render */
-	int64_t attempts;	   /* earlier tries: > 0 means look for it before posting */
-	int64_t created_ms;	   /* wall clock */
-	int64_t claimed_ms;	   /* clock_mono_ms when it was handed to us */
+	char *kind;           /* "audit", "reply", "preview" */
+	char *request;        /* request id */
+	char *channel, *user; /* where; user: for replies */
+	char *response_url;   /* NULL: none or used up */
+	json_t *body;         /* facts to render */
+	int64_t attempts;     /* earlier tries: > 0 means look for it before posting */
+	int64_t created_ms;   /* wall clock */
+	int64_t claimed_ms;   /* clock_mono_ms when it was handed to us */
 };
 void owed_destroy(struct owed *owed); /* src/core/owed.c */
 
@@ -31,16 +32,17 @@ enum owed_end { OWED_DELIVERED, OWED_LATER, OWED_DEAD };
 struct owed_mark {
 	int64_t id;
 	enum owed_end end;
-	char ts[32];	       /* delivered: Slack's ts or "" */
-	int64_t later_ms;      /* later: not before */
-	char error[200];       /* later, dead */
+	char ts[32];      /* delivered: Slack's ts or "" */
+	int64_t later_ms; /* later: not before */
+	char error[200];  /* later, dead */
 };
 
 struct owed_port { /* filled by app from the store */
 	void *ctx;
 	void (*room)(void *ctx, unsigned room);
 	struct call *(*claim)(void *ctx, unsigned limit, call_done_fn done, void *data);
-	struct call *(*mark)(void *ctx, const struct owed_mark *marks, unsigned n, call_done_fn done, void *data);
+	struct call *(*mark)(void *ctx, const struct owed_mark *marks, unsigned n,
+			     call_done_fn done, void *data);
 };
 
 #endif

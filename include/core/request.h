@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * request - one asking: who, which command, typed arguments, from where; and what is known of it so far.
+ * request - one asking: who, which command, typed arguments, from where; and what is known of it so
+ * far.
  *
- * The row in PostgreSQL is the truth; this is the copy that one run of the flow works on.  Texts live in the
- * arena; JSON values are owned references.
+ * The row in PostgreSQL is the truth; this is the copy that one run of the flow works on.  Texts
+ * live in the arena; JSON values are owned references.
  */
 #ifndef OPSD_CORE_REQUEST_H
 #define OPSD_CORE_REQUEST_H
@@ -28,8 +29,8 @@ enum request_state {
 	REQUEST_UNKNOWN,    /* the effect may have happened; waits for a person */
 	REQUEST_SUCCEEDED,
 	REQUEST_FAILED,
-	REQUEST_DENIED,	    /* not allowed */
-	REQUEST_REJECTED,   /* not understood: unknown command, wrong argument, guard */
+	REQUEST_DENIED,   /* not allowed */
+	REQUEST_REJECTED, /* not understood: unknown command, wrong argument, guard */
 	REQUEST_EXPIRED,
 	REQUEST_CANCELLED,
 };
@@ -37,20 +38,20 @@ enum request_state {
 /* How Slack brought it: what makes redelivery harmless. */
 struct delivery {
 	const char *envelope_id;
-	const char *dedup;	/* the intent, whatever the envelope */
-	const char *kind;	/* "slash", "action", "submit", "home" */
+	const char *dedup; /* the intent, whatever the envelope */
+	const char *kind;  /* "slash", "action", "submit", "home" */
 	int64_t retry;
-	uint64_t socket;	/* opaque: where the acknowledgement goes */
-	bool takes_text;	/* the acknowledgement may carry a message */
+	uint64_t socket; /* opaque: where the acknowledgement goes */
+	bool takes_text; /* the acknowledgement may carry a message */
 };
 
 struct asker {
-	const char *team, *user; /* Slack ids */
-	const char *channel;	 /* where; NULL: none */
+	const char *team, *user;  /* Slack ids */
+	const char *channel;      /* where; NULL: none */
 	const char *response_url; /* a secret; NULL: none */
-	bool facts_fresh;	 /* verdict, email_key, name, tz were read within the last minute */
-	const char *verdict;	 /* slack_user_verdict_name: "ok", "guest", … */
-	const char *email_key;	 /* canonical address, NULL: none usable */
+	bool facts_fresh;      /* verdict, email_key, name, tz were read within the last minute */
+	const char *verdict;   /* slack_user_verdict_name: "ok", "guest", … */
+	const char *email_key; /* canonical address, NULL: none usable */
 	const char *name, *tz;
 };
 
@@ -61,43 +62,47 @@ struct request {
 
 	struct delivery delivery;
 	struct asker asker;
-	const char *text;		/* as typed, for the record */
+	const char *text; /* as typed, for the record */
 
-	struct catalog *catalog;	/* a reference */
-	const struct command *command;	/* NULL: not understood */
-	json_t *args, *scope;		/* typed; NULL when command is NULL */
-	const char *cursor;		/* reads: the page asked for; NULL: first */
-	const char *rejection;		/* why it was not understood; NULL: it was */
+	struct catalog *catalog;       /* a reference */
+	const struct command *command; /* NULL: not understood */
+	json_t *args, *scope;          /* typed; NULL when command is NULL */
+	const char *cursor;            /* reads: the page asked for; NULL: first */
+	const char *rejection;         /* why it was not understood; NULL: it was */
 
 	/* what the store said */
-	int64_t person;			/* 0: none */
+	int64_t person; /* 0: none */
 	const char *person_name, *person_email;
-	const char *code;		/* decision: "allowed", "no_matching_grant", "directory_stale", "guest", … */
-	json_t *detail;			/* the decision's evidence and what would be enough; may be NULL */
-	int64_t fence;			/* grows with each claim; every later write carries it */
+	const char
+		*code; /* decision: "allowed", "no_matching_grant", "directory_stale", "guest", … */
+	json_t *detail; /* the decision's evidence and what would be enough; may be NULL */
+	int64_t fence;  /* grows with each claim; every later write carries it */
 	const char *known_id, *known_state; /* duplicate: the request that this intent already is */
 
 	json_t *plan;
-	json_t *offered_plan;		/* what the requester was shown; NULL: nothing was */
-	bool confirmed;			/* the requester pressed the button on confirmed_digest */
+	json_t *offered_plan; /* what the requester was shown; NULL: nothing was */
+	bool confirmed;       /* the requester pressed the button on confirmed_digest */
 	char confirmed_digest[65];
-	char digest[65];		/* of the plan's meaning */
-	json_t *answer;			/* reads */
-	json_t *outcome;		/* apply's or look's */
-	struct err err;			/* why it failed */
+	char digest[65]; /* of the plan's meaning */
+	json_t *answer;  /* reads */
+	json_t *outcome; /* apply's or look's */
+	struct err err;  /* why it failed */
 };
 
 struct request *request_create(void);
 void request_destroy(struct request *request); /* NULL is fine */
 
-/* Fresh facts of the asker (copied): verdict is "ok" or why not; the address becomes email_key when it is usable. */
-void request_set_asker(struct request *rq, const char *verdict, const char *email, const char *name, const char *tz);
+/* Fresh facts of the asker (copied): verdict is "ok" or why not; the address becomes email_key when
+ * it is usable. */
+void request_set_asker(struct request *rq, const char *verdict, const char *email, const char *name,
+		       const char *tz);
 
 const char *request_state_name(enum request_state state);
 bool request_state_from_name(const char *name, enum request_state *ret_state);
 bool request_state_final(enum request_state state);
 
-/* SHA-256 of what the plan means: target, precondition's identity (uid) and changes; not warnings, not versions. */
+/* SHA-256 of what the plan means: target, precondition's identity (uid) and changes; not warnings,
+ * not versions. */
 void plan_digest(const json_t *plan, char ret_digest[65]);
 
 #endif

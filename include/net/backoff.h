@@ -13,7 +13,8 @@ struct backoff {
 void backoff_init(struct backoff *backoff, uint32_t base_ms, uint32_t cap_ms);
 void backoff_reset(struct backoff *backoff);
 
-/* The next delay: uniform in [base/2, min(cap, base * 2^tries)]; at least floor_ms (a Retry-After). */
+/* The next delay: uniform in [base/2, min(cap, base * 2^tries)]; at least floor_ms (a Retry-After).
+ */
 uint32_t backoff_next(struct backoff *backoff, uint32_t floor_ms);
 
 #endif

@@ -19,49 +19,54 @@
 
 struct http;
 
-struct http_tls {		 /* all borrowed; NULL where not used */
-	const char *ca_file;	 /* PEM bundle; NULL: the system's, "/etc/ssl/certs/ca-certificates.crt" */
-	const char *ca_pem;	 /* instead of ca_file */
+struct http_tls { /* all borrowed; NULL where not used */
+	const char
+		*ca_file; /* PEM bundle; NULL: the system's, "/etc/ssl/certs/ca-certificates.crt" */
+	const char *ca_pem; /* instead of ca_file */
 	const char *cert_pem, *key_pem;
 	const char *server_name; /* SNI and the name that is checked, when not the URL's host */
-	bool insecure;		 /* kubeconfig's insecure-skip-tls-verify only */
+	bool insecure;           /* kubeconfig's insecure-skip-tls-verify only */
 };
 
 struct http_config {
-	const char *name;	/* "slack", "cluster main": in errors, logs and metrics */
-	unsigned max_active;	/* exchanges at once; 0: 32 */
-	unsigned max_queued;	/* waiting; beyond it a request fails at once with ERR_RETRY; 0: 1000 */
-	bool plain_loopback;	/* allow http:// to 127.0.0.0/8, [::1], localhost */
-	const char *proxy;	/* NULL: none (the environment is never read) */
+	const char *name;    /* "slack", "cluster main": in errors, logs and metrics */
+	unsigned max_active; /* exchanges at once; 0: 32 */
+	unsigned
+		max_queued; /* waiting; beyond it a request fails at once with ERR_RETRY; 0: 1000 */
+	bool plain_loopback; /* allow http:// to 127.0.0.0/8, [::1], localhost */
+	const char *proxy;   /* NULL: none (the environment is never read) */
 	struct http_tls tls;
 };
 
 struct http *http_create(uv_loop_t *loop, const struct http_config *config);
 
-/* Every call must be done or cancelled before.  Its handles close; memory goes in the close callbacks. */
+/* Every call must be done or cancelled before.  Its handles close; memory goes in the close
+ * callbacks. */
 void http_destroy(struct http *http);
 
-struct http_request {		   /* everything is copied by http_start */
-	const char *method;	   /* "GET", "POST", "PATCH", … */
-	const char *url;	   /* https://…, or http:// to loopback where allowed */
+struct http_request {               /* everything is copied by http_start */
+	const char *method;         /* "GET", "POST", "PATCH", … */
+	const char *url;            /* https://…, or http:// to loopback where allowed */
 	const char *const *headers; /* "Name: value", NULL-ended; may be NULL */
-	const char *bearer;	   /* Authorization: Bearer …; NULL: none */
+	const char *bearer;         /* Authorization: Bearer …; NULL: none */
 	const void *body;
 	size_t body_len;
-	unsigned timeout_ms;	   /* from http_start, queue included; 0: 10,000.  Streams: until the first byte */
-	size_t max_body;	   /* 0: 1 MiB */
-	bool fresh;		   /* a connection of its own: nothing is ever resent silently */
+	unsigned timeout_ms; /* from http_start, queue included; 0: 10,000.  Streams: until the
+				first byte */
+	size_t max_body;     /* 0: 1 MiB */
+	bool fresh;          /* a connection of its own: nothing is ever resent silently */
 
-	/* Streams (watch, log follow): each piece as it comes; false ends it.  The deadline then is idle_ms. */
+	/* Streams (watch, log follow): each piece as it comes; false ends it.  The deadline then is
+	 * idle_ms. */
 	bool (*on_data)(void *data, const char *piece, size_t len);
 	unsigned idle_ms;
 };
 
-struct http_response {	     /* lent during done */
-	int status;	     /* 100 … 599 */
-	const char *body;    /* NUL-terminated besides */
+struct http_response {    /* lent during done */
+	int status;       /* 100 … 599 */
+	const char *body; /* NUL-terminated besides */
 	size_t len;
-	const void *headers; /* for http_header */
+	const void *headers;    /* for http_header */
 	int64_t retry_after_ms; /* from Retry-After in seconds, at most an hour; -1: none */
 	int64_t elapsed_ms;
 };
@@ -74,9 +79,11 @@ const char *http_header(const struct http_response *response, const char *name);
  * ERR_UNCERTAIN sent, but no complete answer; ERR_INVALID url or answer over max_body
  * (ERR_UNCERTAIN when the method is not GET).  Sentences name config.name, host and reason.
  */
-typedef void (*http_done_fn)(void *data, const struct http_response *response, const struct err *err);
+typedef void (*http_done_fn)(void *data, const struct http_response *response,
+			     const struct err *err);
 
-struct call *http_start(struct http *http, const struct http_request *request, http_done_fn done, void *data);
+struct call *http_start(struct http *http, const struct http_request *request, http_done_fn done,
+			void *data);
 
 struct http_stats {
 	uint64_t started, ok, failed, timeouts;
@@ -91,7 +98,8 @@ void http_library_finish(void);
 /* Percent-encodes one path segment or query value (RFC 3986 unreserved kept).  The caller frees. */
 char *http_escape(const char *text);
 
-/* https://, or http:// to a loopback host when plain_loopback; no userinfo, no fragment.  err: ERR_INVALID. */
+/* https://, or http:// to a loopback host when plain_loopback; no userinfo, no fragment.  err:
+ * ERR_INVALID. */
 bool http_url_ok(const char *url, bool plain_loopback, struct err *err);
 
 #endif

@@ -17,7 +17,8 @@ struct httpd;
 typedef int (*httpd_page_fn)(void *data, const char *path, struct buf *body, const char **ret_type);
 
 /* listen is "127.0.0.1:9464", "[::1]:0", …; NULL: err. */
-struct httpd *httpd_create(uv_loop_t *loop, const char *listen, httpd_page_fn page, void *data, struct err *err);
+struct httpd *httpd_create(uv_loop_t *loop, const char *listen, httpd_page_fn page, void *data,
+			   struct err *err);
 uint16_t httpd_port(const struct httpd *httpd); /* the bound one */
 void httpd_destroy(struct httpd *httpd);
 

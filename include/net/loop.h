@@ -17,8 +17,8 @@ extern const uint32_t loop_bucket_us[LOOP_BUCKETS - 1]; /* 100 … 100000 */
 
 struct loop_health {
 	uint64_t iterations;
-	uint64_t busy_us;		/* sum */
-	uint64_t worst_us;		/* since start */
+	uint64_t busy_us;  /* sum */
+	uint64_t worst_us; /* since start */
 	uint64_t bucket[LOOP_BUCKETS];
 };
 
@@ -32,7 +32,8 @@ const struct loop_health *loop_meter_read(const struct loop *loop);
 void loop_meter_reset_worst(struct loop *loop);
 void loop_meter_stop(struct loop *loop); /* its handles close; memory goes in the close callback */
 
-/* Runs the loop dry and closes it.  Aborts, naming what is still open, unless uv_loop_close gives 0. */
+/* Runs the loop dry and closes it.  Aborts, naming what is still open, unless uv_loop_close gives
+ * 0. */
 void loop_finish(uv_loop_t *uv);
 
 #endif

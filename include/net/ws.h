@@ -20,13 +20,14 @@ struct ws;
 struct ws_end;
 
 struct ws_context_config {
-	const char *ca_file;   /* PEM; NULL: the system's bundle */
-	const char *proxy;     /* "ip:port" or NULL */
-	bool plain_loopback;   /* allow ws:// to a loopback address */
+	const char *ca_file; /* PEM; NULL: the system's bundle */
+	const char *proxy;   /* "ip:port" or NULL */
+	bool plain_loopback; /* allow ws:// to a loopback address */
 };
 
 /* NULL: err (the plugin package is missing, the CA file cannot be read, …). */
-struct ws_context *ws_context_create(uv_loop_t *loop, const struct ws_context_config *config, struct err *err);
+struct ws_context *ws_context_create(uv_loop_t *loop, const struct ws_context_config *config,
+				     struct err *err);
 
 /* Asynchronous, in two steps (libwebsockets needs it): destroy last, after every other user of the
  * loop has closed its descriptors.  done is called when the memory may go. */
@@ -34,17 +35,18 @@ void ws_context_destroy(struct ws_context *context, void (*done)(void *data), vo
 
 struct ws_events {
 	void (*open)(void *data);
-	void (*message)(void *data, const char *text, size_t len); /* whole text message; NUL-terminated besides */
+	void (*message)(void *data, const char *text,
+			size_t len); /* whole text message; NUL-terminated besides */
 	void (*pong)(void *data, uint32_t rtt_ms);
-	/* Last event, exactly once unless ws_abandon was called: refused, lost, closed by peer or by us.
-	 * status: HTTP status of a refused upgrade or 0; code: close code of the peer or 0;
+	/* Last event, exactly once unless ws_abandon was called: refused, lost, closed by peer or
+	 * by us. status: HTTP status of a refused upgrade or 0; code: close code of the peer or 0;
 	 * retry_after_ms: -1 when none was given. */
 	void (*closed)(void *data, const struct ws_end *end);
 };
 
 struct ws_end {
-	bool opened;	 /* had it been open */
-	bool ours;	 /* we asked */
+	bool opened; /* had it been open */
+	bool ours;   /* we asked */
 	int status;
 	int code;
 	int64_t retry_after_ms;
@@ -52,7 +54,7 @@ struct ws_end {
 };
 
 struct ws_config {
-	const char *url; /* wss://host[:port]/path?query sent untouched; copied */
+	const char *url;     /* wss://host[:port]/path?query sent untouched; copied */
 	unsigned connect_ms; /* resolve + TCP + TLS + upgrade, together; 0: 10,000 */
 	unsigned ping_ms;    /* 0: 10,000 */
 	unsigned dead_ms;    /* no frame of any kind for so long: lost; 0: 30,000 */
@@ -60,14 +62,14 @@ struct ws_config {
 	size_t max_queued;   /* bytes waiting to be sent; 0: 4 MiB */
 };
 
-struct ws *ws_start(struct ws_context *context, const struct ws_config *config, const struct ws_events *events,
-		    void *data);
+struct ws *ws_start(struct ws_context *context, const struct ws_config *config,
+		    const struct ws_events *events, void *data);
 
 /* One unfragmented text frame.  false: not open, or the queue is full; nothing was queued. */
 bool ws_send(struct ws *ws, const char *text, size_t len);
 size_t ws_queued(const struct ws *ws); /* bytes not yet handed to the kernel */
 
 void ws_close(struct ws *ws, int code, const char *reason); /* closed follows within 1 s or so */
-void ws_abandon(struct ws *ws); /* no event any more; closes at once */
+void ws_abandon(struct ws *ws);                             /* no event any more; closes at once */
 
 #endif

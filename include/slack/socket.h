@@ -32,7 +32,8 @@ struct slack_socket_config {
 	const char *app_token; /* xapp-…: a secret, borrowed for the life of the socket */
 	unsigned connections;  /* 1 … 4 */
 	bool plain_loopback;
-	/* An envelope with an id; lent.  Whoever gets it must ack it by slack_socket_ack within 3 s. */
+	/* An envelope with an id; lent.  Whoever gets it must ack it by slack_socket_ack within 3
+	 * s. */
 	void (*envelope)(void *data, const struct envelope *envelope, struct slack_via via);
 	/* The overall state changed: number of ready sockets, and the last failure (or NULL). */
 	void (*state)(void *data, unsigned ready, const struct err *err, bool fatal);
@@ -55,7 +56,8 @@ bool slack_socket_ack(struct slack_socket *socket, struct slack_via via, const c
 
 struct slack_socket_stats {
 	unsigned ready;
-	int64_t num_connections; /* as of the last hello; more than ours means another program listens too */
+	int64_t num_connections; /* as of the last hello; more than ours means another program
+				    listens too */
 	uint64_t opened, refreshed, lost, envelopes, acks, acks_moved, acks_lost, bad_frames;
 	int64_t deaf_ms; /* sum of times without any ready socket since the first */
 };

@@ -5,8 +5,9 @@
 
 #include "base/json.h"
 
-/* state.values → { block_id: "text" }; empty and unset inputs are left out; every element type of the
- * interactivity reference is read (value, selected_option(s), selected_date, …; lists joined by ","). */
+/* state.values → { block_id: "text" }; empty and unset inputs are left out; every element type of
+ * the interactivity reference is read (value, selected_option(s), selected_date, …; lists joined by
+ * ","). */
 json_t *slack_view_values(const json_t *state);
 
 #endif

@@ -8,18 +8,22 @@
 
 struct db;
 
-/* Answers with a JSON array of entries, newest first.  filter: { "request", "person", "action", "since", "outcome" } members optional. */
+/* Answers with a JSON array of entries, newest first.  filter: { "request", "person", "action",
+ * "since", "outcome" } members optional. */
 typedef void (*store_json_fn)(void *data, const json_t *value, const struct err *err);
-struct call *store_audit_list(struct db *db, const json_t *filter, unsigned limit, store_json_fn done, void *data);
+struct call *store_audit_list(struct db *db, const json_t *filter, unsigned limit,
+			      store_json_fn done, void *data);
 
 /* { "allowed", "code", "grants": [ … explain rows … ], "directory": { "generation", "age_s" } } */
-struct call *store_explain(struct db *db, const char *person, const char *action, const json_t *scope,
-			   store_json_fn done, void *data);
+struct call *store_explain(struct db *db, const char *person, const char *action,
+			   const json_t *scope, store_json_fn done, void *data);
 
 /* The actions a Slack user may use at all (any scope): array of names; for help and App Home. */
-struct call *store_may(struct db *db, const char *team, const char *user, store_json_fn done, void *data);
+struct call *store_may(struct db *db, const char *team, const char *user, store_json_fn done,
+		       void *data);
 
-/* Counts for /metrics and /readyz: open requests by state, owed messages, oldest owed, directory age. */
+/* Counts for /metrics and /readyz: open requests by state, owed messages, oldest owed, directory
+ * age. */
 struct call *store_health(struct db *db, store_json_fn done, void *data);
 
 #endif

@@ -2,9 +2,9 @@
 /*
  * outbox - what Slack still has to be told: claimed, sent, marked; in batches.
  *
- * A row is owed until Slack says that the message is there.  Rows written by this replica's settle are
- * claimed by it in the same commit while its queue is short, so that the usual announcement costs one more
- * commit (the marks of a batch), not two.
+ * A row is owed until Slack says that the message is there.  Rows written by this replica's settle
+ * are claimed by it in the same commit while its queue is short, so that the usual announcement
+ * costs one more commit (the marks of a batch), not two.
  */
 #ifndef OPSD_STORE_OUTBOX_H
 #define OPSD_STORE_OUTBOX_H
@@ -16,7 +16,8 @@
 struct store;
 
 /* Called for each message that settle, offer, receive … claimed for us; takes the struct over. */
-void store_outbox_set_ready(struct store *store, void (*ready)(void *data, struct owed *owed), void *data);
+void store_outbox_set_ready(struct store *store, void (*ready)(void *data, struct owed *owed),
+			    void *data);
 
 /* How many more the sender can take now: above 0 new announcements are claimed when written. */
 void store_outbox_room(struct store *store, unsigned room);
@@ -25,7 +26,7 @@ void store_outbox_room(struct store *store, unsigned room);
 struct call *store_outbox_claim(struct store *store, unsigned limit, call_done_fn done, void *data);
 
 /* One commit for all marks; a dead row also writes an audit entry. */
-struct call *store_outbox_mark(struct store *store, const struct owed_mark *marks, unsigned n, call_done_fn done,
-			       void *data);
+struct call *store_outbox_mark(struct store *store, const struct owed_mark *marks, unsigned n,
+			       call_done_fn done, void *data);
 
 #endif

@@ -2,9 +2,9 @@
 /*
  * requests - the durable life of a request: each function is one SQL function call, one commit.
  *
- * Every transition is guarded (UPDATE … WHERE state … AND fence …) inside the SQL function, with its
- * audit entry and the announcements it owes in the same transaction.  "announce" bodies are the facts
- * of an outcome as JSON; SQL adds what only it knows (decision code, person, detail).
+ * Every transition is guarded (UPDATE … WHERE state … AND fence …) inside the SQL function, with
+ * its audit entry and the announcements it owes in the same transaction.  "announce" bodies are the
+ * facts of an outcome as JSON; SQL adds what only it knows (decision code, person, detail).
  */
 #ifndef OPSD_STORE_REQUESTS_H
 #define OPSD_STORE_REQUESTS_H
@@ -18,12 +18,12 @@ struct db;
 struct store;
 
 struct store_config {
-	struct db *intake;	    /* receive, confirm, disown only: never behind other work */
+	struct db *intake; /* receive, confirm, disown only: never behind other work */
 	struct db *work;
-	const char *boot_id;	    /* random per process start */
+	const char *boot_id; /* random per process start */
 	const char *version;
 	const char *audit_channel;
-	const char *deployment;	    /* mark in audit entries; "" none */
+	const char *deployment; /* mark in audit entries; "" none */
 };
 
 struct store *store_create(uv_loop_t *loop, const struct store_config *config);
@@ -35,52 +35,57 @@ struct call *store_hello(struct store *store, call_done_fn done, void *data);
 /*
  * receive: one row per intent.  In: delivery, asker, text, command/args/scope or rejection, cursor.
  * With asker.facts_fresh it also identifies and decides in the same commit.
- * Out: state RECEIVED | ALLOWED (fence set; risk 0 goes to RUNNING at once) | DENIED | REJECTED, id, person, code, detail; or known_id/known_state
- * when the intent is known already.  1.5 s at most: ERR_RETRY, ERR_TIMEOUT, ERR_UNCERTAIN mean "not recorded";
- * the store then makes sure (retrying in the background until the database answers) that a row which did get
- * in is cancelled before anybody acts on it.
- * The statement of a refusal also writes what is owed to the audit channel.
+ * Out: state RECEIVED | ALLOWED (fence set; risk 0 goes to RUNNING at once) | DENIED | REJECTED,
+ * id, person, code, detail; or known_id/known_state when the intent is known already.  1.5 s at
+ * most: ERR_RETRY, ERR_TIMEOUT, ERR_UNCERTAIN mean "not recorded"; the store then makes sure
+ * (retrying in the background until the database answers) that a row which did get in is cancelled
+ * before anybody acts on it. The statement of a refusal also writes what is owed to the audit
+ * channel.
  */
 struct call *store_receive(struct store *store, struct request *rq, call_done_fn done, void *data);
 
 /* RECEIVED -> ALLOWED | RUNNING (risk 0) | DENIED, with the asker's fresh facts. */
 struct call *store_decide(struct store *store, struct request *rq, call_done_fn done, void *data);
 
-/* ALLOWED|CONFIRMING -> CONFIRMING: plan and digest are recorded, the preview is owed to the requester.
- * preview: JSON of what chat renders; valid for 10 minutes by the database's clock. */
-struct call *store_offer(struct store *store, struct request *rq, const json_t *preview, call_done_fn done,
-			 void *data);
+/* ALLOWED|CONFIRMING -> CONFIRMING: plan and digest are recorded, the preview is owed to the
+ * requester. preview: JSON of what chat renders; valid for 10 minutes by the database's clock. */
+struct call *store_offer(struct store *store, struct request *rq, const json_t *preview,
+			 call_done_fn done, void *data);
 
 /*
  * A click on Confirm or Cancel: delivery and asker of the click; id and digest from the button.
- * Only the requester (as a person) may; decided afresh.  Out: the row's command title, args, scope, text, plan, …
- * as json in ret_row, state CONFIRMING with a new fence (go on: plan again, then start), CANCELLED, EXPIRED, DENIED,
- * or known_state when it was already settled or taken by an earlier click.  Same 1.5 s and disown rule as receive.
+ * Only the requester (as a person) may; decided afresh.  Out: the row's command title, args, scope,
+ * text, plan, … as json in ret_row, state CONFIRMING with a new fence (go on: plan again, then
+ * start), CANCELLED, EXPIRED, DENIED, or known_state when it was already settled or taken by an
+ * earlier click.  Same 1.5 s and disown rule as receive.
  */
-struct call *store_confirm(struct store *store, struct request *rq, bool yes, const char *digest, json_t **ret_row,
-			   call_done_fn done, void *data);
+struct call *store_confirm(struct store *store, struct request *rq, bool yes, const char *digest,
+			   json_t **ret_row, call_done_fn done, void *data);
 
 /*
  * ALLOWED|CONFIRMING -> RUNNING: decides again, records plan, digest and the step's intent
  * (kind, effect class, filled parameters), renews the lease.  The effect may start only after this.
- * Out: state RUNNING, or DENIED when the right is gone (announcement owed), or err ERR_DENIED "fenced off"
- * when another replica has taken the request over: stop, touch nothing.
+ * Out: state RUNNING, or DENIED when the right is gone (announcement owed), or err ERR_DENIED
+ * "fenced off" when another replica has taken the request over: stop, touch nothing.
  */
-struct call *store_start(struct store *store, struct request *rq, const char *kind, const char *effect,
-			 const json_t *with, call_done_fn done, void *data);
+struct call *store_start(struct store *store, struct request *rq, const char *kind,
+			 const char *effect, const json_t *with, call_done_fn done, void *data);
 
 /*
- * RECEIVED|ALLOWED|CONFIRMING|RUNNING (with our fence) -> SUCCEEDED | FAILED | UNKNOWN: outcome, evidence, audit entry, and the two announcements
- * (audit channel; requester), all in one commit.  rq->state is the state to enter; announce: facts for the
- * audit channel; reply: facts for the requester.  claimed announcements come back through store_outbox_set_ready.
+ * RECEIVED|ALLOWED|CONFIRMING|RUNNING (with our fence) -> SUCCEEDED | FAILED | UNKNOWN: outcome,
+ * evidence, audit entry, and the two announcements (audit channel; requester), all in one commit.
+ * rq->state is the state to enter; announce: facts for the audit channel; reply: facts for the
+ * requester.  claimed announcements come back through store_outbox_set_ready.
  */
-struct call *store_settle(struct store *store, struct request *rq, const json_t *announce, const json_t *reply,
-			  call_done_fn done, void *data);
+struct call *store_settle(struct store *store, struct request *rq, const json_t *announce,
+			  const json_t *reply, call_done_fn done, void *data);
 
-/* Rows whose timer has come: leases of dead replicas, expired confirmations (expired here, announced).
- * found is called for each row to carry on (lent JSON: everything of the row), then done. */
+/* Rows whose timer has come: leases of dead replicas, expired confirmations (expired here,
+ * announced). found is called for each row to carry on (lent JSON: everything of the row), then
+ * done. */
 typedef void (*store_found_fn)(void *data, const json_t *row);
-struct call *store_claim_due(struct store *store, unsigned limit, store_found_fn found, call_done_fn done, void *data);
+struct call *store_claim_due(struct store *store, unsigned limit, store_found_fn found,
+			     call_done_fn done, void *data);
 
 /* Renews this replica's leases and its seen_at; every 15 s. */
 struct call *store_renew(struct store *store, call_done_fn done, void *data);

@@ -17,7 +17,8 @@ struct audit_question {
 	unsigned limit;
 };
 
-static struct call *ask(struct db *db, void *data, void (*answer)(void *data, const json_t *value, const struct err *err),
+static struct call *ask(struct db *db, void *data,
+			void (*answer)(void *data, const json_t *value, const struct err *err),
 			void *answer_data)
 {
 	struct audit_question *question = data;
@@ -38,9 +39,10 @@ static int print(const json_t *value, bool json, void *data)
 		if (json)
 			(void)puts(text);
 		else
-			(void)printf("%s  %-16s %-22s %-8s %s\n", jget_str_or(entry, "at", ""),
-				     jget_str_or(entry, "request", ""), jget_str_or(entry, "action", ""),
-				     jget_str_or(entry, "outcome", ""), jget_str_or(entry, "actor", ""));
+			(void)printf(
+				"%s  %-16s %-22s %-8s %s\n", jget_str_or(entry, "at", ""),
+				jget_str_or(entry, "request", ""), jget_str_or(entry, "action", ""),
+				jget_str_or(entry, "outcome", ""), jget_str_or(entry, "actor", ""));
 		free(text);
 	}
 	return APP_GOOD;
@@ -70,14 +72,19 @@ static bool take_word(struct audit_question *question, const char *word)
 int cmd_audit(struct app_options *options)
 {
 	struct audit_question question = { .filter = json_object(), .limit = LIMIT_DEFAULT };
-	const struct once once = { .url_setting = "database.url", .ask = ask, .print = print, .data = &question };
+	const struct once once = {
+		.url_setting = "database.url", .ask = ask, .print = print, .data = &question
+	};
 	int code = APP_GOOD;
 
 	if (options->argc < 1 || !str_eq(options->argv[0], "list"))
-		code = app_fail(APP_USAGE, "audit list [request=… person=… action=… outcome=… since=…] [limit=N]");
+		code = app_fail(
+			APP_USAGE,
+			"audit list [request=… person=… action=… outcome=… since=…] [limit=N]");
 	for (int i = 1; i < options->argc && code == APP_GOOD; i++)
 		if (!take_word(&question, options->argv[i]))
-			code = app_fail(APP_USAGE, "\"%s\" is no filter of audit list", options->argv[i]);
+			code = app_fail(APP_USAGE, "\"%s\" is no filter of audit list",
+					options->argv[i]);
 	if (code == APP_GOOD)
 		code = once_run(options, &once);
 	json_decref(question.filter);

@@ -15,12 +15,14 @@ struct explain_question {
 	json_t *scope;
 };
 
-static struct call *ask(struct db *db, void *data, void (*answer)(void *data, const json_t *value, const struct err *err),
+static struct call *ask(struct db *db, void *data,
+			void (*answer)(void *data, const json_t *value, const struct err *err),
 			void *answer_data)
 {
 	struct explain_question *question = data;
 
-	return store_explain(db, question->person, question->action, question->scope, answer, answer_data);
+	return store_explain(db, question->person, question->action, question->scope, answer,
+			     answer_data);
 }
 
 static int print(const json_t *value, bool json, void *data)
@@ -37,12 +39,12 @@ static int print(const json_t *value, bool json, void *data)
 		free(text);
 		return allowed ? APP_GOOD : APP_FINDING;
 	}
-	(void)printf("%s: %s may %s%s (%s)\n", allowed ? "Yes" : "No", question->person, allowed ? "" : "not ",
-		     question->action, jget_str_or(value, "code", ""));
-	json_array_foreach(json_object_get(value, "grants"), i, grant)
-		(void)printf("  %-28s %-7s %-32s %s\n", jget_str_or(grant, "grant_key", ""),
-			     jget_str_or(grant, "effect", ""), jget_str_or(grant, "via", ""),
-			     jget_str_or(grant, "verdict", ""));
+	(void)printf("%s: %s may %s%s (%s)\n", allowed ? "Yes" : "No", question->person,
+		     allowed ? "" : "not ", question->action, jget_str_or(value, "code", ""));
+	json_array_foreach(json_object_get(value, "grants"), i, grant)(void)
+		printf("  %-28s %-7s %-32s %s\n", jget_str_or(grant, "grant_key", ""),
+		       jget_str_or(grant, "effect", ""), jget_str_or(grant, "via", ""),
+		       jget_str_or(grant, "verdict", ""));
 	return allowed ? APP_GOOD : APP_FINDING;
 }
 
@@ -57,11 +59,14 @@ static json_t *value_of(const char *text)
 int cmd_explain(struct app_options *options)
 {
 	struct explain_question question = { .scope = json_object() };
-	const struct once once = { .url_setting = "database.url", .ask = ask, .print = print, .data = &question };
+	const struct once once = {
+		.url_setting = "database.url", .ask = ask, .print = print, .data = &question
+	};
 	int code = APP_GOOD;
 
 	if (options->argc < 2)
-		code = app_fail(APP_USAGE, "explain PERSON ACTION [k=v …]; PERSON is an e-mail address");
+		code = app_fail(APP_USAGE,
+				"explain PERSON ACTION [k=v …]; PERSON is an e-mail address");
 	for (int i = 2; i < options->argc && code == APP_GOOD; i++) {
 		char *word = xstrdup(options->argv[i]);
 		char *equals = strchr(word, '=');

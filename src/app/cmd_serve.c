@@ -2,8 +2,8 @@
 /*
  * cmd_serve.c - the service: builds everything, runs the loop, and leaves nothing open.
  *
- * The stop, in this order: sockets (no new envelopes), runs under way, announcements, then every client;
- * libwebsockets last, since its destruction closes a descriptor twice.
+ * The stop, in this order: sockets (no new envelopes), runs under way, announcements, then every
+ * client; libwebsockets last, since its destruction closes a descriptor twice.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,15 +85,16 @@ static bool load(struct service *service, const char *path)
 	if (service->config != NULL) {
 		if (log_level_from_name(config_str(service->config, "log.level"), &level))
 			log_set_level(level);
-		service->env = action_env_create(&service->loop, config_node(service->config, "clusters"),
-						 config_node(service->config, "apis"), config_dir(service->config),
-						 &diags);
+		service->env = action_env_create(
+			&service->loop, config_node(service->config, "clusters"),
+			config_node(service->config, "apis"), config_dir(service->config), &diags);
 		dir = config_file(service->config, "catalog");
 		service->catalog = catalog_load(dir, action_kinds, service->env, &diags);
 		free(dir);
 	}
 	print_diags(&diags);
-	good = service->config != NULL && service->env != NULL && service->catalog != NULL && read_secrets(service);
+	good = service->config != NULL && service->env != NULL && service->catalog != NULL &&
+	       read_secrets(service);
 	diags_finish(&diags);
 	return good;
 }
@@ -118,7 +119,8 @@ static bool make_clients(struct service *service)
 					.plain_loopback = plain(service) };
 	struct slack_web_config web = { .api_url = config_str(service->config, "slack.api_url"),
 					.bot_token = service->bot_token,
-					.hooks_prefix = config_str(service->config, "slack.hooks_prefix"),
+					.hooks_prefix =
+						config_str(service->config, "slack.hooks_prefix"),
 					.plain_loopback = plain(service) };
 	struct err err;
 
@@ -136,20 +138,25 @@ static bool make_clients(struct service *service)
 
 static void make_store(struct service *service)
 {
-	static const char *const intake_sets[] = { "SET statement_timeout = '1400ms'", "SET lock_timeout = '1s'", NULL };
-	static const char *const work_sets[] = { "SET statement_timeout = '10s'", "SET lock_timeout = '2s'",
-						 "SET idle_in_transaction_session_timeout = '5s'", NULL };
+	static const char *const intake_sets[] = { "SET statement_timeout = '1400ms'",
+						   "SET lock_timeout = '1s'", NULL };
+	static const char *const work_sets[] = { "SET statement_timeout = '10s'",
+						 "SET lock_timeout = '2s'",
+						 "SET idle_in_transaction_session_timeout = '5s'",
+						 NULL };
 	struct db_config intake = { .name = "opsd intake",
 				    .url = service->database_url,
 				    .connections = 1,
 				    .on_connect = intake_sets };
 	struct db_config work = { .name = "opsd work",
 				  .url = service->database_url,
-				  .connections = (unsigned)config_int(service->config, "database.connections"),
+				  .connections = (unsigned)config_int(service->config,
+								      "database.connections"),
 				  .on_connect = work_sets };
 	struct store_config config = { .boot_id = service->boot_id,
 				       .version = OPSD_VERSION,
-				       .audit_channel = config_str(service->config, "slack.audit_channel"),
+				       .audit_channel =
+					       config_str(service->config, "slack.audit_channel"),
 				       .deployment = config_str(service->config, "deployment") };
 
 	service->intake_db = db_create(&service->loop, &intake);
@@ -160,7 +167,8 @@ static void make_store(struct service *service)
 }
 
 static struct call *may(void *ctx, const char *team, const char *user,
-			void (*done)(void *data, const json_t *actions, const struct err *err), void *data)
+			void (*done)(void *data, const json_t *actions, const struct err *err),
+			void *data)
 {
 	struct service *service = ctx;
 
@@ -181,7 +189,8 @@ static struct call *owed_claim(void *ctx, unsigned limit, call_done_fn done, voi
 	return store_outbox_claim(service->store, limit, done, data);
 }
 
-static struct call *owed_mark(void *ctx, const struct owed_mark *marks, unsigned n, call_done_fn done, void *data)
+static struct call *owed_mark(void *ctx, const struct owed_mark *marks, unsigned n,
+			      call_done_fn done, void *data)
 {
 	struct service *service = ctx;
 
@@ -191,7 +200,9 @@ static struct call *owed_mark(void *ctx, const struct owed_mark *marks, unsigned
 static void make_chat(struct service *service)
 {
 	struct op_ports ports;
-	struct owed_port owed = { .ctx = service, .room = owed_room, .claim = owed_claim, .mark = owed_mark };
+	struct owed_port owed = {
+		.ctx = service, .room = owed_room, .claim = owed_claim, .mark = owed_mark
+	};
 	struct intake_config intake = { .web = service->web,
 					.people = service->people,
 					.prefixes = config_node(service->config, "slack.commands"),
@@ -242,7 +253,8 @@ static void on_socket_state(void *data, unsigned ready, const struct err *err, b
 	struct service *service = data;
 
 	if (ready != service->ready || fatal != service->fatal)
-		log_info("sockets", LOG_INT("ready", ready), LOG_STR("error", err != NULL ? err->msg : ""));
+		log_info("sockets", LOG_INT("ready", ready),
+			 LOG_STR("error", err != NULL ? err->msg : ""));
 	service->ready = ready;
 	service->fatal = fatal;
 }
@@ -256,13 +268,15 @@ static void on_envelope(void *data, const struct envelope *envelope, struct slac
 
 static void open_sockets(struct service *service)
 {
-	struct slack_socket_config config = { .api_url = config_str(service->config, "slack.api_url"),
-					      .app_token = service->app_token,
-					      .connections = (unsigned)config_int(service->config, "slack.connections"),
-					      .plain_loopback = plain(service),
-					      .envelope = on_envelope,
-					      .state = on_socket_state,
-					      .data = service };
+	struct slack_socket_config config = {
+		.api_url = config_str(service->config, "slack.api_url"),
+		.app_token = service->app_token,
+		.connections = (unsigned)config_int(service->config, "slack.connections"),
+		.plain_loopback = plain(service),
+		.envelope = on_envelope,
+		.state = on_socket_state,
+		.data = service
+	};
 
 	service->socket = slack_socket_create(&service->loop, service->http, service->ws, &config);
 	intake_set_socket(service->intake, service->socket);
@@ -287,7 +301,8 @@ static void on_auth(void *data, const struct slack_answer *answer, const struct 
 	open_sockets(service);
 }
 
-/* Until both have answered: what they hold back is told to people by the acknowledgements and by /readyz. */
+/* Until both have answered: what they hold back is told to people by the acknowledgements and by
+ * /readyz. */
 static void on_hello_timer(uv_timer_t *timer)
 {
 	struct service *service = timer->data;
@@ -297,7 +312,8 @@ static void on_hello_timer(uv_timer_t *timer)
 	if (!service->known_here && service->hello_call == NULL)
 		service->hello_call = store_hello(service->store, on_hello, service);
 	if (!service->home_known && service->auth_call == NULL)
-		service->auth_call = slack_web_call(service->web, "auth.test", json_object(), 0, on_auth, service);
+		service->auth_call = slack_web_call(service->web, "auth.test", json_object(), 0,
+						    on_auth, service);
 	if (service->known_here && service->home_known) {
 		service->state = SERVICE_SERVING;
 		uv_timer_stop(timer);
@@ -344,7 +360,8 @@ static void on_sweep(uv_timer_t *timer)
 	struct service *service = timer->data;
 
 	if (service->state == SERVICE_SERVING && service->sweep_call == NULL)
-		service->sweep_call = store_claim_due(service->store, SWEEP_MAX, on_row, on_swept, service);
+		service->sweep_call =
+			store_claim_due(service->store, SWEEP_MAX, on_row, on_swept, service);
 }
 
 /* reload */
@@ -361,7 +378,8 @@ static void reload_work(uv_work_t *work)
 {
 	struct reload *reload = work->data;
 
-	reload->catalog = catalog_load(reload->dir, action_kinds, reload->service->env, &reload->diags);
+	reload->catalog =
+		catalog_load(reload->dir, action_kinds, reload->service->env, &reload->diags);
 }
 
 static void reload_done(uv_work_t *work, int status)
@@ -493,7 +511,8 @@ static void on_stop_signal(uv_signal_t *signal, int number)
 	stop(signal->data);
 }
 
-static void start_timer(struct service *service, uv_timer_t *timer, uv_timer_cb fire, uint64_t ms, uint64_t repeat)
+static void start_timer(struct service *service, uv_timer_t *timer, uv_timer_cb fire, uint64_t ms,
+			uint64_t repeat)
 {
 	uv_timer_init(&service->loop, timer);
 	timer->data = service;
@@ -501,7 +520,8 @@ static void start_timer(struct service *service, uv_timer_t *timer, uv_timer_cb 
 		uv_timer_start(timer, fire, ms, repeat);
 }
 
-static void start_signal(struct service *service, uv_signal_t *signal, uv_signal_cb fire, int number)
+static void start_signal(struct service *service, uv_signal_t *signal, uv_signal_cb fire,
+			 int number)
 {
 	uv_signal_init(&service->loop, signal);
 	signal->data = service;
@@ -534,7 +554,8 @@ int cmd_serve(struct app_options *options)
 	struct service *service;
 
 	if (options->argc > 0)
-		return app_fail(APP_USAGE, "serve takes no argument (got \"%s\")", options->argv[0]);
+		return app_fail(APP_USAGE, "serve takes no argument (got \"%s\")",
+				options->argv[0]);
 	service = xcalloc(1, sizeof(*service));
 	id_uuid(service->boot_id);
 	loop_init(&service->loop);

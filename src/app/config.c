@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* config.c - the settings table and the file that fills it.  What the table does not name is a mistake. */
+/* config.c - the settings table and the file that fills it.  What the table does not name is a
+ * mistake. */
 #include "app/config.h"
 
 #include <assert.h>
@@ -96,7 +97,8 @@ static const char *type_text(enum setting_type type)
 static bool is_secret_ref(const json_t *value)
 {
 	return json_is_object(value) && json_object_size(value) == 1 &&
-	       (json_is_string(json_object_get(value, "env")) || json_is_string(json_object_get(value, "file")));
+	       (json_is_string(json_object_get(value, "env")) ||
+		json_is_string(json_object_get(value, "file")));
 }
 
 static bool fits(const struct setting *setting, const json_t *value)
@@ -140,14 +142,14 @@ static void take_setting(struct config *config, size_t i, struct diags *diags)
 		config->values[i] = json_incref(value);
 		if (!fits(setting, value) && setting->type == SET_INT)
 			conftree_diag(config->tree, diags, pointer,
-				      "%s must be a whole number from %" PRId64 " to %" PRId64, setting->name,
-				      setting->min, setting->max);
+				      "%s must be a whole number from %" PRId64 " to %" PRId64,
+				      setting->name, setting->min, setting->max);
 		else if (!fits(setting, value))
 			conftree_diag(config->tree, diags, pointer, "%s must be %s", setting->name,
 				      type_text(setting->type));
 	} else if (setting->required) {
-		conftree_diag(config->tree, diags, pointer, "%s is missing: it must be %s (%s)", setting->name,
-			      type_text(setting->type), setting->help);
+		conftree_diag(config->tree, diags, pointer, "%s is missing: it must be %s (%s)",
+			      setting->name, type_text(setting->type), setting->help);
 	} else if (setting->fallback != NULL && value == NULL) {
 		config->values[i] = json_loads(setting->fallback, JSON_DECODE_ANY, NULL);
 		assert(config->values[i] != NULL);
@@ -173,7 +175,8 @@ static bool is_free(const char *name)
 }
 
 /* Every key of the file must lead to a setting. */
-static void check_keys(struct config *config, const json_t *node, const char *above, struct diags *diags)
+static void check_keys(struct config *config, const json_t *node, const char *above,
+		       struct diags *diags)
 {
 	const char *key, *names[N_SETTINGS];
 	json_t *value;
@@ -188,9 +191,9 @@ static void check_keys(struct config *config, const json_t *node, const char *ab
 
 		if (!names_setting(name, strlen(name))) {
 			near = str_nearest(name, names, N_SETTINGS);
-			conftree_diag(config->tree, diags, pointer, "unknown setting \"%s\"%s%s%s", name,
-				      near != NULL ? ", did you mean \"" : "", near != NULL ? near : "",
-				      near != NULL ? "\"?" : "");
+			conftree_diag(config->tree, diags, pointer, "unknown setting \"%s\"%s%s%s",
+				      name, near != NULL ? ", did you mean \"" : "",
+				      near != NULL ? near : "", near != NULL ? "\"?" : "");
 		} else if (json_is_object(value) && !is_free(name)) {
 			check_keys(config, value, name, diags);
 		}
@@ -205,10 +208,12 @@ static void check_meaning(struct config *config, struct diags *diags)
 	const char *level = config_str(config, "log.level");
 
 	if (url != NULL && !str_ends(url, "/"))
-		conftree_diag(config->tree, diags, "/slack/api_url", "slack.api_url must end in \"/\"");
-	if (level != NULL && !str_eq(level, "debug") && !str_eq(level, "info") && !str_eq(level, "warn") &&
-	    !str_eq(level, "error"))
-		conftree_diag(config->tree, diags, "/log/level", "log.level must be debug, info, warn or error");
+		conftree_diag(config->tree, diags, "/slack/api_url",
+			      "slack.api_url must end in \"/\"");
+	if (level != NULL && !str_eq(level, "debug") && !str_eq(level, "info") &&
+	    !str_eq(level, "warn") && !str_eq(level, "error"))
+		conftree_diag(config->tree, diags, "/log/level",
+			      "log.level must be debug, info, warn or error");
 }
 
 static const char *find_path(const char *path)
@@ -226,10 +231,12 @@ struct config *config_load(const char *path, struct diags *diags)
 
 	config->path = xstrdup(find_path(path));
 	slash = strrchr(config->path, '/');
-	config->dir = slash == NULL ? xstrdup(".") : xstrndup(config->path, (size_t)(slash - config->path));
+	config->dir = slash == NULL ? xstrdup(".")
+				    : xstrndup(config->path, (size_t)(slash - config->path));
 	config->tree = conftree_load(config->path, diags);
 	if (config->tree != NULL && !json_is_object(conftree_root(config->tree)))
-		diag_add(diags, config->path, 1, 1, "the configuration must be a mapping of settings");
+		diag_add(diags, config->path, 1, 1,
+			 "the configuration must be a mapping of settings");
 	else if (config->tree != NULL) {
 		for (size_t i = 0; i < N_SETTINGS; i++)
 			take_setting(config, i, diags);

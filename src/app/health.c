@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* health.c - /metrics in Prometheus text, /healthz (the loop turns), /readyz (it can do its work now). */
+/* health.c - /metrics in Prometheus text, /healthz (the loop turns), /readyz (it can do its work
+ * now). */
 #include <inttypes.h>
 #include <string.h>
 
@@ -30,7 +31,8 @@ static void put_loop(struct service *service, struct buf *body)
 			buf_printf(body, "opsd_loop_busy_seconds_bucket{le=\"%g\"} %" PRIu64 "\n",
 				   (double)loop_bucket_us[i] / 1e6, sum);
 		else
-			buf_printf(body, "opsd_loop_busy_seconds_bucket{le=\"+Inf\"} %" PRIu64 "\n", sum);
+			buf_printf(body, "opsd_loop_busy_seconds_bucket{le=\"+Inf\"} %" PRIu64 "\n",
+				   sum);
 	}
 	buf_printf(body, "opsd_loop_busy_seconds_sum %g\n", (double)health->busy_us / 1e6);
 	buf_printf(body, "opsd_loop_busy_seconds_count %" PRIu64 "\n", health->iterations);
@@ -79,7 +81,8 @@ static void put_work(struct service *service, struct buf *body)
 
 	put(body, "runs_under_way", "", op_list_count(service->ops));
 	for (int i = 0; i <= REQUEST_CANCELLED; i++) {
-		(void)snprintf(labels, sizeof(labels), "{state=\"%s\"}", request_state_name((enum request_state)i));
+		(void)snprintf(labels, sizeof(labels), "{state=\"%s\"}",
+			       request_state_name((enum request_state)i));
 		put(body, "runs_total", labels, service->outcomes[i]);
 	}
 	put(body, "owed_queued", "", sender->queued);

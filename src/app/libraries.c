@@ -10,10 +10,13 @@
 
 void libraries_init(void)
 {
-	/* Variables that libraries read behind our back: opsd honours its own configuration only. */
-	static const char *const unwanted[] = { "http_proxy",  "https_proxy", "HTTP_PROXY",  "HTTPS_PROXY", "all_proxy",
-						"ALL_PROXY",   "no_proxy",    "NO_PROXY",    "PGHOST",	    "PGPORT",
-						"PGUSER",      "PGPASSWORD",  "PGDATABASE",  "PGSERVICE",   "PGPASSFILE",
+	/* Variables that libraries read behind our back: opsd honours its own configuration only.
+	 */
+	static const char *const unwanted[] = { "http_proxy",  "https_proxy", "HTTP_PROXY",
+						"HTTPS_PROXY", "all_proxy",   "ALL_PROXY",
+						"no_proxy",    "NO_PROXY",    "PGHOST",
+						"PGPORT",      "PGUSER",      "PGPASSWORD",
+						"PGDATABASE",  "PGSERVICE",   "PGPASSFILE",
 						"PGSSLMODE",   "PGOPTIONS",   "PGSERVICEFILE" };
 
 	for (size_t i = 0; i < sizeof(unwanted) / sizeof(unwanted[0]); i++)

@@ -61,8 +61,9 @@ static int run(struct app_options *options)
 			return commands[i].run(options);
 	}
 	near = str_nearest(options->command, names, N_COMMANDS);
-	return app_fail(APP_USAGE, "there is no command \"%s\"%s%s%s; opsd --help lists them", options->command,
-			near != NULL ? ", did you mean \"" : "", near != NULL ? near : "", near != NULL ? "\"?" : "");
+	return app_fail(APP_USAGE, "there is no command \"%s\"%s%s%s; opsd --help lists them",
+			options->command, near != NULL ? ", did you mean \"" : "",
+			near != NULL ? near : "", near != NULL ? "\"?" : "");
 }
 
 /* Options of the program stand before the command; --json may also stand anywhere after it. */
@@ -84,7 +85,8 @@ static int parse(int argc, char **argv, struct app_options *options)
 			(void)puts("opsd " OPSD_VERSION);
 			return APP_GOOD;
 		} else {
-			return app_fail(APP_USAGE, "unknown option \"%s\"; opsd --help lists them", argv[i]);
+			return app_fail(APP_USAGE, "unknown option \"%s\"; opsd --help lists them",
+					argv[i]);
 		}
 	}
 	if (i >= argc) {

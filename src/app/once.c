@@ -41,9 +41,11 @@ static char *read_url(const char *path, const char *setting, struct err *err)
 	diags_init(&diags);
 	config = config_load(path, &diags);
 	if (config == NULL)
-		err_set(err, ERR_INVALID, "%s", diags.n > 0 ? diag_text(&diags.items[0]) : "no configuration");
+		err_set(err, ERR_INVALID, "%s",
+			diags.n > 0 ? diag_text(&diags.items[0]) : "no configuration");
 	else
-		url = config_secret(config, config_has(config, setting) ? setting : "database.url", err);
+		url = config_secret(config, config_has(config, setting) ? setting : "database.url",
+				    err);
 	config_destroy(config);
 	diags_finish(&diags);
 	return url;

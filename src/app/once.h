@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* once.h - one question to the database from the command line: connect, ask, print, end; private to src/app. */
+/* once.h - one question to the database from the command line: connect, ask, print, end; private to
+ * src/app. */
 #ifndef OPSD_APP_ONCE_H
 #define OPSD_APP_ONCE_H
 
@@ -13,7 +14,8 @@ struct err;
 struct once {
 	const char *url_setting; /* "database.url", …; falls back to database.url */
 	/* Starts the question; answers by calling answer. */
-	struct call *(*ask)(struct db *db, void *data, void (*answer)(void *data, const json_t *value, const struct err *err),
+	struct call *(*ask)(struct db *db, void *data,
+			    void (*answer)(void *data, const json_t *value, const struct err *err),
 			    void *answer_data);
 	/* Prints the value; returns the exit code. */
 	int (*print)(const json_t *value, bool json, void *data);

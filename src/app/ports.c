@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ports.c - core's ports bound to the store, to action kinds and to Slack.  One struct port_call per step. */
+/* ports.c - core's ports bound to the store, to action kinds and to Slack.  One struct port_call
+ * per step. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,13 +107,15 @@ static void take_row(struct service *service, struct request *rq, const json_t *
 	json_decref(rq->offered_plan);
 	rq->args = json_incref(json_object_get(row, "args"));
 	rq->scope = json_incref(json_object_get(row, "scope"));
-	rq->offered_plan = json_is_object(json_object_get(row, "plan")) ? json_incref(json_object_get(row, "plan"))
-									: NULL;
+	rq->offered_plan = json_is_object(json_object_get(row, "plan"))
+				   ? json_incref(json_object_get(row, "plan"))
+				   : NULL;
 	if (rq->asker.channel == NULL)
 		rq->asker.channel = arena_strdup(rq->arena, jget_str(row, "channel"));
 	rq->person = jget_int(row, "person_id", rq->person);
 	rq->person_name = arena_strdup(rq->arena, jget_str_or(row, "person_name", rq->person_name));
-	rq->person_email = arena_strdup(rq->arena, jget_str_or(row, "person_email", rq->person_email));
+	rq->person_email =
+		arena_strdup(rq->arena, jget_str_or(row, "person_email", rq->person_email));
 }
 
 static void on_confirmed(void *data, const struct err *err)
@@ -127,7 +130,8 @@ static void on_confirmed(void *data, const struct err *err)
 		rq->confirmed = rq->state == REQUEST_CONFIRMING;
 		memcpy(rq->confirmed_digest, rq->digest, sizeof(rq->confirmed_digest));
 		if (rq->confirmed && rq->command == NULL) {
-			err_set(&gone, ERR_INVALID, "The command of %s is not declared any more.", rq->id);
+			err_set(&gone, ERR_INVALID, "The command of %s is not declared any more.",
+				rq->id);
 			err = &gone;
 		}
 	}
@@ -140,8 +144,8 @@ static struct call *port_confirm(void *ctx, struct request *rq, call_done_fn don
 	char digest[65];
 
 	memcpy(digest, rq->digest, sizeof(digest));
-	port->inner = store_confirm(port->service->store, rq, str_eq(rq->delivery.kind, "confirm"), digest, &port->row,
-				    on_confirmed, port);
+	port->inner = store_confirm(port->service->store, rq, str_eq(rq->delivery.kind, "confirm"),
+				    digest, &port->row, on_confirmed, port);
 	return &port->call;
 }
 
@@ -152,7 +156,9 @@ static void on_person(void *data, const struct slack_user *user, const struct er
 	port->inner = NULL;
 	if (err == NULL)
 		request_set_asker(port->rq,
-				  user->verdict == SLACK_USER_OK ? "ok" : slack_user_verdict_name(user->verdict),
+				  user->verdict == SLACK_USER_OK
+					  ? "ok"
+					  : slack_user_verdict_name(user->verdict),
 				  user->email, user->name, user->tz);
 	port_done(port, err);
 }
@@ -230,8 +236,8 @@ static struct call *port_start(void *ctx, struct request *rq, call_done_fn done,
 	struct port_call *port = port_new(ctx, rq, done, data);
 
 	fill_run(port, ACTION_MS);
-	port->inner = store_start(port->service->store, rq, rq->command->kind->name, effect_name(rq->command),
-				  port->with, on_done, port);
+	port->inner = store_start(port->service->store, rq, rq->command->kind->name,
+				  effect_name(rq->command), port->with, on_done, port);
 	return &port->call;
 }
 
@@ -241,7 +247,8 @@ static void on_acted(void *data, const json_t *result, const struct err *err)
 
 	port->inner = NULL;
 	if (err == NULL)
-		take(command_reads(port->rq->command) ? &port->rq->answer : &port->rq->outcome, result);
+		take(command_reads(port->rq->command) ? &port->rq->answer : &port->rq->outcome,
+		     result);
 	port_done(port, err);
 }
 
@@ -289,8 +296,8 @@ static void on_answered(void *ctx, struct request *rq, const struct err *err)
 	struct service *service = ctx;
 
 	if (err != NULL)
-		log_warn("not recorded", LOG_STR("request", rq->id), LOG_STR("user", rq->asker.user),
-			 LOG_STR("error", err->msg));
+		log_warn("not recorded", LOG_STR("request", rq->id),
+			 LOG_STR("user", rq->asker.user), LOG_STR("error", err->msg));
 	intake_answered(service->intake, rq, err);
 }
 
@@ -299,9 +306,11 @@ static void on_finished(void *ctx, const struct request *rq, const struct err *e
 	struct service *service = ctx;
 
 	service->outcomes[rq->state]++;
-	log_info("run over", LOG_STR("request", rq->id), LOG_STR("state", request_state_name(rq->state)),
-		 LOG_STR("command", rq->command != NULL ? rq->command->title : ""), LOG_STR("user", rq->asker.user),
-		 LOG_STR("code", rq->code), LOG_STR("error", err != NULL ? err->msg : rq->err.msg));
+	log_info("run over", LOG_STR("request", rq->id),
+		 LOG_STR("state", request_state_name(rq->state)),
+		 LOG_STR("command", rq->command != NULL ? rq->command->title : ""),
+		 LOG_STR("user", rq->asker.user), LOG_STR("code", rq->code),
+		 LOG_STR("error", err != NULL ? err->msg : rq->err.msg));
 }
 
 void service_ports(struct service *service, struct op_ports *ret_ports)
@@ -337,7 +346,8 @@ void service_ports(struct service *service, struct op_ports *ret_ports)
 static enum op_step first_step(struct request *rq)
 {
 	if (rq->command == NULL) {
-		err_set(&rq->err, ERR_INVALID, "The command is not declared any more, so the request was not carried on.");
+		err_set(&rq->err, ERR_INVALID,
+			"The command is not declared any more, so the request was not carried on.");
 		rq->state = rq->state == REQUEST_RUNNING ? REQUEST_UNKNOWN : REQUEST_FAILED;
 		return OP_SETTLE;
 	}
@@ -368,7 +378,8 @@ void service_resume(struct service *service, const json_t *row)
 	struct request *rq = request_create();
 
 	(void)snprintf(rq->id, sizeof(rq->id), "%s", jget_str_or(row, "id", ""));
-	if (!request_state_from_name(jget_str_or(row, "state", ""), &rq->state) || request_state_final(rq->state)) {
+	if (!request_state_from_name(jget_str_or(row, "state", ""), &rq->state) ||
+	    request_state_final(rq->state)) {
 		log_error("claimed row is not open", LOG_STR("request", rq->id));
 		request_destroy(rq);
 		return;
@@ -378,7 +389,9 @@ void service_resume(struct service *service, const json_t *row)
 	rq->fence = jget_int(row, "fence", 0);
 	take_row(service, rq, row);
 	rq->confirmed = rq->state == REQUEST_CONFIRMING;
-	(void)snprintf(rq->confirmed_digest, sizeof(rq->confirmed_digest), "%s", jget_str_or(row, "digest", ""));
-	log_info("taken over", LOG_STR("request", rq->id), LOG_STR("state", request_state_name(rq->state)));
+	(void)snprintf(rq->confirmed_digest, sizeof(rq->confirmed_digest), "%s",
+		       jget_str_or(row, "digest", ""));
+	log_info("taken over", LOG_STR("request", rq->id),
+		 LOG_STR("state", request_state_name(rq->state)));
 	(void)op_start(service->ops, rq, first_step(rq));
 }

@@ -20,7 +20,8 @@ static char *hint_of(const struct param *param)
 {
 	switch (param->type) {
 	case PARAM_INTEGER:
-		return xasprintf("A whole number from %" PRId64 " to %" PRId64, param->min, param->max);
+		return xasprintf("A whole number from %" PRId64 " to %" PRId64, param->min,
+				 param->max);
 	case PARAM_DURATION:
 		return xstrdup("A length of time, like 90m, 2h or 1d");
 	case PARAM_TIME:
@@ -47,7 +48,8 @@ static void put_input(struct blocks *blocks, const struct param *param, const ch
 		.initial = initial,
 		.optional = param->optional || param->fallback != NULL,
 		.multiline = param->type == PARAM_TEXT,
-		.max_length = param->type == PARAM_TEXT && param->max > 0 ? (unsigned)param->max : 0,
+		.max_length =
+			param->type == PARAM_TEXT && param->max > 0 ? (unsigned)param->max : 0,
 		.number = param->type == PARAM_INTEGER,
 		.checkbox = param->type == PARAM_BOOLEAN,
 	};
@@ -56,7 +58,8 @@ static void put_input(struct blocks *blocks, const struct param *param, const ch
 		size_t n = param->n_values < OPTIONS_MAX ? param->n_values : OPTIONS_MAX;
 
 		for (size_t i = 0; i < n; i++)
-			options[i] = (struct option){ .text = param->values[i], .value = param->values[i] };
+			options[i] = (struct option){ .text = param->values[i],
+						      .value = param->values[i] };
 		input.options = options;
 		input.n_options = n;
 	}
@@ -74,7 +77,8 @@ json_t *form_view(const struct command *command, const json_t *values, const cha
 	blocks_plain(blocks, command->about);
 	for (size_t i = 0; i < command->n_params; i++)
 		put_input(blocks, &command->params[i], jget_str(values, command->params[i].name));
-	view = blocks_modal(blocks, command->title, command->risk >= 2 ? "Preview" : "Run", "command", text);
+	view = blocks_modal(blocks, command->title, command->risk >= 2 ? "Preview" : "Run",
+			    "command", text);
 	json_decref(meta);
 	free(text);
 	return view;
@@ -123,9 +127,7 @@ static bool may_use(const json_t *may, const char *action)
 
 	if (!json_is_array(may))
 		return true;
-	json_array_foreach(may, i, name)
-		if (str_eq(json_string_value(name), action))
-			return true;
+	json_array_foreach(may, i, name) if (str_eq(json_string_value(name), action)) return true;
 	return false;
 }
 
@@ -136,10 +138,13 @@ json_t *form_home(const struct catalog *catalog, const json_t *may)
 
 	blocks_header(blocks, "What you can run");
 	if (!json_is_array(may))
-		blocks_plain(blocks, "What you may run is not known yet; every command is checked when you run it.");
+		blocks_plain(blocks, "What you may run is not known yet; every command is checked "
+				     "when you run it.");
 	for (size_t i = 0; i < catalog_commands(catalog); i++) {
 		const struct command *command = catalog_command(catalog, i);
-		const struct button open = { .text = "Open form", .action_id = "open_form", .value = command->title };
+		const struct button open = { .text = "Open form",
+					     .action_id = "open_form",
+					     .value = command->title };
 		char *line, *block_id;
 
 		if (!may_use(may, command->action))
@@ -153,6 +158,7 @@ json_t *form_home(const struct catalog *catalog, const json_t *may)
 		shown++;
 	}
 	if (shown == 0)
-		blocks_plain(blocks, "There is no command that you may run. Ask the data platform team for a grant.");
+		blocks_plain(blocks, "There is no command that you may run. Ask the data platform "
+				     "team for a grant.");
 	return blocks_home(blocks);
 }

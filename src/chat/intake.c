@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * intake.c - envelopes to requests.  on_kind[] says what each kind of envelope does.  An envelope that becomes a
- * request is acknowledged by intake_answered(), after its row is committed; every other one here, at once.
+ * intake.c - envelopes to requests.  on_kind[] says what each kind of envelope does.  An envelope
+ * that becomes a request is acknowledged by intake_answered(), after its row is committed; every
+ * other one here, at once.
  */
 #include "chat/intake.h"
 
@@ -40,12 +41,14 @@ struct intake {
 	struct list shows;
 };
 
-/* Something to show that needs an answer from elsewhere first: help, the home tab, an opened form. */
+/* Something to show that needs an answer from elsewhere first: help, the home tab, an opened form.
+ */
 struct show {
 	struct list_node node;
 	struct intake *intake;
 	struct call *call;
-	char *user, *response_url, *topic; /* topic: a prefix or title of help; NULL: all, or the home tab */
+	char *user, *response_url,
+		*topic; /* topic: a prefix or title of help; NULL: all, or the home tab */
 	bool home;
 	char *why; /* a sentence in front of the help, or NULL */
 };
@@ -58,7 +61,8 @@ static void ack(struct intake *intake, struct slack_via via, const char *id, con
 		log_warn("acknowledgement not sent whole", LOG_STR("envelope", id));
 }
 
-static void ack_note(struct intake *intake, const struct envelope *env, struct slack_via via, const char *text)
+static void ack_note(struct intake *intake, const struct envelope *env, struct slack_via via,
+		     const char *text)
 {
 	json_t *message = render_note(text);
 	char *payload = json_text(message);
@@ -69,7 +73,8 @@ static void ack_note(struct intake *intake, const struct envelope *env, struct s
 		ack(intake, via, env->id, NULL);
 		if (env->response_url != NULL) {
 			json_object_set_new(message, "replace_original", json_false());
-			(void)slack_web_respond(intake->config.web, env->response_url, json_incref(message), NULL, NULL);
+			(void)slack_web_respond(intake->config.web, env->response_url,
+						json_incref(message), NULL, NULL);
 		}
 	}
 	free(payload);
@@ -95,7 +100,8 @@ static void on_shown(void *data, const struct slack_answer *answer, const struct
 	(void)answer;
 	show->call = NULL;
 	if (err != NULL)
-		log_warn("could not be shown", LOG_STR("user", show->user), LOG_STR("error", err->msg));
+		log_warn("could not be shown", LOG_STR("user", show->user),
+			 LOG_STR("error", err->msg));
 	show_free(show);
 }
 
@@ -111,17 +117,20 @@ static void on_may(void *data, const json_t *actions, const struct err *err)
 		json_t *view = form_home(intake->catalog, actions);
 		json_t *args = json_pack("{s:s, s:o}", "user_id", show->user, "view", view);
 
-		show->call = slack_web_call(intake->config.web, "views.publish", args, 0, on_shown, show);
+		show->call = slack_web_call(intake->config.web, "views.publish", args, 0, on_shown,
+					    show);
 		return;
 	}
 	json_t *commands = help_commands(intake->catalog, show->topic, actions);
 	json_t *message = render_help(commands, show->why);
 
 	json_decref(commands);
-	show->call = slack_web_respond(intake->config.web, show->response_url, message, on_shown, show);
+	show->call =
+		slack_web_respond(intake->config.web, show->response_url, message, on_shown, show);
 }
 
-static void show_start(struct intake *intake, const struct envelope *env, const char *topic, bool home, const char *why)
+static void show_start(struct intake *intake, const struct envelope *env, const char *topic,
+		       bool home, const char *why)
 {
 	struct show *show;
 
@@ -142,7 +151,8 @@ static void show_start(struct intake *intake, const struct envelope *env, const 
 
 static void put_facts(struct intake *intake, struct request *rq, const struct envelope *env)
 {
-	const struct slack_user *user = slack_people_cached(intake->config.people, env->user, FACTS_FRESH_MS);
+	const struct slack_user *user =
+		slack_people_cached(intake->config.people, env->user, FACTS_FRESH_MS);
 	struct asker *asker = &rq->asker;
 
 	asker->team = arena_strdup(rq->arena, env->team);
@@ -150,12 +160,15 @@ static void put_facts(struct intake *intake, struct request *rq, const struct en
 	asker->channel = arena_strdup(rq->arena, env->channel);
 	asker->response_url = arena_strdup(rq->arena, env->response_url);
 	if (user != NULL)
-		request_set_asker(rq, user->verdict == SLACK_USER_OK ? "ok" : slack_user_verdict_name(user->verdict),
+		request_set_asker(rq,
+				  user->verdict == SLACK_USER_OK
+					  ? "ok"
+					  : slack_user_verdict_name(user->verdict),
 				  user->email, user->name, user->tz);
 }
 
-static struct request *request_of(struct intake *intake, const struct envelope *env, struct slack_via via,
-				  const char *kind)
+static struct request *request_of(struct intake *intake, const struct envelope *env,
+				  struct slack_via via, const char *kind)
 {
 	struct request *rq = request_create();
 
@@ -180,7 +193,8 @@ static void set_command(struct request *rq, const struct command *command, json_
 	rq->scope = args_scope(command, args);
 	denied = args_guard(command, args, &failed);
 	if (failed)
-		rq->rejection = "A guard of this command could not be evaluated. Tell the data platform team.";
+		rq->rejection = "A guard of this command could not be evaluated. Tell the data "
+				"platform team.";
 	else if (denied != NULL)
 		rq->rejection = denied;
 }
@@ -192,25 +206,28 @@ static bool too_busy(struct intake *intake, const struct envelope *env, struct s
 	if (op_list_count(intake->config.ops) < max)
 		return false;
 	ack_note(intake, env, via,
-		 "Nothing was recorded and nothing will happen: too many requests are under way. Try again in a minute.");
+		 "Nothing was recorded and nothing will happen: too many requests are under way. "
+		 "Try again in a minute.");
 	return true;
 }
 
 /* "count must be …; reason is missing. Example: …" */
-static const char *problems_text(struct request *rq, const struct command *command, const struct args_problems *problems)
+static const char *problems_text(struct request *rq, const struct command *command,
+				 const struct args_problems *problems)
 {
 	char *example = command_example(command);
 	const char *text = "";
 
 	for (size_t i = 0; i < problems->n; i++)
-		text = arena_printf(rq->arena, "%s%s%s", text, i == 0 ? "" : " ", problems->items[i].text);
+		text = arena_printf(rq->arena, "%s%s%s", text, i == 0 ? "" : " ",
+				    problems->items[i].text);
 	text = arena_printf(rq->arena, "%s Example: %s", text, example);
 	free(example);
 	return text;
 }
 
-static void open_form(struct intake *intake, const struct envelope *env, const struct command *command,
-		      const json_t *values)
+static void open_form(struct intake *intake, const struct envelope *env,
+		      const struct command *command, const json_t *values)
 {
 	json_t *view = form_view(command, values, env->channel);
 	json_t *args = json_pack("{s:s, s:o}", "trigger_id", env->trigger_id, "view", view);
@@ -218,8 +235,8 @@ static void open_form(struct intake *intake, const struct envelope *env, const s
 	(void)slack_web_call(intake->config.web, "views.open", args, 2500, NULL, NULL);
 }
 
-static void slash_command(struct intake *intake, const struct envelope *env, struct slack_via via, const char *text,
-			  const struct line *line)
+static void slash_command(struct intake *intake, const struct envelope *env, struct slack_via via,
+			  const char *text, const struct line *line)
 {
 	struct request *rq;
 	struct args_problems problems;
@@ -256,7 +273,8 @@ static void on_slash(struct intake *intake, const struct envelope *env, struct s
 	args_line(intake->catalog, prefix, text, &line);
 	if (line.kind == LINE_HELP) {
 		ack(intake, via, env->id, NULL);
-		show_start(intake, env, line.command != NULL ? line.command->title : line.prefix, false, NULL);
+		show_start(intake, env, line.command != NULL ? line.command->title : line.prefix,
+			   false, NULL);
 	} else if (line.kind == LINE_UNKNOWN) {
 		struct request *rq = request_of(intake, env, via, "slash");
 
@@ -270,7 +288,8 @@ static void on_slash(struct intake *intake, const struct envelope *env, struct s
 }
 
 /* "R… digest" of the buttons of a preview. */
-static void on_decision(struct intake *intake, const struct envelope *env, struct slack_via via, bool yes)
+static void on_decision(struct intake *intake, const struct envelope *env, struct slack_via via,
+			bool yes)
 {
 	const char *space = env->value != NULL ? strchr(env->value, ' ') : NULL;
 	char id[ID_REQUEST_LEN] = "";
@@ -279,7 +298,8 @@ static void on_decision(struct intake *intake, const struct envelope *env, struc
 	if (space != NULL && (size_t)(space - env->value) < sizeof(id))
 		memcpy(id, env->value, (size_t)(space - env->value));
 	if (!id_is_request(id) || strlen(space + 1) >= sizeof(rq->digest)) {
-		ack_note(intake, env, via, "This button is not one of this app's. Ask again with the command.");
+		ack_note(intake, env, via,
+			 "This button is not one of this app's. Ask again with the command.");
 		return;
 	}
 	rq = request_of(intake, env, via, yes ? "confirm" : "cancel");
@@ -292,16 +312,20 @@ static void on_decision(struct intake *intake, const struct envelope *env, struc
 static void on_page(struct intake *intake, const struct envelope *env, struct slack_via via)
 {
 	struct err err;
-	json_t *value = env->value != NULL ? json_parse(env->value, strlen(env->value), 4000, &err) : NULL;
+	json_t *value =
+		env->value != NULL ? json_parse(env->value, strlen(env->value), 4000, &err) : NULL;
 	const struct command *command = catalog_find_title(intake->catalog, jget_str(value, "c"));
 	struct args_problems problems;
 	struct request *rq;
 	json_t *args;
 
-	args = command != NULL && command_reads(command) ? args_from_json(command, json_object_get(value, "a"), &problems)
-							 : NULL;
+	args = command != NULL && command_reads(command)
+		       ? args_from_json(command, json_object_get(value, "a"), &problems)
+		       : NULL;
 	if (args == NULL || jget_str(value, "k") == NULL) {
-		ack_note(intake, env, via, "This page belongs to a command that has changed. Ask again with the command.");
+		ack_note(intake, env, via,
+			 "This page belongs to a command that has changed. Ask again with the "
+			 "command.");
 		json_decref(value);
 		return;
 	}
@@ -324,7 +348,8 @@ static void on_action(struct intake *intake, const struct envelope *env, struct 
 			open_form(intake, env, command, NULL);
 		return;
 	}
-	if (!str_eq(env->action_id, "confirm") && !str_eq(env->action_id, "cancel") && !str_eq(env->action_id, "page")) {
+	if (!str_eq(env->action_id, "confirm") && !str_eq(env->action_id, "cancel") &&
+	    !str_eq(env->action_id, "page")) {
 		ack(intake, via, env->id, NULL);
 		return;
 	}
@@ -338,7 +363,8 @@ static void on_action(struct intake *intake, const struct envelope *env, struct 
 
 static void on_submit(struct intake *intake, const struct envelope *env, struct slack_via via)
 {
-	json_t *meta = str_eq(env->callback_id, "command") ? form_meta(env->private_metadata) : NULL;
+	json_t *meta =
+		str_eq(env->callback_id, "command") ? form_meta(env->private_metadata) : NULL;
 	const struct command *command = catalog_find_title(intake->catalog, jget_str(meta, "c"));
 	json_t *values, *args;
 	struct args_problems problems;
@@ -391,13 +417,14 @@ static void on_other(struct intake *intake, const struct envelope *env, struct s
 	ack(intake, via, env->id, NULL);
 }
 
-static void (*const on_kind[])(struct intake *intake, const struct envelope *env, struct slack_via via) = {
-	[ENVELOPE_HELLO] = on_other,	   [ENVELOPE_DISCONNECT] = on_other,
-	[ENVELOPE_SLASH] = on_slash,	   [ENVELOPE_ACTION] = on_action,
-	[ENVELOPE_SUBMIT] = on_submit,	   [ENVELOPE_CLOSED] = on_other,
-	[ENVELOPE_SUGGEST] = on_suggest,   [ENVELOPE_SHORTCUT] = on_other,
-	[ENVELOPE_HOME_OPENED] = on_home,  [ENVELOPE_USER_CHANGED] = on_user_changed,
-	[ENVELOPE_EVENT] = on_other,	   [ENVELOPE_UNKNOWN] = on_other,
+static void (*const on_kind[])(struct intake *intake, const struct envelope *env,
+			       struct slack_via via) = {
+	[ENVELOPE_HELLO] = on_other,      [ENVELOPE_DISCONNECT] = on_other,
+	[ENVELOPE_SLASH] = on_slash,      [ENVELOPE_ACTION] = on_action,
+	[ENVELOPE_SUBMIT] = on_submit,    [ENVELOPE_CLOSED] = on_other,
+	[ENVELOPE_SUGGEST] = on_suggest,  [ENVELOPE_SHORTCUT] = on_other,
+	[ENVELOPE_HOME_OPENED] = on_home, [ENVELOPE_USER_CHANGED] = on_user_changed,
+	[ENVELOPE_EVENT] = on_other,      [ENVELOPE_UNKNOWN] = on_other,
 };
 
 void intake_envelope(void *data, const struct envelope *env, struct slack_via via)
@@ -417,7 +444,8 @@ void intake_envelope(void *data, const struct envelope *env, struct slack_via vi
 static void answer_by_url(struct intake *intake, const struct request *rq, json_t *message)
 {
 	if (rq->asker.response_url != NULL)
-		(void)slack_web_respond(intake->config.web, rq->asker.response_url, message, NULL, NULL);
+		(void)slack_web_respond(intake->config.web, rq->asker.response_url, message, NULL,
+					NULL);
 	else
 		json_decref(message);
 }
@@ -446,7 +474,8 @@ static json_t *answer_of(const struct request *rq, const struct err *err)
 	return message;
 }
 
-/* A modal can only be told in its acknowledgement: nothing recorded means the modal stays, with the reason. */
+/* A modal can only be told in its acknowledgement: nothing recorded means the modal stays, with the
+ * reason. */
 static char *submit_errors(const struct request *rq, const struct err *err)
 {
 	struct args_problems problems = { .n = 1 };
@@ -481,7 +510,8 @@ void intake_answered(struct intake *intake, struct request *rq, const struct err
 	} else {
 		ack(intake, via, rq->delivery.envelope_id, NULL);
 		json_object_set_new(message, "replace_original",
-				    json_boolean(err == NULL && request_state_final(rq->state) && rq->known_id == NULL));
+				    json_boolean(err == NULL && request_state_final(rq->state) &&
+						 rq->known_id == NULL));
 		answer_by_url(intake, rq, message);
 	}
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* render.c - facts to Block Kit.  Data goes into plain or rich text only, so nothing from outside is ever parsed. */
+/* render.c - facts to Block Kit.  Data goes into plain or rich text only, so nothing from outside
+ * is ever parsed. */
 #include "chat/render.h"
 
 #include <stdlib.h>
@@ -38,25 +39,29 @@ static void put_context(struct blocks *blocks, const json_t *facts)
 	if (jget_str(facts, "request") == NULL)
 		return;
 	text = xasprintf("Request %s%s%s", jget_str(facts, "request"),
-			 jget_str(facts, "reason") != NULL ? " · reason: " : "", jget_str_or(facts, "reason", ""));
+			 jget_str(facts, "reason") != NULL ? " · reason: " : "",
+			 jget_str_or(facts, "reason", ""));
 	blocks_context(blocks, text);
 	free(text);
 }
 
-static void put_list(struct blocks *blocks, const char *mark, const json_t *items, const char *member)
+static void put_list(struct blocks *blocks, const char *mark, const json_t *items,
+		     const char *member)
 {
 	size_t i;
 	json_t *item;
 
 	json_array_foreach(items, i, item)
 	{
-		const char *text = member == NULL ? json_string_value(item) : jget_str(item, member);
+		const char *text =
+			member == NULL ? json_string_value(item) : jget_str(item, member);
 		const char *who = member == NULL ? NULL : jget_str(item, "who");
 		char *line;
 
 		if (text == NULL)
 			continue;
-		line = xasprintf("%s %s%s%s", mark, who != NULL ? who : "", who != NULL ? ": " : "", text);
+		line = xasprintf("%s %s%s%s", mark, who != NULL ? who : "", who != NULL ? ": " : "",
+				 text);
 		blocks_plain(blocks, line);
 		free(line);
 	}
@@ -90,7 +95,8 @@ static void put_table(struct blocks *blocks, const json_t *columns, const json_t
 		head[c] = name != NULL ? name : "";
 	}
 	for (size_t i = 0; i < n_columns * n_rows; i++)
-		cells[i] = cell_text(json_array_get(json_array_get(rows, i / n_columns), i % n_columns));
+		cells[i] = cell_text(
+			json_array_get(json_array_get(rows, i / n_columns), i % n_columns));
 	blocks_table(blocks, head, n_columns, (const char *const *)cells, n_rows);
 	for (size_t i = 0; i < n_columns * n_rows; i++)
 		free(cells[i]);
@@ -127,12 +133,14 @@ static void put_next(struct blocks *blocks, const json_t *facts)
 
 	if (next == NULL)
 		return;
-	value = json_pack("{s:s, s:O, s:s}", "c", jget_str_or(facts, "command", ""), "a", json_object_get(facts, "args"),
-			  "k", next);
+	value = json_pack("{s:s, s:O, s:s}", "c", jget_str_or(facts, "command", ""), "a",
+			  json_object_get(facts, "args"), "k", next);
 	text = json_text(value);
 	json_decref(value);
 	if (strlen(text) <= VALUE_MAX) {
-		const struct button more = { .text = "Next page", .action_id = "page", .value = text };
+		const struct button more = { .text = "Next page",
+					     .action_id = "page",
+					     .value = text };
 
 		blocks_buttons(blocks, "pages", &more, 1);
 	} else {
@@ -211,7 +219,8 @@ json_t *render_preview(const json_t *facts)
 	struct blocks *blocks = blocks_create(BLOCKS_MESSAGE);
 	const json_t *before = json_object_get(facts, "changed_since");
 	char *head = xasprintf("Please confirm: %s", jget_str_or(facts, "command", "command"));
-	char *value = xasprintf("%s %s", jget_str_or(facts, "request", ""), jget_str_or(facts, "digest", ""));
+	char *value = xasprintf("%s %s", jget_str_or(facts, "request", ""),
+				jget_str_or(facts, "digest", ""));
 	const struct button buttons[] = {
 		{ .text = "Confirm", .action_id = "confirm", .value = value, .style = "primary" },
 		{ .text = "Cancel", .action_id = "cancel", .value = value },
@@ -221,9 +230,10 @@ json_t *render_preview(const json_t *facts)
 	blocks_header(blocks, head);
 	if (before != NULL) {
 		char *was = facts_changes_text(before);
-		char *line = xasprintf("Something changed since you confirmed (it was: %s). Nothing was done. "
-				       "Look again:",
-				       was[0] != '\0' ? was : "no change");
+		char *line = xasprintf(
+			"Something changed since you confirmed (it was: %s). Nothing was done. "
+			"Look again:",
+			was[0] != '\0' ? was : "no change");
 
 		blocks_plain(blocks, line);
 		free(line);
@@ -271,7 +281,8 @@ json_t *render_audit(const json_t *const *facts, size_t n)
 		char *line = words_audit(facts[i]);
 
 		put_audit_line(blocks, facts[i]);
-		buf_printf(&text, "%s%s %s", i == 0 ? "" : "\n", words_mark(jget_str(facts[i], "outcome")), line);
+		buf_printf(&text, "%s%s %s", i == 0 ? "" : "\n",
+			   words_mark(jget_str(facts[i], "outcome")), line);
 		free(line);
 	}
 	message = finish(blocks, buf_text(&text), false);
@@ -281,7 +292,8 @@ json_t *render_audit(const json_t *const *facts, size_t n)
 
 static void put_command_help(struct blocks *blocks, const json_t *command, bool alone)
 {
-	char *line = xasprintf("%s: %s", jget_str_or(command, "title", "?"), jget_str_or(command, "about", ""));
+	char *line = xasprintf("%s: %s", jget_str_or(command, "title", "?"),
+			       jget_str_or(command, "about", ""));
 	const json_t *params = json_object_get(command, "params");
 	size_t i;
 	json_t *param;
@@ -294,9 +306,11 @@ static void put_command_help(struct blocks *blocks, const json_t *command, bool 
 	}
 	json_array_foreach(params, i, param)
 	{
-		line = xasprintf("%s (%s%s)%s%s", jget_str_or(param, "name", "?"), jget_str_or(param, "kind", "text"),
+		line = xasprintf("%s (%s%s)%s%s", jget_str_or(param, "name", "?"),
+				 jget_str_or(param, "kind", "text"),
 				 jget_bool(param, "optional", false) ? ", optional" : "",
-				 jget_str(param, "about") != NULL ? ": " : "", jget_str_or(param, "about", ""));
+				 jget_str(param, "about") != NULL ? ": " : "",
+				 jget_str_or(param, "about", ""));
 		blocks_context(blocks, line);
 		free(line);
 	}
@@ -315,8 +329,8 @@ json_t *render_help(const json_t *commands, const char *intro)
 	if (intro != NULL)
 		blocks_plain(blocks, intro);
 	if (json_array_size(commands) == 0)
-		blocks_plain(blocks, "There is no such command that you may run. Ask the data platform team for a grant.");
-	json_array_foreach(commands, i, command)
-		put_command_help(blocks, command, alone);
+		blocks_plain(blocks, "There is no such command that you may run. Ask the data "
+				     "platform team for a grant.");
+	json_array_foreach(commands, i, command) put_command_help(blocks, command, alone);
 	return finish(blocks, "Commands that you may run", false);
 }

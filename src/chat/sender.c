@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sender.c - posts what is owed.  A message is on one list at a time: waiting (audit or person), or in the
- * hands of a struct post.  What a lease has outlived is dropped here: whoever claims it next sends it.
+ * sender.c - posts what is owed.  A message is on one list at a time: waiting (audit or person), or
+ * in the hands of a struct post.  What a lease has outlived is dropped here: whoever claims it next
+ * sends it.
  */
 #include "chat/sender.h"
 
@@ -19,14 +20,15 @@
 #include "slack/web.h"
 
 enum {
-	QUEUE_MAX = 200,	/* claimed and not yet sent */
-	CLAIM_MAX = 50,		/* rows a claim */
-	MARKS_MAX = 128,	/* marks a commit; at so many no new post is started */
-	MARKS_TOTAL = MARKS_MAX + RENDER_AUDIT_LINES + 16 + 1, /* with what posts under way may still add */
-	PERSON_POSTS = 16,	/* replies under way at once */
+	QUEUE_MAX = 200, /* claimed and not yet sent */
+	CLAIM_MAX = 50,  /* rows a claim */
+	MARKS_MAX = 128, /* marks a commit; at so many no new post is started */
+	MARKS_TOTAL = MARKS_MAX + RENDER_AUDIT_LINES + 16 +
+		      1,   /* with what posts under way may still add */
+	PERSON_POSTS = 16, /* replies under way at once */
 	POLL_MS = 1000,
-	FLUSH_MS = 40,		/* marks wait so long for company while posts are under way */
-	TRUST_MS = 20 * 1000,	/* of the 30 s lease: later a message may be somebody else's */
+	FLUSH_MS = 40,        /* marks wait so long for company while posts are under way */
+	TRUST_MS = 20 * 1000, /* of the 30 s lease: later a message may be somebody else's */
 	LATER_MIN_MS = 2000,
 	LATER_MAX_MS = 300 * 1000,
 	HISTORY_LIMIT = 100,
@@ -77,13 +79,14 @@ static void tell_room(struct sender *sender)
 	bool marks_full = sender->n_marks >= MARKS_MAX;
 
 	sender->stats.queued = n;
-	sender->port.room(sender->port.ctx, sender->stopping || marks_full || n >= QUEUE_MAX ? 0 : QUEUE_MAX - n);
+	sender->port.room(sender->port.ctx,
+			  sender->stopping || marks_full || n >= QUEUE_MAX ? 0 : QUEUE_MAX - n);
 }
 
 static void check_drained(struct sender *sender)
 {
-	if (sender->drained == NULL || sender->posts.count > 0 || sender->n_marks > 0 || sender->marking != NULL ||
-	    sender->claiming != NULL)
+	if (sender->drained == NULL || sender->posts.count > 0 || sender->n_marks > 0 ||
+	    sender->marking != NULL || sender->claiming != NULL)
 		return;
 	void (*drained)(void *data) = sender->drained;
 
@@ -99,8 +102,10 @@ static void on_marked(void *data, const struct err *err)
 
 	sender->marking = NULL;
 	if (err != NULL) {
-		/* Tried again with the next batch: the rows stay claimed meanwhile, and a repeat is harmless. */
-		log_warn("delivery not recorded yet", LOG_INT("marks", sender->n_marking), LOG_STR("error", err->msg));
+		/* Tried again with the next batch: the rows stay claimed meanwhile, and a repeat is
+		 * harmless. */
+		log_warn("delivery not recorded yet", LOG_INT("marks", sender->n_marking),
+			 LOG_STR("error", err->msg));
 		uv_timer_start(&sender->flush, on_flush, POLL_MS, 0);
 		sender->n_marking = 0;
 		return;
@@ -123,7 +128,8 @@ static void flush(struct sender *sender)
 		return;
 	uv_timer_stop(&sender->flush);
 	sender->n_marking = sender->n_marks < MARKS_MAX ? sender->n_marks : MARKS_MAX;
-	sender->marking = sender->port.mark(sender->port.ctx, sender->marks, sender->n_marking, on_marked, sender);
+	sender->marking = sender->port.mark(sender->port.ctx, sender->marks, sender->n_marking,
+					    on_marked, sender);
 }
 
 static void on_flush(uv_timer_t *timer)
@@ -142,8 +148,8 @@ static void copy_text(char *to, size_t size, const char *text)
 	to[n] = '\0';
 }
 
-static void add_mark(struct sender *sender, const struct owed *owed, enum owed_end end, const char *ts,
-		     int64_t later_ms, const char *error)
+static void add_mark(struct sender *sender, const struct owed *owed, enum owed_end end,
+		     const char *ts, int64_t later_ms, const char *error)
 {
 	struct owed_mark *mark;
 
@@ -170,7 +176,8 @@ static bool is_audit(const struct post *post)
 	return str_eq(post->owed[0]->kind, "audit");
 }
 
-static void post_end(struct post *post, enum owed_end end, const char *ts, int64_t later_ms, const char *error)
+static void post_end(struct post *post, enum owed_end end, const char *ts, int64_t later_ms,
+		     const char *error)
 {
 	struct sender *sender = post->sender;
 
@@ -184,8 +191,8 @@ static void post_end(struct post *post, enum owed_end end, const char *ts, int64
 		sender->stats.failed += post->n;
 	if (end != OWED_DELIVERED)
 		log_warn(end == OWED_DEAD ? "message given up" : "message delayed",
-			 LOG_STR("request", post->owed[0]->request), LOG_STR("kind", post->owed[0]->kind),
-			 LOG_STR("error", error));
+			 LOG_STR("request", post->owed[0]->request),
+			 LOG_STR("kind", post->owed[0]->kind), LOG_STR("error", error));
 	if (is_audit(post))
 		sender->audit_busy = false;
 	else
@@ -255,8 +262,10 @@ static void on_posted(void *data, const struct slack_answer *answer, const struc
 			post_step(post);
 			return;
 		}
-		/* The audit channel can be repaired (invite the bot, unarchive): what is owed there waits. */
-		post_end(post, is_audit(post) ? OWED_LATER : OWED_DEAD, NULL, LATER_MAX_MS, err->msg);
+		/* The audit channel can be repaired (invite the bot, unarchive): what is owed there
+		 * waits. */
+		post_end(post, is_audit(post) ? OWED_LATER : OWED_DEAD, NULL, LATER_MAX_MS,
+			 err->msg);
 		return;
 	case SLACK_FATAL:
 	case SLACK_RETRY:
@@ -266,16 +275,16 @@ static void on_posted(void *data, const struct slack_answer *answer, const struc
 	post_end(post, OWED_LATER, NULL, later_of(post, answer), err->msg);
 }
 
-/* Did an earlier try get there?  Looks for our id in the metadata of the channel's newest messages. */
+/* Did an earlier try get there?  Looks for our id in the metadata of the channel's newest messages.
+ */
 static const char *find_posted(const json_t *history, int64_t id)
 {
 	size_t i, j;
 	json_t *message, *item;
 
-	json_array_foreach(json_object_get(history, "messages"), i, message)
-		json_array_foreach(jget(message, "metadata.event_payload.messages"), j, item)
-			if (json_integer_value(item) == id)
-				return jget_str(message, "ts");
+	json_array_foreach(json_object_get(history, "messages"), i, message) json_array_foreach(
+		jget(message, "metadata.event_payload.messages"), j,
+		item) if (json_integer_value(item) == id) return jget_str(message, "ts");
 	return NULL;
 }
 
@@ -307,7 +316,8 @@ static json_t *with_metadata(const struct post *post, json_t *message)
 	for (size_t i = 0; i < post->n; i++)
 		json_array_append_new(ids, json_integer(post->owed[i]->id));
 	json_object_set_new(message, "metadata",
-			    json_pack("{s:s, s:{s:o}}", "event_type", "opsd_outcome", "event_payload", "messages", ids));
+			    json_pack("{s:s, s:{s:o}}", "event_type", "opsd_outcome",
+				      "event_payload", "messages", ids));
 	return message;
 }
 
@@ -328,8 +338,8 @@ static json_t *find_args(const struct owed *owed)
 	char oldest[40];
 
 	(void)snprintf(oldest, sizeof(oldest), "%" PRId64 ".000000", from_ms / 1000);
-	return json_pack("{s:s, s:s, s:i, s:b}", "channel", owed->channel, "oldest", oldest, "limit", HISTORY_LIMIT,
-			 "include_all_metadata", 1);
+	return json_pack("{s:s, s:s, s:i, s:b}", "channel", owed->channel, "oldest", oldest,
+			 "limit", HISTORY_LIMIT, "include_all_metadata", 1);
 }
 
 static void post_step(struct post *post)
@@ -340,30 +350,35 @@ static void post_step(struct post *post)
 
 	switch (post->step) {
 	case POST_FIND:
-		post->call = slack_web_call(sender->web, "conversations.history", find_args(owed), 0, on_history, post);
+		post->call = slack_web_call(sender->web, "conversations.history", find_args(owed),
+					    0, on_history, post);
 		return;
 	case POST_CHANNEL:
 		args = message_to(post, owed->channel, true);
-		post->call = slack_web_call(sender->web, "chat.postMessage", args, 0, on_posted, post);
+		post->call =
+			slack_web_call(sender->web, "chat.postMessage", args, 0, on_posted, post);
 		return;
 	case POST_RESPOND:
-		post->call = slack_web_respond(sender->web, owed->response_url, json_incref(post->message), on_posted,
-					       post);
+		post->call = slack_web_respond(sender->web, owed->response_url,
+					       json_incref(post->message), on_posted, post);
 		return;
 	case POST_EPHEMERAL:
 		args = message_to(post, owed->channel, false);
 		json_object_set_new(args, "user", json_string(owed->user));
 		json_object_del(args, "unfurl_links");
 		json_object_del(args, "unfurl_media");
-		post->call = slack_web_call(sender->web, "chat.postEphemeral", args, 0, on_posted, post);
+		post->call =
+			slack_web_call(sender->web, "chat.postEphemeral", args, 0, on_posted, post);
 		return;
 	case POST_OPEN_DM:
 		args = json_pack("{s:s}", "users", owed->user);
-		post->call = slack_web_call(sender->web, "conversations.open", args, 0, on_posted, post);
+		post->call =
+			slack_web_call(sender->web, "conversations.open", args, 0, on_posted, post);
 		return;
 	case POST_DM:
 		args = message_to(post, post->dm, false);
-		post->call = slack_web_call(sender->web, "chat.postMessage", args, 0, on_posted, post);
+		post->call =
+			slack_web_call(sender->web, "chat.postMessage", args, 0, on_posted, post);
 		return;
 	}
 }
@@ -404,8 +419,10 @@ static void start_audit(struct sender *sender)
 	sender->audit_busy = true;
 	post->step = owed->attempts > 0 ? POST_FIND : POST_CHANNEL;
 	post->owed[post->n++] = owed;
-	/* One that must be looked for goes alone; the others share a message while they wait for the pace. */
-	while (post->step == POST_CHANNEL && post->n < RENDER_AUDIT_LINES && sender->audit.count > 0) {
+	/* One that must be looked for goes alone; the others share a message while they wait for
+	 * the pace. */
+	while (post->step == POST_CHANNEL && post->n < RENDER_AUDIT_LINES &&
+	       sender->audit.count > 0) {
 		struct owed *next = list_entry(list_first(&sender->audit), struct owed, node);
 
 		if (next->attempts > 0 || !str_eq(next->channel, owed->channel))
@@ -431,11 +448,13 @@ static void start_person(struct sender *sender)
 	post = post_new(sender);
 	sender->person_posts++;
 	post->owed[post->n++] = owed;
-	post->message = str_eq(owed->kind, "preview") ? render_preview(owed->body) : render_reply(owed->body);
+	post->message = str_eq(owed->kind, "preview") ? render_preview(owed->body)
+						      : render_reply(owed->body);
 	if (owed->response_url != NULL)
 		post->step = POST_RESPOND;
 	else
-		post->step = owed->channel != NULL && owed->user != NULL ? POST_EPHEMERAL : POST_OPEN_DM;
+		post->step =
+			owed->channel != NULL && owed->user != NULL ? POST_EPHEMERAL : POST_OPEN_DM;
 	post_step(post);
 }
 
@@ -445,7 +464,8 @@ static void pump(struct sender *sender)
 		return;
 	if (!sender->audit_busy && sender->audit.count > 0)
 		start_audit(sender);
-	while (sender->person_posts < PERSON_POSTS && sender->people.count > 0 && sender->n_marks < MARKS_MAX)
+	while (sender->person_posts < PERSON_POSTS && sender->people.count > 0 &&
+	       sender->n_marks < MARKS_MAX)
 		start_person(sender);
 	tell_room(sender);
 }
@@ -475,7 +495,8 @@ static void on_poll(uv_timer_t *timer)
 	unsigned n = queued(sender);
 
 	pump(sender);
-	if (sender->stopping || sender->claiming != NULL || n + CLAIM_MAX > QUEUE_MAX || sender->n_marks >= MARKS_MAX)
+	if (sender->stopping || sender->claiming != NULL || n + CLAIM_MAX > QUEUE_MAX ||
+	    sender->n_marks >= MARKS_MAX)
 		return;
 	sender->claiming = sender->port.claim(sender->port.ctx, CLAIM_MAX, on_claimed, sender);
 }

@@ -122,7 +122,10 @@ static void put_names(struct buf *buf, const json_t *names, const char *last)
 	size_t n = json_array_size(names);
 
 	for (size_t i = 0; i < n; i++)
-		buf_printf(buf, "%s%s", i == 0 ? "" : i + 1 == n ? last : ", ",
+		buf_printf(buf, "%s%s",
+			   i == 0       ? ""
+			   : i + 1 == n ? last
+					: ", ",
 			   json_string_value(json_array_get(names, i)));
 }
 
@@ -199,7 +202,8 @@ char *words_audit(const json_t *facts)
 		buf_printf(&buf, "%s", command);
 		json_object_foreach((json_t *)(uintptr_t)jget(facts, "args"), key, value)
 		{
-			char *text = json_is_string(value) ? xstrdup(json_string_value(value)) : json_text(value);
+			char *text = json_is_string(value) ? xstrdup(json_string_value(value))
+							   : json_text(value);
 
 			if (strcmp(key, "reason") != 0 && !json_is_null(value))
 				buf_printf(&buf, " %s=%s", key, text);

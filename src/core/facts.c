@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* facts.c - a request as JSON facts, for the log and for Slack.  Secrets were masked by args_shown. */
+/* facts.c - a request as JSON facts, for the log and for Slack.  Secrets were masked by args_shown.
+ */
 #include "core/facts.h"
 
 #include <inttypes.h>
@@ -69,7 +70,8 @@ static void put_ending(json_t *facts, const struct request *rq)
 	if (rq->rejection != NULL)
 		put_str(facts, "why", rq->rejection);
 	else if (rq->state == REQUEST_FAILED || rq->state == REQUEST_UNKNOWN)
-		put_str(facts, "why", rq->err.kind != ERR_NONE ? rq->err.msg : jget_str(rq->outcome, "says"));
+		put_str(facts, "why",
+			rq->err.kind != ERR_NONE ? rq->err.msg : jget_str(rq->outcome, "says"));
 	put_member(facts, rq->outcome, "done");
 	put_member(facts, rq->outcome, "says");
 	if (rq->detail != NULL)
@@ -137,7 +139,8 @@ char *facts_changes_text(const json_t *changes)
 	buf_init(&buf, CHANGES_TEXT_MAX);
 	json_array_foreach(changes, i, change)
 	{
-		buf_printf(&buf, "%s%s ", i == 0 ? "" : ", ", jget_str_or(change, "field", "value"));
+		buf_printf(&buf, "%s%s ", i == 0 ? "" : ", ",
+			   jget_str_or(change, "field", "value"));
 		put_value(&buf, json_object_get(change, "from"));
 		buf_puts(&buf, " → ");
 		put_value(&buf, json_object_get(change, "to"));
@@ -151,8 +154,8 @@ char *facts_target_text(const json_t *target)
 
 	buf_init(&buf, TARGET_TEXT_MAX);
 	if (jget_str(target, "api") != NULL) {
-		buf_printf(&buf, "%s %s on %s", jget_str_or(target, "method", "GET"), jget_str_or(target, "path", "/"),
-			   jget_str(target, "api"));
+		buf_printf(&buf, "%s %s on %s", jget_str_or(target, "method", "GET"),
+			   jget_str_or(target, "path", "/"), jget_str(target, "api"));
 		return buf_take(&buf);
 	}
 	buf_printf(&buf, "%s ", jget_str_or(target, "kind", "object"));

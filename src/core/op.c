@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * op.c - one run of the way of a request.  op_names[] and next_of() say where each step leads; op_enter() is
- * the only place where the step changes.  Every ending of every step goes through on_step().
+ * op.c - one run of the way of a request.  op_names[] and next_of() say where each step leads;
+ * op_enter() is the only place where the step changes.  Every ending of every step goes through
+ * on_step().
  */
 #include "core/op.h"
 
@@ -18,12 +19,14 @@
 #include "core/request.h"
 
 static const char *const op_names[] = {
-	[OP_RECEIVE] = "receive", [OP_CONFIRM] = "confirm", [OP_PEOPLE] = "people", [OP_DECIDE] = "decide",
-	[OP_PLAN] = "plan",	  [OP_OFFER] = "offer",	    [OP_START] = "start",   [OP_ACT] = "act",
-	[OP_LOOK] = "look",	  [OP_SETTLE] = "settle",   [OP_DONE] = "done",
+	[OP_RECEIVE] = "receive", [OP_CONFIRM] = "confirm", [OP_PEOPLE] = "people",
+	[OP_DECIDE] = "decide",   [OP_PLAN] = "plan",       [OP_OFFER] = "offer",
+	[OP_START] = "start",     [OP_ACT] = "act",         [OP_LOOK] = "look",
+	[OP_SETTLE] = "settle",   [OP_DONE] = "done",
 };
 
-/* How often the effect of one run may be tried: the first, and once more when a look says "not done". */
+/* How often the effect of one run may be tried: the first, and once more when a look says "not
+ * done". */
 enum { ACT_TRIES = 2 };
 
 struct op_list {
@@ -37,11 +40,12 @@ struct op_list {
 struct op {
 	struct list_node node;
 	struct op_list *list;
-	uv_timer_t timer; /* the step's deadline, or the wait before a settle is tried again; closing it frees */
+	uv_timer_t timer;   /* the step's deadline, or the wait before a settle is tried again;
+			       closing it frees */
 	struct request *rq; /* owned */
 	enum op_step step;
-	bool waiting;	   /* between two tries of a settle */
-	unsigned acts;	   /* effects tried */
+	bool waiting;      /* between two tries of a settle */
+	unsigned acts;     /* effects tried */
 	struct call *call; /* the step in flight, or NULL */
 };
 
@@ -121,7 +125,8 @@ static enum op_step next_of_plan(struct op *op)
 		return end_as(op, REQUEST_SUCCEEDED);
 	if (!command_needs_confirmation(rq->command))
 		return OP_START;
-	/* What was confirmed must be what would be done now; else the requester sees what changed. */
+	/* What was confirmed must be what would be done now; else the requester sees what changed.
+	 */
 	if (rq->confirmed && strcmp(rq->confirmed_digest, rq->digest) == 0)
 		return OP_START;
 	rq->confirmed = false;
@@ -187,9 +192,11 @@ static enum op_step next_on_error(struct op *op)
 	case OP_ACT:
 		if (command_reads(rq->command))
 			return end_as(op, REQUEST_FAILED);
-		if (rq->err.kind == ERR_UNCERTAIN || rq->err.kind == ERR_TIMEOUT || rq->err.kind == ERR_INTERNAL)
+		if (rq->err.kind == ERR_UNCERTAIN || rq->err.kind == ERR_TIMEOUT ||
+		    rq->err.kind == ERR_INTERNAL)
 			return OP_LOOK;
-		/* A second try refused by its own precondition says that the first one, or somebody, got there. */
+		/* A second try refused by its own precondition says that the first one, or
+		 * somebody, got there. */
 		return op->acts > 1 ? OP_LOOK : end_as(op, REQUEST_FAILED);
 	case OP_LOOK:
 		return end_as(op, REQUEST_UNKNOWN);
@@ -198,7 +205,8 @@ static enum op_step next_on_error(struct op *op)
 	case OP_DECIDE:
 	case OP_OFFER:
 	case OP_START:
-		/* The database did not take it.  The row, if there is one, is taken up again by its timer. */
+		/* The database did not take it.  The row, if there is one, is taken up again by its
+		 * timer. */
 	case OP_SETTLE:
 	case OP_DONE:
 		break;
@@ -211,9 +219,11 @@ static void on_timer(uv_timer_t *timer);
 /* The effect is over and only its record is missing: try for as long as the row is ours. */
 static bool settle_again(struct op *op, const struct err *err)
 {
-	if (op->step != OP_SETTLE || err == NULL || err->kind == ERR_DENIED || err->kind == ERR_INVALID)
+	if (op->step != OP_SETTLE || err == NULL || err->kind == ERR_DENIED ||
+	    err->kind == ERR_INVALID)
 		return false;
-	log_warn("outcome not recorded yet", LOG_STR("request", op->rq->id), LOG_STR("error", err->msg));
+	log_warn("outcome not recorded yet", LOG_STR("request", op->rq->id),
+		 LOG_STR("error", err->msg));
 	op->waiting = true;
 	uv_timer_start(&op->timer, on_timer, op->list->ports.settle_retry_ms, 0);
 	return true;
@@ -261,8 +271,8 @@ static void op_enter(struct op *op, enum op_step step)
 	const struct op_ports *ports = &op->list->ports;
 
 	if (log_enabled(LOG_DEBUG))
-		log_debug("step", LOG_STR("request", op->rq->id), LOG_STR("from", op_names[op->step]),
-			  LOG_STR("to", op_names[step]));
+		log_debug("step", LOG_STR("request", op->rq->id),
+			  LOG_STR("from", op_names[op->step]), LOG_STR("to", op_names[step]));
 	op->step = step;
 	if (step == OP_DONE) {
 		op_leave(op);

@@ -1,0 +1,486 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_op.c - the way of a request with scripted ports: every branch, every ending, in what order.
+ */
+#include "../unit/test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/xalloc.h"
+#include "core/action.h"
+#include "core/command.h"
+#include "core/op.h"
+#include "core/request.h"
+
+/* One script: per step the errors to answer with (in order) and what the step makes of the request.
+ */
+struct script {
+	enum err_kind fail[OP_DONE][4]; /* ERR_NONE: success */
+	bool silent[OP_DONE];
+	enum request_state received, confirmed, decided, started;
+	const char *known;
+	const char *plan;    /* JSON */
+	const char *look[2]; /* states that a look finds, in order */
+};
+
+struct stage {
+	uv_loop_t loop;
+	struct script script;
+	unsigned calls[OP_DONE];
+	char trace[64];
+	enum request_state final;
+	enum err_kind answered, finished, kept;
+	unsigned n_answered, n_finished;
+};
+
+static struct stage *stage;
+
+/* One letter a step, in the order of enum op_step. */
+static const char letters[] = "RCPDpOSA?!";
+
+static struct call *answer(enum op_step step, call_done_fn done, void *data)
+{
+	unsigned n = stage->calls[step]++;
+	enum err_kind kind = stage->script.fail[step][n < 4 ? n : 3];
+	struct err err;
+
+	stage->trace[strlen(stage->trace)] = letters[step];
+	if (stage->script.silent[step])
+		return NULL;
+	err_set(&err, kind, "scripted");
+	return call_later(&stage->loop, kind == ERR_NONE ? NULL : &err, done, data);
+}
+
+static struct call *on_receive(void *ctx, struct request *rq, call_done_fn done, void *data)
+{
+	(void)ctx;
+	rq->state = stage->script.received;
+	rq->known_id = stage->script.known;
+	return answer(OP_RECEIVE, done, data);
+}
+
+static struct call *on_confirm(void *ctx, struct request *rq, call_done_fn done, void *data)
+{
+	(void)ctx;
+	rq->state = stage->script.confirmed;
+	rq->confirmed = rq->state == REQUEST_CONFIRMING;
+	memcpy(rq->confirmed_digest, rq->digest, sizeof(rq->digest));
+	return answer(OP_CONFIRM, done, data);
+}
+
+static struct call *on_people(void *ctx, struct request *rq, call_done_fn done, void *data)
+{
+	(void)ctx, (void)rq;
+	return answer(OP_PEOPLE, done, data);
+}
+
+static struct call *on_decide(void *ctx, struct request *rq, call_done_fn done, void *data)
+{
+	(void)ctx;
+	rq->state = stage->script.decided;
+	return answer(OP_DECIDE, done, data);
+}
+
+static struct call *on_plan(void *ctx, struct request *rq, call_done_fn done, void *data)
+{
+	(void)ctx;
+	json_decref(rq->plan);
+	rq->plan = json_loads(stage->script.plan, 0, NULL);
+	return answer(OP_PLAN, done, data);
+}
+
+static struct call *on_offer(void *ctx, struct request *rq, call_done_fn done, void *data)
+{
+	(void)ctx;
+	rq->state = REQUEST_CONFIRMING;
+	return answer(OP_OFFER, done, data);
+}
+
+static struct call *on_start(void *ctx, struct request *rq, call_done_fn done, void *data)
+{
+	(void)ctx;
+	rq->state = stage->script.started;
+	return answer(OP_START, done, data);
+}
+
+static struct call *on_act(void *ctx, struct request *rq, call_done_fn done, void *data)
+{
+	(void)ctx, (void)rq;
+	return answer(OP_ACT, done, data);
+}
+
+static struct call *on_look(void *ctx, struct request *rq, call_done_fn done, void *data)
+{
+	unsigned n = stage->calls[OP_LOOK];
+
+	(void)ctx;
+	json_decref(rq->outcome);
+	rq->outcome = json_pack("{s:s}", "state", stage->script.look[n < 2 ? n : 1]);
+	return answer(OP_LOOK, done, data);
+}
+
+static struct call *on_settle(void *ctx, struct request *rq, call_done_fn done, void *data)
+{
+	(void)ctx;
+	stage->final = rq->state;
+	stage->kept = rq->err.kind;
+	return answer(OP_SETTLE, done, data);
+}
+
+static void on_answered(void *ctx, struct request *rq, const struct err *err)
+{
+	(void)ctx, (void)rq;
+	stage->n_answered++;
+	stage->answered = err == NULL ? ERR_NONE : err->kind;
+}
+
+static void on_finished(void *ctx, const struct request *rq, const struct err *err)
+{
+	(void)ctx;
+	stage->n_finished++;
+	stage->finished = err == NULL ? ERR_NONE : err->kind;
+	if (stage->calls[OP_SETTLE] == 0)
+		stage->final = rq->state;
+}
+
+static const struct op_ports ports = {
+	.step = { [OP_RECEIVE] = on_receive,
+		  [OP_CONFIRM] = on_confirm,
+		  [OP_PEOPLE] = on_people,
+		  [OP_DECIDE] = on_decide,
+		  [OP_PLAN] = on_plan,
+		  [OP_OFFER] = on_offer,
+		  [OP_START] = on_start,
+		  [OP_ACT] = on_act,
+		  [OP_LOOK] = on_look,
+		  [OP_SETTLE] = on_settle },
+	.step_ms = { 20, 20, 20, 20, 20, 20, 20, 20, 20, 20 },
+	.settle_retry_ms = 1,
+	.answered = on_answered,
+	.finished = on_finished,
+};
+
+static const struct action_kind conditional = { .name = "test.change",
+						.effect = ACTION_CONDITIONAL };
+static const struct action_kind once = { .name = "test.once", .effect = ACTION_ONCE };
+static const struct action_kind reads = { .name = "test.read", .effect = ACTION_READ };
+
+#define PLAN                                                                                       \
+	"{\"target\":{\"name\":\"w\"},\"changes\":[{\"field\":\"replicas\",\"from\":3,\"to\":5}]}"
+#define NO_CHANGE "{\"target\":{\"name\":\"w\"},\"changes\":[]}"
+
+/* Runs one op to its end and the loop dry. */
+static struct stage play(const struct script *script, int risk, const struct action_kind *kind,
+			 enum op_step first, const char *confirmed_plan)
+{
+	struct stage now = { .script = *script };
+	struct command command = { .title = "test", .risk = risk, .kind = kind };
+	struct request *rq = request_create();
+	struct op_list *list;
+
+	stage = &now;
+	assert_int_equal(uv_loop_init(&now.loop), 0);
+	list = op_list_create(&now.loop, &ports);
+	rq->command = &command;
+	rq->state = REQUEST_RUNNING;
+	if (confirmed_plan != NULL) {
+		json_t *plan = json_loads(confirmed_plan, 0, NULL);
+
+		plan_digest(plan, rq->digest);
+		json_decref(plan);
+	}
+	(void)op_start(list, rq, first);
+	uv_run(&now.loop, UV_RUN_DEFAULT);
+	assert_int_equal(op_list_count(list), 0);
+	op_list_destroy(list);
+	assert_int_equal(uv_loop_close(&now.loop), 0);
+	return now;
+}
+
+static const struct script good = { .received = REQUEST_ALLOWED,
+				    .confirmed = REQUEST_CONFIRMING,
+				    .decided = REQUEST_ALLOWED,
+				    .started = REQUEST_RUNNING,
+				    .plan = PLAN,
+				    .look = { "unknown", "unknown" } };
+
+static void test_change_runs_through(void **state)
+{
+	struct stage end = play(&good, 1, &conditional, OP_RECEIVE, NULL);
+
+	(void)state;
+	assert_string_equal(end.trace, "RpSA!");
+	assert_int_equal(end.final, REQUEST_SUCCEEDED);
+	assert_int_equal(end.n_answered, 1);
+	assert_int_equal(end.n_finished, 1);
+}
+
+static void test_read_needs_no_plan(void **state)
+{
+	struct script script = good;
+	struct stage end;
+
+	(void)state;
+	script.received = REQUEST_RUNNING;
+	end = play(&script, 0, &reads, OP_RECEIVE, NULL);
+	assert_string_equal(end.trace, "RA!");
+	assert_int_equal(end.final, REQUEST_SUCCEEDED);
+}
+
+static void test_unknown_asker_is_asked_for(void **state)
+{
+	struct script script = good;
+	struct stage end;
+
+	(void)state;
+	script.received = REQUEST_RECEIVED;
+	end = play(&script, 1, &conditional, OP_RECEIVE, NULL);
+	assert_string_equal(end.trace, "RPDpSA!");
+	script.fail[OP_PEOPLE][0] = ERR_RETRY;
+	end = play(&script, 1, &conditional, OP_RECEIVE, NULL);
+	assert_string_equal(end.trace, "RP!");
+	assert_int_equal(end.final, REQUEST_FAILED);
+}
+
+static void test_refusals_do_nothing(void **state)
+{
+	static const enum request_state ends[] = { REQUEST_DENIED, REQUEST_REJECTED };
+	struct script script = good;
+	struct stage end;
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		script.received = ends[i];
+		end = play(&script, 1, &conditional, OP_RECEIVE, NULL);
+		assert_string_equal(end.trace, "R");
+		assert_int_equal(end.n_answered, 1);
+	}
+	script.received = REQUEST_RECEIVED;
+	script.decided = REQUEST_DENIED;
+	end = play(&script, 1, &conditional, OP_RECEIVE, NULL);
+	assert_string_equal(end.trace, "RPD");
+	script = good;
+	script.started = REQUEST_DENIED; /* the right went away between receive and start */
+	end = play(&script, 1, &conditional, OP_RECEIVE, NULL);
+	assert_string_equal(end.trace, "RpS");
+}
+
+static void test_repeated_intent_does_nothing(void **state)
+{
+	struct script script = good;
+	struct stage end;
+
+	(void)state;
+	script.known = "R0000000000000000";
+	end = play(&script, 1, &conditional, OP_RECEIVE, NULL);
+	assert_string_equal(end.trace, "R");
+}
+
+static void test_nothing_recorded_nothing_done(void **state)
+{
+	struct script script = good;
+	struct stage end;
+
+	(void)state;
+	script.fail[OP_RECEIVE][0] = ERR_UNCERTAIN;
+	end = play(&script, 1, &conditional, OP_RECEIVE, NULL);
+	assert_string_equal(end.trace, "R");
+	assert_int_equal(end.answered, ERR_UNCERTAIN);
+	script = good;
+	script.fail[OP_START][0] = ERR_RETRY; /* no intent on record: no effect */
+	end = play(&script, 1, &conditional, OP_RECEIVE, NULL);
+	assert_string_equal(end.trace, "RpS");
+}
+
+static void test_no_change_is_no_effect(void **state)
+{
+	struct script script = good;
+	struct stage end;
+
+	(void)state;
+	script.plan = NO_CHANGE;
+	end = play(&script, 2, &conditional, OP_RECEIVE, NULL);
+	assert_string_equal(end.trace, "Rp!");
+	assert_int_equal(end.final, REQUEST_SUCCEEDED);
+}
+
+static void test_risk_two_is_offered_first(void **state)
+{
+	struct stage end = play(&good, 2, &conditional, OP_RECEIVE, NULL);
+
+	(void)state;
+	assert_string_equal(end.trace, "RpO");
+	end = play(&good, 2, &conditional, OP_CONFIRM, PLAN);
+	assert_string_equal(end.trace, "CpSA!");
+	assert_int_equal(end.final, REQUEST_SUCCEEDED);
+}
+
+static void test_changed_meaning_is_offered_again(void **state)
+{
+	struct stage end = play(&good, 2, &conditional, OP_CONFIRM,
+				"{\"target\":{\"name\":\"w\"},\"changes\":[{\"field\":\"replicas\","
+				"\"from\":2,\"to\":5}]}");
+
+	(void)state;
+	assert_string_equal(end.trace, "CpO");
+}
+
+static void test_refused_effect_fails(void **state)
+{
+	static const enum err_kind kinds[] = { ERR_INVALID, ERR_DENIED, ERR_RETRY };
+	struct script script = good;
+	struct stage end;
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		script.fail[OP_ACT][0] = kinds[i];
+		end = play(&script, 1, &conditional, OP_RECEIVE, NULL);
+		assert_string_equal(end.trace, "RpSA!");
+		assert_int_equal(end.final, REQUEST_FAILED);
+		assert_int_equal(end.kept, kinds[i]);
+	}
+}
+
+static void test_unclear_effect_is_looked_at(void **state)
+{
+	struct script script = good;
+	struct stage end;
+
+	(void)state;
+	script.fail[OP_ACT][0] = ERR_UNCERTAIN;
+	script.look[0] = "done";
+	end = play(&script, 1, &conditional, OP_RECEIVE, NULL);
+	assert_string_equal(end.trace, "RpSA?!");
+	assert_int_equal(end.final, REQUEST_SUCCEEDED);
+
+	script.look[0] = "not_done"; /* excluded at the target: once more */
+	end = play(&script, 1, &conditional, OP_RECEIVE, NULL);
+	assert_string_equal(end.trace, "RpSA?A!");
+	assert_int_equal(end.final, REQUEST_SUCCEEDED);
+
+	script.fail[OP_ACT][1] =
+		ERR_INVALID; /* its own precondition: the late first one got there */
+	script.look[1] = "done";
+	end = play(&script, 1, &conditional, OP_RECEIVE, NULL);
+	assert_string_equal(end.trace, "RpSA?A?!");
+	assert_int_equal(end.final, REQUEST_SUCCEEDED);
+
+	script = good;
+	script.fail[OP_ACT][0] = ERR_UNCERTAIN;
+	end = play(&script, 1, &conditional, OP_RECEIVE, NULL);
+	assert_int_equal(end.final, REQUEST_UNKNOWN);
+
+	script.fail[OP_LOOK][0] = ERR_RETRY;
+	end = play(&script, 1, &conditional, OP_RECEIVE, NULL);
+	assert_string_equal(end.trace, "RpSA?!");
+	assert_int_equal(end.final, REQUEST_UNKNOWN);
+}
+
+static void test_once_is_never_repeated(void **state)
+{
+	struct script script = good;
+	struct stage end;
+
+	(void)state;
+	script.fail[OP_ACT][0] = ERR_UNCERTAIN;
+	script.look[0] = "not_done";
+	end = play(&script, 1, &once, OP_RECEIVE, NULL);
+	assert_string_equal(end.trace, "RpSA?!");
+	assert_int_equal(end.final, REQUEST_FAILED);
+}
+
+static void test_takeover_looks_first(void **state)
+{
+	struct script script = good;
+	struct stage end;
+
+	(void)state;
+	script.look[0] = "done";
+	end = play(&script, 1, &conditional, OP_LOOK, NULL);
+	assert_string_equal(end.trace, "?!");
+	assert_int_equal(end.final, REQUEST_SUCCEEDED);
+	script.look[0] = "not_done";
+	end = play(&script, 1, &conditional, OP_LOOK, NULL);
+	assert_string_equal(end.trace, "?A!");
+	end = play(&script, 1, &once, OP_LOOK, NULL);
+	assert_string_equal(end.trace, "?!");
+}
+
+static void test_settle_is_tried_until_taken(void **state)
+{
+	struct script script = good;
+	struct stage end;
+
+	(void)state;
+	script.fail[OP_SETTLE][0] = ERR_RETRY;
+	script.fail[OP_SETTLE][1] = ERR_UNCERTAIN;
+	end = play(&script, 1, &conditional, OP_RECEIVE, NULL);
+	assert_string_equal(end.trace, "RpSA!!!");
+	script.fail[OP_SETTLE][1] = ERR_DENIED; /* fenced off: somebody else's now */
+	end = play(&script, 1, &conditional, OP_RECEIVE, NULL);
+	assert_string_equal(end.trace, "RpSA!!");
+	assert_int_equal(end.finished, ERR_DENIED);
+}
+
+static void test_silent_steps_end(void **state)
+{
+	struct script script = good;
+	struct stage end;
+
+	(void)state;
+	script.silent[OP_ACT] = true;
+	script.look[0] = "done";
+	end = play(&script, 1, &conditional, OP_RECEIVE, NULL);
+	assert_string_equal(end.trace, "RpSA?!");
+	assert_int_equal(end.final, REQUEST_SUCCEEDED);
+	script = good;
+	script.silent[OP_RECEIVE] = true;
+	end = play(&script, 1, &conditional, OP_RECEIVE, NULL);
+	assert_string_equal(end.trace, "R");
+	assert_int_equal(end.answered, ERR_TIMEOUT);
+}
+
+static void test_destroy_cancels(void **state)
+{
+	struct stage now = { .script = good };
+	struct command command = { .title = "test", .risk = 1, .kind = &conditional };
+	struct request *rq = request_create();
+	struct op_list *list;
+
+	(void)state;
+	stage = &now;
+	assert_int_equal(uv_loop_init(&now.loop), 0);
+	list = op_list_create(&now.loop, &ports);
+	rq->command = &command;
+	(void)op_start(list, rq, OP_RECEIVE);
+	op_list_destroy(list);
+	uv_run(&now.loop, UV_RUN_DEFAULT);
+	assert_int_equal(now.n_finished + now.n_answered, 0);
+	assert_int_equal(uv_loop_close(&now.loop), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_change_runs_through),
+		cmocka_unit_test(test_read_needs_no_plan),
+		cmocka_unit_test(test_unknown_asker_is_asked_for),
+		cmocka_unit_test(test_refusals_do_nothing),
+		cmocka_unit_test(test_repeated_intent_does_nothing),
+		cmocka_unit_test(test_nothing_recorded_nothing_done),
+		cmocka_unit_test(test_no_change_is_no_effect),
+		cmocka_unit_test(test_risk_two_is_offered_first),
+		cmocka_unit_test(test_changed_meaning_is_offered_again),
+		cmocka_unit_test(test_refused_effect_fails),
+		cmocka_unit_test(test_unclear_effect_is_looked_at),
+		cmocka_unit_test(test_once_is_never_repeated),
+		cmocka_unit_test(test_takeover_looks_first),
+		cmocka_unit_test(test_settle_is_tried_until_taken),
+		cmocka_unit_test(test_silent_steps_end),
+		cmocka_unit_test(test_destroy_cancels),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cmd_check.c - opsd check: everything that can be known before it is needed at night. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "action/env.h"
+#include "app/check.h"
+#include "app/config.h"
+#include "app/options.h"
+#include "base/buf.h"
+#include "base/diag.h"
+#include "base/err.h"
+#include "base/secret.h"
+#include "base/str.h"
+#include "core/catalog.h"
+
+enum { PRINT_MAX = 64 * 1024, SAYS_MAX = 1000 };
+
+void check_line(struct check *check, bool good, const char *what, const char *fmt, ...)
+{
+	char says[SAYS_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(says, sizeof(says), fmt, ap);
+	va_end(ap);
+	check->bad += !good;
+	json_array_append_new(check->rows, json_pack("{s:b, s:s, s:s}", "good", good, "what", what,
+						     "says", says));
+}
+
+static void take_diags(struct check *check, const char *what, struct diags *diags)
+{
+	for (size_t i = 0; i < diags->n; i++)
+		check_line(check, false, what, "%s", diag_text(&diags->items[i]));
+	if (diags->total > diags->n)
+		check_line(check, false, what, "and %zu more mistakes", diags->total - diags->n);
+	diags_finish(diags);
+	diags_init(diags);
+}
+
+static void check_secrets(struct check *check, const struct config *config)
+{
+	static const char *const names[] = { "database.url",      "database.owner_url",
+					     "database.sync_url", "database.grants_url",
+					     "slack.app_token",   "slack.bot_token" };
+	struct err err;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		char *secret;
+
+		if (!config_has(config, names[i]))
+			continue;
+		secret = config_secret(config, names[i], &err);
+		if (secret == NULL)
+			check_line(check, false, names[i], "%s", err.msg);
+		else if (str_eq(names[i], "slack.app_token") && !str_starts(secret, "xapp-"))
+			check_line(check, false, names[i],
+				   "This is not an app-level token: those start with xapp-.");
+		else if (str_eq(names[i], "slack.bot_token") && !str_starts(secret, "xox"))
+			check_line(check, false, names[i],
+				   "This is not a bot token: those start with xoxb-.");
+		else
+			check_line(check, true, names[i], "readable");
+		secret_free(secret);
+	}
+}
+
+static void check_catalog(struct check *check, const struct config *config)
+{
+	struct diags diags;
+	struct action_env *env;
+	struct catalog *catalog;
+	char *dir = config_file(config, "catalog");
+
+	diags_init(&diags);
+	env = action_env_create(NULL, config_node(config, "clusters"), config_node(config, "apis"),
+				config_dir(config), &diags);
+	take_diags(check, "clusters and apis", &diags);
+	catalog = catalog_load(dir, action_kinds, env, &diags);
+	take_diags(check, "catalog", &diags);
+	if (catalog != NULL)
+		check_line(check, true, "catalog", "%zu commands in %zu prefixes, policy %.12s",
+			   catalog_commands(catalog), catalog_prefixes(catalog),
+			   catalog_digest(catalog));
+	catalog_unref(catalog);
+	action_env_destroy(env);
+	diags_finish(&diags);
+	free(dir);
+}
+
+static int report(struct check *check, bool json)
+{
+	size_t i;
+	json_t *row;
+
+	if (json) {
+		(void)json_dumpf(check->rows, stdout, JSON_COMPACT);
+		(void)fputc('\n', stdout);
+	} else {
+		json_array_foreach(check->rows, i, row)(void)
+			printf("%-4s %-22s %s\n", jget_bool(row, "good", false) ? "ok" : "BAD",
+			       jget_str_or(row, "what", ""), jget_str_or(row, "says", ""));
+		if (check->bad > 0)
+			(void)printf("%u of %zu checks found something.\n", check->bad,
+				     json_array_size(check->rows));
+	}
+	json_decref(check->rows);
+	return check->bad > 0 ? APP_FINDING : APP_GOOD;
+}
+
+static void print_settings(const struct config *config)
+{
+	struct buf buf;
+
+	buf_init(&buf, PRINT_MAX);
+	config_print(config, &buf);
+	(void)fputs(buf_text(&buf), stdout);
+	buf_finish(&buf);
+}
+
+int cmd_check(struct app_options *options)
+{
+	struct check check = { .rows = json_array() };
+	bool online = false, print = false;
+	struct config *config;
+	struct diags diags;
+
+	for (int i = 0; i < options->argc; i++) {
+		online |= str_eq(options->argv[i], "--online");
+		print |= str_eq(options->argv[i], "--print");
+		if (!str_eq(options->argv[i], "--online") && !str_eq(options->argv[i], "--print")) {
+			json_decref(check.rows);
+			return app_fail(APP_USAGE, "check [--online] [--print]: \"%s\" is neither",
+					options->argv[i]);
+		}
+	}
+	diags_init(&diags);
+	config = config_load(options->config, &diags);
+	take_diags(&check, "configuration", &diags);
+	diags_finish(&diags);
+	if (config != NULL && print) {
+		print_settings(config);
+		json_decref(check.rows);
+		config_destroy(config);
+		return APP_GOOD;
+	}
+	if (config != NULL) {
+		check_line(&check, true, "configuration", "%s", config_path(config));
+		check_secrets(&check, config);
+		check_catalog(&check, config);
+		if (online)
+			check_online(&check, config);
+	}
+	config_destroy(config);
+	return report(&check, options->json);
+}

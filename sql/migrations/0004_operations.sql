@@ -1,0 +1,192 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- The durable life of requests: replicas, links, requests, steps, deliveries, what Slack is owed, the audit log.
+--
+-- No foreign keys between these tables: every row is written by a function of 0006 to 0009 whose ids come
+-- from the same statement, and each check would lock the request row once more.  JSON is stored as json,
+-- not jsonb: the text that was decided on, in the order in which it was hashed, is what is kept.
+-- Every open row has a timer, by CHECK, so that nothing can be forgotten.
+set local role opsd_owner;
+
+create table ops.replica (
+	boot_id    uuid primary key, -- random at every start; never a pod or host name
+	host       text not null,
+	version    text not null,
+	started_at timestamptz not null default clock_timestamp(),
+	seen_at    timestamptz not null default clock_timestamp()
+) with (fillfactor = 50);
+
+create table ops.link (
+	slack_team         text collate "C" not null,
+	slack_user         text collate "C" not null,
+	person_id          bigint not null references dir.person,
+	email_key          text collate "C" not null,
+	how                text not null check (how in ('email', 'idp', 'admin')),
+	proved_external_id text collate "C",
+	bound_at           timestamptz not null default clock_timestamp(),
+	proved_at          timestamptz,
+	state              text not null default 'live' check (state in ('live', 'suspended', 'retired')),
+	state_reason       text not null default '',
+	primary key (slack_team, slack_user)
+);
+create unique index link_one_live on ops.link (slack_team, person_id) where state = 'live';
+comment on table ops.link is 'The checked binding of a Slack user to a person';
+
+create table ops.request (
+	id             text collate "C" primary key check (octet_length(id) between 2 and 32),
+	created_at     timestamptz not null default clock_timestamp(),
+	state          text collate "C" not null check (state in ('received', 'allowed', 'confirming', 'running',
+		'unknown', 'succeeded', 'failed', 'denied', 'rejected', 'expired', 'cancelled')),
+	team           text collate "C" not null check (octet_length(team) <= 64),
+	slack_user     text collate "C" not null check (octet_length(slack_user) <= 64),
+	channel        text collate "C",
+	response_url   text, -- a secret; emptied at the end
+	kind           text not null,
+	envelope_id    text not null,
+	person_id      bigint,
+	person_name    text,
+	person_email   text,
+	command        text,
+	action         text collate "C",
+	risk           smallint not null check (risk between 0 and 3),
+	args           json,
+	shown          json, -- args as they may be shown, when that differs; takes the place of args at the end
+	scope          json,
+	text           text check (octet_length(text) <= 32768),
+	cursor         text check (octet_length(cursor) <= 8192),
+	catalog_digest text,
+	rejection      text,
+	code           text,
+	detail         json, -- the decision's evidence
+	plan           json,
+	digest         text,
+	fence          bigint not null,
+	claimed_by     uuid,
+	attempts       smallint not null default 0, -- take-overs, or reminders while unknown
+	wake_at        timestamptz, -- the timer: lease end, end of the offer, reminder
+	expires_at     timestamptz,
+	outcome        json,
+	error          text,
+	finished_at    timestamptz,
+	constraint request_open_has_timer
+		check ((state in ('received', 'allowed', 'confirming', 'running', 'unknown')) = (wake_at is not null)),
+	constraint request_final_is_finished
+		check ((state in ('received', 'allowed', 'confirming', 'running', 'unknown')) = (finished_at is null)),
+	constraint request_running_is_claimed
+		check (state not in ('received', 'allowed', 'running') or claimed_by is not null),
+	constraint request_decided_has_person
+		check (state not in ('allowed', 'confirming', 'running', 'succeeded') or person_id is not null)
+) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
+	autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 50000,
+	autovacuum_analyze_scale_factor = 0.02);
+create index request_due on ops.request (wake_at) where wake_at is not null;
+
+-- The intent before the effect, and what came of it.
+create table ops.step (
+	request_id text collate "C" not null,
+	attempt    smallint not null check (attempt > 0),
+	kind       text not null,
+	effect     text not null check (effect in ('read', 'conditional', 'keyed', 'once')),
+	params     json, -- null: they hold a secret
+	fence      bigint not null,
+	state      text not null default 'intent' check (state in ('intent', 'applied', 'not_applied', 'unknown')),
+	intent_at  timestamptz not null default clock_timestamp(),
+	done_at    timestamptz,
+	evidence   json,
+	primary key (request_id, attempt),
+	constraint step_done check ((state = 'intent') = (done_at is null))
+) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
+	autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 50000);
+
+-- What Slack delivered within the last day: the same again is not a new intent.
+create table ops.delivery (
+	dedup       text collate "C" primary key check (octet_length(dedup) <= 512),
+	envelope_id text collate "C" not null unique check (octet_length(envelope_id) <= 128),
+	request_id  text collate "C" not null,
+	kind        text not null,
+	boot_id     uuid not null,
+	disowned    boolean not null default false, -- the person was told that nothing was recorded
+	received_at timestamptz not null default clock_timestamp()
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000,
+	autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 50000);
+create index delivery_by_age on ops.delivery using brin (received_at) with (pages_per_range = 32, autosummarize = on);
+
+-- What is owed to Slack.  due_at is the next try, or the end of the claim.
+create table ops.message (
+	id           bigint generated always as identity primary key,
+	request_id   text collate "C" not null,
+	kind         text not null check (kind in ('audit', 'reply', 'preview')),
+	prio         smallint not null generated always as (case kind when 'audit' then 0 else 1 end) stored,
+	channel      text collate "C",
+	slack_user   text collate "C",
+	response_url text,
+	body         json,
+	created_at   timestamptz not null default clock_timestamp(),
+	due_at       timestamptz,
+	claimed_by   uuid,
+	attempts     smallint not null default 0,
+	delivered_at timestamptz,
+	dead_at      timestamptz,
+	ts           text,
+	last_error   text,
+	constraint message_open_has_timer check ((delivered_at is null and dead_at is null) = (due_at is not null)),
+	constraint message_open_has_body check (due_at is null or body is not null),
+	constraint message_over_has_no_url check (due_at is not null or response_url is null)
+) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
+	autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 50000);
+create index message_due on ops.message (prio, due_at) where due_at is not null;
+create index message_by_age on ops.message using brin (created_at) with (pages_per_range = 32, autosummarize = on);
+
+-- One line of the audit log.  body: canonical JSON (sorted keys, compact), as text: it is what is sealed.
+create table ops.audit (
+	id         bigint generated always as identity,
+	at         timestamptz not null,
+	xid        xid8 not null default pg_current_xact_id(),
+	request_id text collate "C",
+	person_id  bigint,
+	slack_user text collate "C",
+	event      text collate "C" not null,
+	action     text collate "C",
+	outcome    text collate "C" not null check (outcome in ('attempt', 'success', 'failure', 'denied', 'unknown')),
+	body       text not null
+) partition by range (at);
+create index audit_in_order on ops.audit (xid, id); -- of sealing, and of reading newest first
+create index audit_by_request on ops.audit (request_id) where request_id is not null;
+create index audit_by_time on ops.audit using brin (at) with (pages_per_range = 32, autosummarize = on);
+
+create trigger append_only before update or delete on ops.audit for each row execute function ops.forbid();
+create trigger no_truncate before truncate on ops.audit for each statement execute function ops.forbid();
+
+create table ops.audit_rest partition of ops.audit default;
+create trigger no_truncate before truncate on ops.audit_rest for each statement execute function ops.forbid();
+comment on table ops.audit_rest is 'Entries of a month without a partition: should stay empty';
+
+create function ops.audit_partition(p_month date) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+	month_ timestamptz := date_trunc('month', p_month::timestamp) at time zone 'UTC';
+	name text := 'audit_' || to_char(p_month, 'YYYYMM');
+begin
+	if to_regclass('ops.' || name) is not null then
+		return;
+	end if;
+	execute format('create table ops.%I partition of ops.audit for values from (%L) to (%L)', name, month_,
+		(date_trunc('month', p_month::timestamp) + interval '1 month') at time zone 'UTC');
+	-- triggers for a statement are not inherited by partitions
+	execute format('create trigger no_truncate before truncate on ops.%I for each statement execute function ops.forbid()',
+		name);
+end $$;
+
+-- This month and the year ahead; each start of a replica keeps it so.
+create function ops.audit_ahead(p_months integer) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+	for i in 0..p_months loop
+		perform ops.audit_partition((date_trunc('month', clock_timestamp() at time zone 'UTC')
+			+ make_interval(months => i))::date);
+	end loop;
+end $$;
+do $$ begin perform ops.audit_ahead(12); end $$;
+
+grant select on ops.link, ops.request, ops.step, ops.delivery, ops.message, ops.audit, ops.replica, ops.setting,
+	ops.migration to opsd_auditor;
+grant select on ops.link to opsd_sync, opsd_grants;

@@ -1,0 +1,158 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Writing the audit log and what is owed: helpers of the functions that follow; nobody else may call them.
+--
+-- JSON is concatenated, keys in sorted order: that is several times cheaper than building jsonb and gives
+-- the canonical form at once.
+set local role opsd_owner;
+
+create function ops.js(p_text text) returns text
+language sql immutable parallel safe as $$ select coalesce(to_json(p_text)::text, 'null') $$;
+
+create function ops.iso(p_at timestamptz) returns text
+language sql stable parallel safe as $$ select to_char(p_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') $$;
+
+-- ["…","…"], or null when there is nothing to list
+create function ops.js_list(p_texts text[]) returns text
+language sql immutable parallel safe as $$
+	select '[' || string_agg(to_json(t)::text, ',' order by n) || ']' from unnest(p_texts) with ordinality x(t, n)
+$$;
+
+-- The facts of a request, in the shape of include/core/facts.h.
+create function ops.facts(r ops.request, p_outcome text, p_why text) returns text
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+	shown json := coalesce(r.shown, r.args);
+	t text;
+begin
+	if shown is not null then
+		t := coalesce(',"args":' || shown::text, '');
+	else
+		t := '';
+	end if;
+	if r.plan is not null then
+		t := t || coalesce(',"changes":' || (r.plan -> 'changes')::text, '');
+	end if;
+	t := t || coalesce(',"channel":' || to_json(r.channel)::text, '')
+		|| coalesce(',"code":' || to_json(r.code)::text, '')
+		|| coalesce(',"command":' || to_json(r.command)::text, '')
+		|| case when p_outcome = 'denied' then coalesce(',"detail":' || r.detail::text, '') else '' end
+		|| coalesce(',"outcome":' || to_json(p_outcome)::text, '');
+	if r.plan is not null then
+		t := t || coalesce(',"owners":' || (r.plan -> 'owners')::text, '');
+	end if;
+	if shown is not null then
+		t := t || coalesce(',"reason":' || to_json(shown ->> 'reason')::text, '');
+	end if;
+	t := t || ',"request":"' || r.id || '"' || case when r.command is not null then ',"risk":' || r.risk::text else '' end;
+	if r.plan is not null then
+		t := t || coalesce(',"target":' || (r.plan -> 'target')::text, '');
+	end if;
+	if r.command is null then
+		t := t || coalesce(',"text":' || to_json(r.text)::text, '');
+	end if;
+	if r.plan is not null then
+		t := t || coalesce(',"warnings":' || (r.plan -> 'warnings')::text, '');
+	end if;
+	return '{' || substr(t, 2)
+		|| ',"who":{' || coalesce('"email":' || to_json(r.person_email)::text || ',', '')
+		|| coalesce('"name":' || to_json(r.person_name)::text || ',', '')
+		|| '"team":' || to_json(r.team)::text || ',"user":' || to_json(r.slack_user)::text || '}'
+		|| coalesce(',"why":' || to_json(p_why)::text, '') || '}';
+end $$;
+
+-- One entry about a request.  p_facts and p_evidence: JSON text; p_evidence may be null.
+create function ops.audit_request(r ops.request, p_observer json, p_event text, p_outcome text, p_facts text,
+	p_evidence text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+	now_ timestamptz := clock_timestamp();
+begin
+	insert into ops.audit (at, request_id, person_id, slack_user, event, action, outcome, body)
+	values (now_, r.id, r.person_id, r.slack_user, 'request.' || p_event, r.action, p_outcome,
+		'{' || coalesce('"action":' || to_json(r.action)::text || ',', '')
+		|| '"code":' || coalesce(to_json(r.code)::text, 'null')
+		|| coalesce(',"decision":' || r.detail::text, '')
+		|| ',"event":"request.' || p_event || '"'
+		|| coalesce(',"evidence":' || p_evidence, '')
+		|| ',"facts":' || p_facts
+		|| ',"fence":' || r.fence::text
+		|| ',"observer":' || p_observer::text
+		|| ',"outcome":"' || p_outcome || '"'
+		|| coalesce(',"person":' || r.person_id::text, '')
+		|| ',"policy":' || coalesce(to_json(r.catalog_digest)::text, 'null')
+		|| ',"request":"' || r.id || '"'
+		|| coalesce(',"scope":' || r.scope::text, '')
+		|| ',"source":{"channel":' || coalesce(to_json(r.channel)::text, 'null')
+		|| ',"envelope":' || to_json(r.envelope_id)::text || ',"kind":' || to_json(r.kind)::text
+		|| ',"team":' || to_json(r.team)::text || ',"user":' || to_json(r.slack_user)::text || '}'
+		|| ',"state":"' || r.state || '","time":"' || to_char(now_ at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+		|| '","v":1}');
+end $$;
+
+-- One entry about something else: a link, a message.  p_facts: JSON text.
+create function ops.audit_note(p_request text, p_person bigint, p_user text, p_observer json, p_event text,
+	p_outcome text, p_facts text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+	now_ timestamptz := clock_timestamp();
+begin
+	insert into ops.audit (at, request_id, person_id, slack_user, event, outcome, body)
+	values (now_, p_request, p_person, p_user, p_event, p_outcome,
+		'{"event":' || to_json(p_event)::text || ',"facts":' || p_facts || ',"observer":' || p_observer::text
+		|| ',"outcome":"' || p_outcome || '"' || coalesce(',"person":' || p_person::text, '')
+		|| coalesce(',"request":' || to_json(p_request)::text, '')
+		|| ',"time":"' || to_char(now_ at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+		|| '"' || coalesce(',"user":' || to_json(p_user)::text, '') || ',"v":1}');
+end $$;
+
+-- How long a claimed message belongs to its claimer, and a claimed request to its.
+create function ops.message_lease() returns interval language sql immutable parallel safe as $$ select interval '30 seconds' $$;
+create function ops.request_lease() returns interval language sql immutable parallel safe as $$ select interval '60 seconds' $$;
+
+create function ops.final_outcome(p_state text) returns text
+language sql immutable parallel safe as $$
+	select case p_state when 'succeeded' then 'success' when 'denied' then 'denied' when 'unknown' then 'unknown'
+		else 'failure' end
+$$;
+
+-- Owes facts about a request to the audit channel, to the requester or to both.  When claimed, answers with
+-- the rows as a JSON array, for the caller's own sender; else null.
+create function ops.owe(r ops.request, p_boot uuid, p_channel text, p_facts text, p_audit boolean, p_reply boolean,
+	p_response_url text, p_room integer) returns text
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+	now_ timestamptz := clock_timestamp();
+	mine boolean := p_room >= p_audit::integer + p_reply::integer;
+	answer text;
+begin
+	with m as (
+		insert into ops.message (request_id, kind, channel, slack_user, response_url, body, created_at, due_at,
+			claimed_by, attempts)
+		select r.id, x.kind, x.channel, x.slack_user, x.url, p_facts::json, now_,
+			case when mine then now_ + ops.message_lease() else now_ end,
+			case when mine then p_boot end, mine::integer
+		from (values ('audit', p_channel, null::text, null::text, p_audit),
+			('reply', r.channel, r.slack_user, p_response_url, p_reply)) x(kind, channel, slack_user, url, wanted)
+		where x.wanted and (x.kind <> 'audit' or x.channel is not null)
+		returning id, request_id, kind, channel, slack_user, response_url, body, created_at)
+	select json_agg(json_build_object('id', m.id, 'request', m.request_id, 'kind', m.kind, 'channel', m.channel,
+			'user', m.slack_user, 'response_url', m.response_url, 'body', m.body,
+			'created_ms', (extract(epoch from m.created_at) * 1000)::bigint) order by m.id)::text
+		into answer from m;
+	if mine then
+		return answer;
+	end if;
+	return null;
+end $$;
+
+-- Everything of a row that is needed to carry on with it.
+create function ops.row_json(r ops.request) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+	select json_build_object('id', r.id, 'state', r.state, 'team', r.team, 'slack_user', r.slack_user, 'channel', r.channel,
+		'response_url', r.response_url, 'kind', r.kind, 'person_id', r.person_id, 'person_name', r.person_name,
+		'person_email', r.person_email, 'command', r.command, 'action', r.action, 'risk', r.risk, 'args', r.args,
+		'scope', r.scope, 'text', r.text, 'cursor', r.cursor, 'catalog_digest', r.catalog_digest, 'code', r.code,
+		'detail', r.detail, 'plan', r.plan, 'digest', r.digest, 'fence', r.fence, 'attempts', r.attempts,
+		'step', (select json_build_object('attempt', s.attempt, 'kind', s.kind, 'effect', s.effect, 'state', s.state)
+			from ops.step s where s.request_id = r.id order by s.attempt desc limit 1))::text
+$$;

@@ -1,0 +1,284 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- What arrives from Slack: a new intent, a late decision, a click on a preview, and taking back what a
+-- person was told was not recorded.  Each function is one transaction.
+set local role opsd_owner;
+
+create type ops.answer as (
+	state        text,
+	fence        bigint,
+	person_id    bigint,
+	person_name  text,
+	person_email text,
+	code         text,
+	detail       text, -- JSON
+	known_id     text, -- this intent is known already
+	known_state  text,
+	row_json     text, -- confirm: everything of the row
+	owed         text  -- JSON array: messages claimed for the caller
+);
+
+create function ops.answer_of(r ops.request) returns ops.answer
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+	select r.state, r.fence, r.person_id, r.person_name, r.person_email, r.code, r.detail::text, null, null, null, null
+$$;
+
+-- What a delivery that came before is.
+create function ops.known(p_dedup text, p_envelope text) returns ops.answer
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+	answer ops.answer;
+begin
+	select d.request_id, coalesce(r.state, 'cancelled') into answer.known_id, answer.known_state
+		from ops.delivery d left join ops.request r on r.id = d.request_id
+		where d.dedup = p_dedup or d.envelope_id = p_envelope
+		order by (d.dedup = p_dedup) desc limit 1;
+	answer.state := answer.known_state;
+	answer.fence := 0;
+	return answer;
+end $$;
+
+-- One row per intent.  p_fresh: verdict and address were read within the last minute: then it is decided here.
+-- p_url_only: the acknowledgement cannot carry a text, and there may be no response_url either.
+create function ops.receive(p_boot uuid, p_observer json, p_id text, p_envelope text, p_dedup text, p_kind text,
+	p_team text, p_user text, p_channel text, p_response_url text, p_text text, p_command text, p_action text,
+	p_risk smallint, p_args json, p_shown json, p_scope json, p_cursor text, p_catalog text, p_rejection text,
+	p_fresh boolean, p_verdict text, p_email text, p_name text, p_takes_text boolean, p_audit_channel text,
+	p_room integer)
+returns ops.answer
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+	now_ timestamptz := clock_timestamp();
+	r ops.request;
+	i ops.identity;
+	d authz.decision;
+	st text := 'received';
+	code_ text;
+	detail_ text;
+	open_ boolean;
+	answer ops.answer;
+begin
+	insert into ops.delivery (dedup, envelope_id, request_id, kind, boot_id, received_at)
+		values (p_dedup, p_envelope, p_id, p_kind, p_boot, now_) on conflict do nothing;
+	if not found then
+		return ops.known(p_dedup, p_envelope);
+	end if;
+	if p_rejection is not null or p_command is null then
+		st := 'rejected';
+		i := ops.identify_by_link(p_team, p_user);
+	elsif p_fresh then
+		i := ops.identify(p_team, p_user, p_verdict, p_email, p_risk, p_observer);
+		code_ := i.code;
+		if code_ = 'ok' then
+			d := authz.decide(i.person_id, 'request', p_action, p_scope::jsonb, p_risk);
+			code_ := d.code;
+			detail_ := ops.decision_json(d, i.person_id, p_action, p_scope::jsonb);
+		end if;
+		st := case when d.allowed is not true then 'denied' when p_risk = 0 then 'running' else 'allowed' end;
+	end if;
+	open_ := st in ('received', 'allowed', 'running');
+	insert into ops.request (id, created_at, state, team, slack_user, channel, response_url, kind, envelope_id,
+		person_id, person_name, person_email, command, action, risk, args, shown, scope, text, cursor,
+		catalog_digest, rejection, code, detail, fence, claimed_by, wake_at, finished_at)
+	values (p_id, now_, st, p_team, p_user, p_channel, case when open_ then p_response_url end, p_kind, p_envelope,
+		i.person_id, coalesce(i.person_name, p_name), i.person_email, p_command, p_action, p_risk,
+		case when open_ then p_args else coalesce(p_shown, p_args) end, p_shown, p_scope, p_text, p_cursor,
+		p_catalog, p_rejection, code_, detail_::json, 1, case when open_ then p_boot end,
+		case when open_ then now_ + ops.request_lease() end, case when not open_ then now_ end)
+	returning * into r;
+	answer := ops.answer_of(r);
+	if open_ then
+		perform ops.audit_request(r, p_observer, case st when 'received' then 'received' else 'allowed' end,
+			'attempt', ops.facts(r, null, null), null);
+	else
+		detail_ := ops.facts(r, st, p_rejection);
+		perform ops.audit_request(r, p_observer, st, ops.final_outcome(st), detail_, null);
+		answer.owed := ops.owe(r, p_boot, p_audit_channel, detail_, true,
+			not p_takes_text and p_response_url is null, null, p_room);
+	end if;
+	return answer;
+end $$;
+
+-- A request is refused after it was acknowledged: final, audited, owed to both sides.
+create function ops.refuse(r ops.request, p_boot uuid, p_observer json, p_code text, p_detail text,
+	p_audit_channel text, p_reply boolean, p_room integer) returns ops.answer
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+	answer ops.answer;
+	url text := r.response_url;
+	facts text;
+begin
+	update ops.request q set state = 'denied', code = p_code, detail = p_detail::json, finished_at = clock_timestamp(),
+			wake_at = null, claimed_by = null, response_url = null, args = coalesce(q.shown, q.args),
+			person_id = r.person_id, person_name = r.person_name, person_email = r.person_email
+		where q.id = r.id returning * into r;
+	answer := ops.answer_of(r);
+	facts := ops.facts(r, 'denied', null);
+	perform ops.audit_request(r, p_observer, 'denied', 'denied', facts, null);
+	answer.owed := ops.owe(r, p_boot, p_audit_channel, facts, true, p_reply, url, p_room);
+	return answer;
+end $$;
+
+-- received -> allowed | running | denied, with what Slack says of the asker now.  No row: fenced off.
+create function ops.decide_request(p_boot uuid, p_observer json, p_id text, p_fence bigint, p_verdict text,
+	p_email text, p_name text, p_audit_channel text, p_room integer)
+returns setof ops.answer
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+	r ops.request;
+	i ops.identity;
+	d authz.decision;
+begin
+	select * into r from ops.request q where q.id = p_id for no key update;
+	if not found or r.fence <> p_fence or r.state not in ('received', 'allowed', 'running', 'denied') then
+		return;
+	end if;
+	if r.state <> 'received' then -- asked again: the first answer was lost
+		return next ops.answer_of(r);
+		return;
+	end if;
+	i := ops.identify(r.team, r.slack_user, p_verdict, p_email, r.risk, p_observer);
+	r.person_id := i.person_id;
+	r.person_name := coalesce(i.person_name, p_name);
+	r.person_email := i.person_email;
+	if i.code <> 'ok' then
+		return next ops.refuse(r, p_boot, p_observer, i.code, null, p_audit_channel, true, p_room);
+		return;
+	end if;
+	d := authz.decide(i.person_id, 'request', r.action, r.scope::jsonb, r.risk);
+	if not d.allowed then
+		return next ops.refuse(r, p_boot, p_observer, d.code,
+			ops.decision_json(d, i.person_id, r.action, r.scope::jsonb), p_audit_channel, true, p_room);
+		return;
+	end if;
+	update ops.request q set state = case r.risk when 0 then 'running' else 'allowed' end, code = d.code,
+			detail = ops.decision_json(d, i.person_id, r.action, r.scope::jsonb)::json, person_id = r.person_id,
+			person_name = r.person_name, person_email = r.person_email,
+			wake_at = clock_timestamp() + ops.request_lease()
+		where q.id = p_id returning * into r;
+	perform ops.audit_request(r, p_observer, 'allowed', 'attempt', ops.facts(r, null, null), null);
+	return next ops.answer_of(r);
+end $$;
+
+-- A click on Confirm (p_yes) or Cancel of the preview with this digest.  Only the requester, as a person.
+create function ops.confirm(p_boot uuid, p_observer json, p_id text, p_envelope text, p_dedup text, p_kind text,
+	p_team text, p_user text, p_response_url text, p_fresh boolean, p_verdict text, p_email text, p_yes boolean,
+	p_digest text, p_audit_channel text, p_room integer)
+returns ops.answer
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+	now_ timestamptz := clock_timestamp();
+	r ops.request;
+	i ops.identity;
+	d authz.decision;
+	answer ops.answer;
+	facts text;
+begin
+	insert into ops.delivery (dedup, envelope_id, request_id, kind, boot_id, received_at)
+		values (p_dedup, p_envelope, p_id, p_kind, p_boot, now_) on conflict do nothing;
+	if not found then
+		return ops.known(p_dedup, p_envelope);
+	end if;
+	select * into r from ops.request q where q.id = p_id for no key update;
+	if not found then
+		answer := row('expired', 0, null, null, null, null, null, p_id, 'expired', null, null);
+		return answer;
+	end if;
+	answer := ops.answer_of(r);
+	answer.row_json := ops.row_json(r);
+	if r.state <> 'confirming' or r.claimed_by is not null or r.digest is distinct from p_digest then
+		answer.known_id := r.id;
+		answer.known_state := r.state;
+		if r.state = 'confirming' and r.claimed_by is null then
+			answer.code := 'stale_preview';
+		end if;
+		return answer;
+	end if;
+	if p_fresh then
+		i := ops.identify(p_team, p_user, p_verdict, p_email, r.risk, p_observer);
+	else
+		i := ops.identify_by_link(p_team, p_user);
+	end if;
+	if i.person_id is distinct from r.person_id then -- the offer stays for the one who asked
+		answer.state := 'denied';
+		answer.code := case when i.code = 'ok' then 'not_requester' else i.code end;
+		answer.detail := null;
+		perform ops.audit_note(r.id, i.person_id, p_user, p_observer, 'confirm.denied', 'denied',
+			'{"code":' || ops.js(answer.code) || ',"envelope":' || ops.js(p_envelope) || ',"team":' || ops.js(p_team)
+			|| ',"yes":' || p_yes::text || '}');
+		return answer;
+	end if;
+	r.response_url := coalesce(p_response_url, r.response_url);
+	if r.expires_at <= now_ or not p_yes then
+		update ops.request q set state = case when r.expires_at <= now_ then 'expired' else 'cancelled' end,
+				finished_at = now_, wake_at = null, response_url = null, args = coalesce(q.shown, q.args)
+			where q.id = p_id returning * into r;
+		facts := ops.facts(r, r.state, null);
+		perform ops.audit_request(r, p_observer, r.state, 'failure', facts, '{"envelope":' || ops.js(p_envelope) || '}');
+		answer.state := r.state;
+		answer.owed := ops.owe(r, p_boot, p_audit_channel, facts, true, false, null, p_room);
+		return answer;
+	end if;
+	if i.code = 'ok' then
+		d := authz.decide(i.person_id, 'request', r.action, r.scope::jsonb, r.risk);
+		i.code := d.code;
+	end if;
+	if i.code <> 'allowed' then
+		answer := ops.refuse(r, p_boot, p_observer, i.code, case when d.code is not null then
+			ops.decision_json(d, i.person_id, r.action, r.scope::jsonb) end, p_audit_channel, false, p_room);
+		answer.row_json := ops.row_json(r);
+		return answer;
+	end if;
+	update ops.request q set fence = q.fence + 1, claimed_by = p_boot, wake_at = now_ + ops.request_lease(),
+			response_url = r.response_url, code = d.code,
+			detail = ops.decision_json(d, i.person_id, r.action, r.scope::jsonb)::json
+		where q.id = p_id returning * into r;
+	perform ops.audit_request(r, p_observer, 'confirmed', 'attempt', ops.facts(r, null, null),
+		'{"digest":' || ops.js(p_digest) || ',"envelope":' || ops.js(p_envelope) || '}');
+	answer := ops.answer_of(r);
+	answer.row_json := ops.row_json(r);
+	return answer;
+end $$;
+
+-- The person was told that nothing was recorded.  Makes it true: a delivery that comes later is known already,
+-- a row that did get in is cancelled before it acts, a click that did get in is taken back.
+create function ops.disown(p_boot uuid, p_observer json, p_id text, p_envelope text, p_dedup text, p_kind text,
+	p_click boolean) returns text
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+	d record;
+	r ops.request;
+begin
+	insert into ops.delivery (dedup, envelope_id, request_id, kind, boot_id, disowned)
+		values (p_dedup, p_envelope, p_id, p_kind, p_boot, true) on conflict do nothing;
+	if found then
+		return 'kept_out';
+	end if;
+	-- Only the row of this very try: an earlier delivery of the same intent was acknowledged and goes on.
+	update ops.delivery v set disowned = true
+		where v.dedup = p_dedup and v.request_id = p_id and v.boot_id = p_boot and v.envelope_id = p_envelope
+		  and not v.disowned
+		returning v.kind into d;
+	if not found then
+		return 'known';
+	end if;
+	if p_click then
+		update ops.request q set claimed_by = null, wake_at = q.expires_at, fence = q.fence + 1
+			where q.id = p_id and q.state = 'confirming' and q.claimed_by = p_boot returning * into r;
+		if found then
+			perform ops.audit_request(r, p_observer, 'disowned', 'failure', ops.facts(r, null,
+				'the click was not acknowledged in time and does not count'), '{"envelope":' || ops.js(p_envelope) || '}');
+			return 'released';
+		end if;
+		return 'too_late';
+	end if;
+	update ops.request q set state = 'cancelled', finished_at = clock_timestamp(), wake_at = null, claimed_by = null,
+			response_url = null, fence = q.fence + 1, args = coalesce(q.shown, q.args)
+		where q.id = p_id and (q.state in ('received', 'allowed', 'confirming') or (q.state = 'running' and q.risk = 0))
+		returning * into r;
+	if not found then
+		return 'too_late';
+	end if;
+	perform ops.audit_request(r, p_observer, 'cancelled', 'failure',
+		ops.facts(r, 'cancelled', 'it was not recorded in time to be acknowledged'), null);
+	return 'cancelled';
+end $$;

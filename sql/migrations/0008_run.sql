@@ -1,0 +1,296 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Running: offer, start, settle, and what a replica does for all: hello, take over, renew, sweep.
+--
+-- Every transition is an UPDATE guarded by state and fence; the rest of a function hangs on its RETURNING, so
+-- that a worker whose lease was taken over can write nothing.
+set local role opsd_owner;
+
+-- Registers a start; keeps the audit partitions a year ahead.
+create function ops.hello(p_boot uuid, p_host text, p_version text)
+returns table (migration integer, server_version integer)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+	insert into ops.replica (boot_id, host, version) values (p_boot, p_host, p_version)
+		on conflict (boot_id) do update set seen_at = clock_timestamp();
+	if to_regclass('ops.audit_' || to_char(clock_timestamp() + interval '11 months', 'YYYYMM')) is null then
+		-- two replicas that start at once must not both make them
+		perform pg_advisory_xact_lock(hashtextextended('opsd audit partitions', 0));
+		perform ops.audit_ahead(12);
+	end if;
+	return query select max(m.number), current_setting('server_version_num')::integer from ops.migration m;
+end $$;
+
+create type ops.written as (
+	ok         boolean, -- false: fenced off
+	state      text,
+	code       text,
+	detail     text,
+	audit_id   bigint, -- messages claimed for the caller
+	reply_id   bigint,
+	channel    text,
+	slack_user text,
+	url        text,
+	created_ms bigint,
+	owed       text
+);
+
+-- allowed | confirming -> confirming: the plan is recorded, the preview is owed to the requester.
+create function ops.offer(p_boot uuid, p_observer json, p_id text, p_fence bigint, p_plan json, p_digest text,
+	p_preview json, p_room integer)
+returns ops.written
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+	now_ timestamptz := clock_timestamp();
+	r ops.request;
+	w ops.written;
+begin
+	update ops.request q set state = 'confirming', plan = p_plan, digest = p_digest, claimed_by = null,
+			expires_at = now_ + s.confirm_within, wake_at = now_ + s.confirm_within
+		from ops.setting s
+		where q.id = p_id and q.fence = p_fence and q.claimed_by = p_boot and q.state in ('allowed', 'confirming')
+		returning q.* into r;
+	if not found then
+		select q.state = 'confirming' and q.digest = p_digest and q.claimed_by is null and q.fence = p_fence, q.state
+			into w.ok, w.state from ops.request q where q.id = p_id; -- true: this was written, its answer was lost
+		w.ok := coalesce(w.ok, false);
+		return w;
+	end if;
+	insert into ops.message (request_id, kind, channel, slack_user, response_url, body, created_at, due_at, claimed_by,
+		attempts)
+	values (r.id, 'preview', r.channel, r.slack_user, r.response_url, p_preview, now_,
+		case when p_room > 0 then now_ + ops.message_lease() else now_ end, case when p_room > 0 then p_boot end,
+		case when p_room > 0 then 1 else 0 end)
+	returning id into w.reply_id;
+	if p_room <= 0 then
+		w.reply_id := null;
+	end if;
+	perform ops.audit_request(r, p_observer, 'offered', 'attempt', ops.facts(r, null, null),
+		'{"digest":' || ops.js(p_digest) || '}');
+	w.ok := true;
+	w.state := r.state;
+	w.channel := r.channel;
+	w.slack_user := r.slack_user;
+	w.url := r.response_url;
+	w.created_ms := (extract(epoch from now_) * 1000)::bigint;
+	return w;
+end $$;
+
+-- allowed | confirming -> running: decided again, the intent is on record; only then may the effect start.
+create function ops.start(p_boot uuid, p_observer json, p_id text, p_fence bigint, p_kind text, p_effect text,
+	p_params json, p_plan json, p_digest text, p_audit_channel text, p_room integer)
+returns ops.written
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+	now_ timestamptz := clock_timestamp();
+	r ops.request;
+	d authz.decision;
+	a ops.answer;
+	w ops.written;
+begin
+	-- A fresh lease is left as it is: wake_at is indexed, and an update that keeps it stays on its page.
+	update ops.request q set state = 'running', plan = coalesce(p_plan, q.plan), digest = coalesce(p_digest, q.digest),
+			wake_at = case when q.wake_at < now_ + interval '50 seconds' then now_ + ops.request_lease()
+				else q.wake_at end
+		where q.id = p_id and q.fence = p_fence and q.claimed_by = p_boot and q.state in ('allowed', 'confirming')
+		  and coalesce(q.wake_at, '-infinity') > now_
+		returning * into r;
+	if not found then
+		select q.state = 'running' and q.fence = p_fence and q.claimed_by = p_boot
+				and coalesce(q.wake_at, '-infinity') > now_ and exists (
+				select 1 from ops.step s where s.request_id = p_id and s.fence = p_fence), q.state
+			into w.ok, w.state from ops.request q where q.id = p_id;
+		w.ok := coalesce(w.ok, false);
+		return w;
+	end if;
+	if exists (select 1 from ops.link l where l.slack_team = r.team and l.slack_user = r.slack_user
+			and l.person_id = r.person_id and l.state = 'live') then
+		d := authz.decide(r.person_id, 'request', r.action, r.scope::jsonb, r.risk);
+	else
+		d.code := 'binding_suspended';
+	end if;
+	if d.allowed is not true then
+		a := ops.refuse(r, p_boot, p_observer, d.code, ops.decision_json(d, r.person_id, r.action, r.scope::jsonb),
+			p_audit_channel, true, p_room);
+		w.ok := true;
+		w.state := a.state;
+		w.code := a.code;
+		w.detail := a.detail;
+		w.owed := a.owed;
+		return w;
+	end if;
+	insert into ops.step (request_id, attempt, kind, effect, params, fence, intent_at)
+		select p_id, coalesce(max(s.attempt), 0) + 1, p_kind, p_effect, p_params, p_fence, now_
+		from ops.step s where s.request_id = p_id;
+	perform ops.audit_request(r, p_observer, 'started', 'attempt', ops.facts(r, null, null),
+		'{"digest":' || ops.js(p_digest) || ',"effect":"' || p_effect || '","generation":'
+		|| coalesce(d.generation::text, 'null') || ',"grant":' || ops.js(d.grant_key) || ',"kind":' || ops.js(p_kind)
+		|| ',"revision":' || coalesce(d.revision::text, 'null') || '}');
+	w.ok := true;
+	w.state := 'running';
+	w.code := d.code;
+	return w;
+end $$;
+
+-- received | allowed | confirming | running (ours) -> succeeded | failed | unknown | …, with everything that is owed.
+create function ops.settle(p_boot uuid, p_observer json, p_id text, p_fence bigint, p_state text, p_code text,
+	p_outcome json, p_error text, p_plan json, p_digest text, p_announce json, p_reply json, p_audit_channel text,
+	p_room integer)
+returns ops.written
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+	now_ timestamptz := clock_timestamp();
+	unknown_ boolean := p_state = 'unknown';
+	mine boolean := p_room >= 2;
+	was record;
+	r ops.request;
+	w ops.written;
+begin
+	if p_state not in ('succeeded', 'failed', 'unknown', 'denied', 'rejected', 'expired', 'cancelled') then
+		raise exception 'settle: % is not an end', p_state using errcode = 'OP011';
+	end if;
+	-- the row as it was: its response_url goes into the reply and out of the row
+	update ops.request q set state = p_state, code = coalesce(p_code, q.code), outcome = p_outcome, error = p_error,
+			plan = coalesce(p_plan, q.plan), digest = coalesce(p_digest, q.digest),
+			args = coalesce(q.shown, q.args), claimed_by = null, attempts = 0, response_url = null,
+			wake_at = case when unknown_ then now_ + interval '15 minutes' end,
+			finished_at = case when not unknown_ then now_ end
+		from ops.request old
+		where q.id = p_id and old.id = p_id and q.fence = p_fence and q.claimed_by = p_boot
+		  and q.state in ('received', 'allowed', 'confirming', 'running')
+		returning q as row_, old.response_url as url into was;
+	if not found then
+		select q.fence = p_fence and q.state = p_state, q.state into w.ok, w.state from ops.request q where q.id = p_id;
+		if w.ok then -- this was written, its answer was lost; the messages are due when their claim ends
+			return w;
+		end if;
+		w.ok := false;
+		perform ops.audit_note(p_id, null, null, p_observer, 'request.late_answer', 'unknown', p_announce::text);
+		return w;
+	end if;
+	r := was.row_;
+	w.url := was.url;
+	if r.risk > 0 then
+		update ops.step s set state = case p_state when 'succeeded' then 'applied' when 'unknown' then 'unknown'
+				else 'not_applied' end, done_at = now_, evidence = p_outcome -> 'evidence'
+			where s.request_id = p_id and s.state::text = 'intent';
+	end if;
+	perform ops.audit_request(r, p_observer, p_state, ops.final_outcome(p_state), p_announce::text,
+		(p_outcome -> 'evidence')::text);
+	with m as (
+		insert into ops.message (request_id, kind, channel, slack_user, response_url, body, created_at, due_at,
+			claimed_by, attempts)
+		select p_id, x.kind, x.channel, x.slack_user, x.url, x.body, now_,
+			case when mine then now_ + ops.message_lease() else now_ end,
+			case when mine then p_boot end, mine::integer
+		from (values ('audit', p_audit_channel, null::text, null::text, p_announce),
+			('reply', r.channel, r.slack_user, w.url, p_reply)) x(kind, channel, slack_user, url, body)
+		where x.kind = 'reply' or x.channel is not null
+		returning id, kind)
+	select max(m.id) filter (where m.kind = 'audit' and mine), max(m.id) filter (where m.kind = 'reply' and mine)
+		into w.audit_id, w.reply_id from m;
+	w.ok := true;
+	w.state := p_state;
+	w.channel := r.channel;
+	w.slack_user := r.slack_user;
+	w.created_ms := (extract(epoch from now_) * 1000)::bigint;
+	return w;
+end $$;
+
+-- Rows whose timer has come.  Offers that were not taken expire here; a request whose replica is gone is taken
+-- over (and given up after five times: then a person must look); what is unknown is brought up again.
+create function ops.claim_due(p_boot uuid, p_observer json, p_limit integer, p_audit_channel text)
+returns setof text
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+	now_ timestamptz := clock_timestamp();
+	r ops.request;
+	url text;
+	facts text;
+	st text;
+begin
+	for r in
+		with due as materialized (
+			select q.id from ops.request q where q.wake_at <= now_ order by q.wake_at limit p_limit
+			for no key update skip locked)
+		select q.* from due join ops.request q using (id)
+	loop
+		url := r.response_url;
+		if r.state = 'unknown' then
+			update ops.request q set attempts = least(q.attempts + 1, 1000),
+					wake_at = now_ + case when q.attempts < 4 then interval '15 minutes' when q.attempts < 12
+						then interval '1 hour' else interval '1 day' end
+				where q.id = r.id returning * into r;
+			facts := ops.facts(r, 'unknown', coalesce(r.error, 'nobody has said yet what came of it'));
+			perform ops.audit_request(r, p_observer, 'reminded', 'unknown', facts, null);
+			perform ops.owe(r, p_boot, p_audit_channel, facts, true, false, null, 0);
+			continue;
+		end if;
+		st := null;
+		if r.state = 'confirming' and r.claimed_by is null then
+			st := 'expired';
+		elsif r.attempts >= 5 then
+			st := case when r.state = 'running' and r.risk > 0 then 'unknown' else 'failed' end;
+		end if;
+		if st is null then
+			update ops.request q set fence = q.fence + 1, claimed_by = p_boot, attempts = q.attempts + 1,
+					wake_at = now_ + ops.request_lease()
+				where q.id = r.id returning * into r;
+			perform ops.audit_request(r, p_observer, 'taken_over', 'attempt', ops.facts(r, null, null), null);
+			return next ops.row_json(r);
+			continue;
+		end if;
+		update ops.request q set state = st, fence = q.fence + 1, claimed_by = null, attempts = 0, response_url = null,
+				args = coalesce(q.shown, q.args),
+				error = case when st <> 'expired' then 'given up after five replicas left it unfinished' end,
+				wake_at = case when st = 'unknown' then now_ + interval '15 minutes' end,
+				finished_at = case when st <> 'unknown' then now_ end
+			where q.id = r.id returning * into r;
+		if st = 'unknown' then
+			update ops.step s set state = 'unknown', done_at = now_ where s.request_id = r.id and s.state::text = 'intent';
+		end if;
+		facts := ops.facts(r, st, r.error);
+		perform ops.audit_request(r, p_observer, st, ops.final_outcome(st), facts, null);
+		perform ops.owe(r, p_boot, p_audit_channel, facts, true, true, url, 0);
+	end loop;
+end $$;
+
+-- Extends the leases that the caller still works under; answers with the ids that are not its own any more.
+create function ops.renew(p_boot uuid, p_ids text[], p_fences bigint[]) returns text[]
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+	now_ timestamptz := clock_timestamp();
+	lost text[];
+begin
+	update ops.replica set seen_at = now_ where boot_id = p_boot;
+	with x as materialized (select * from unnest(p_ids, p_fences) as x(id, fence)),
+	u as (
+		update ops.request q set wake_at = now_ + ops.request_lease() from x
+			where q.id = x.id and q.fence = x.fence and q.claimed_by = p_boot
+			  and q.state::text in ('received', 'allowed', 'confirming', 'running')
+			returning q.id)
+	select array_agg(x.id) into lost from x where x.id not in (select u.id from u);
+	return coalesce(lost, '{}');
+end $$;
+
+-- Forgets what is kept for a time only; a small piece at a call, so that no call is long.
+create function ops.sweep(p_limit integer) returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+	n integer;
+	total integer := 0;
+begin
+	delete from ops.delivery where dedup in (
+		select v.dedup from ops.delivery v where v.received_at < clock_timestamp() - interval '24 hours'
+		limit p_limit for update skip locked);
+	get diagnostics n = row_count;
+	total := total + n;
+	delete from ops.message where id in (
+		select m.id from ops.message m where m.created_at < clock_timestamp() - interval '7 days'
+			and m.delivered_at is not null
+		limit p_limit for update skip locked);
+	get diagnostics n = row_count;
+	total := total + n;
+	delete from ops.replica where seen_at < clock_timestamp() - interval '7 days' and boot_id not in (
+		select q.claimed_by from ops.request q where q.wake_at is not null and q.claimed_by is not null);
+	return total;
+end $$;

@@ -1,0 +1,203 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- The outbox, the readers, and who may call what.
+set local role opsd_owner;
+
+-- Claims what is due, audit channel first, oldest first.  attempts: earlier tries.
+create function ops.outbox_claim(p_boot uuid, p_limit integer)
+returns table (id bigint, kind text, request_id text, channel text, slack_user text, response_url text, body text,
+	attempts integer, created_ms bigint)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+	now_ timestamptz := clock_timestamp();
+	left_ integer := p_limit;
+	n integer;
+begin
+	for p in 0..1 loop
+		return query
+			with due as materialized (
+				select m.id from ops.message m where m.prio = p and m.due_at <= now_
+				order by m.due_at limit left_ for no key update skip locked),
+			u as (
+				update ops.message m set due_at = now_ + ops.message_lease(), claimed_by = p_boot,
+						attempts = least(m.attempts + 1, 1000)
+					from due where m.id = due.id
+					returning m.*)
+			select u.id, u.kind, u.request_id, u.channel, u.slack_user, u.response_url, u.body::text,
+					u.attempts - 1, (extract(epoch from u.created_at) * 1000)::bigint
+				from u order by u.created_at, u.id;
+		get diagnostics n = row_count;
+		left_ := left_ - n;
+		exit when left_ <= 0;
+	end loop;
+end $$;
+
+-- What came of a batch: 'delivered', 'later' or 'dead' for each.  A message that was posted is delivered, whoever
+-- holds it now; the other two ends count for its holder only.  After 20 tries 'later' means dead.
+create function ops.outbox_mark(p_boot uuid, p_observer json, p_ids bigint[], p_ends text[], p_ts text[],
+	p_later_ms bigint[], p_errors text[]) returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+	now_ timestamptz := clock_timestamp();
+	n integer;
+	dead record;
+	gone bigint[];
+begin
+	with x as materialized (
+		select * from unnest(p_ids, p_ends, p_ts, p_later_ms, p_errors) as x(id, ending, ts, later_ms, error)),
+	u as (
+		update ops.message m set
+				delivered_at = case when x.ending = 'delivered' then now_ end,
+				dead_at = case when x.ending = 'dead' or (x.ending = 'later' and m.attempts >= 20) then now_ end,
+				due_at = case when x.ending = 'later' and m.attempts < 20
+					then now_ + make_interval(secs => greatest(x.later_ms, 0) / 1000.0) end,
+				claimed_by = null,
+				ts = coalesce(nullif(x.ts, ''), m.ts),
+				last_error = nullif(x.error, ''),
+				body = case when x.ending <> 'delivered' then m.body end,
+				response_url = case when x.ending = 'later' and m.attempts < 20 then m.response_url end
+			from x
+			where m.id = x.id and m.delivered_at is null and m.dead_at is null
+			  and (x.ending = 'delivered' or m.claimed_by = p_boot)
+			returning m.id, m.dead_at)
+	select count(*), array_agg(u.id) filter (where u.dead_at is not null) into n, gone from u;
+	if gone is not null then
+		for dead in select * from ops.message m where m.id = any (gone) order by m.id loop
+			perform ops.audit_note(dead.request_id, null, dead.slack_user, p_observer, 'message.dead', 'failure',
+				'{"attempts":' || dead.attempts || ',"channel":' || ops.js(dead.channel) || ',"error":'
+				|| ops.js(dead.last_error) || ',"kind":"' || dead.kind || '","message":' || dead.id || '}');
+		end loop;
+	end if;
+	return n;
+end $$;
+
+-- The log, newest first, as a JSON array.  Each filter is optional.
+create function ops.audit_list(p_request text, p_person text, p_action text, p_since timestamptz, p_outcome text,
+	p_limit integer) returns text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+declare
+	person bigint;
+	answer text;
+begin
+	if p_person is not null then
+		person := coalesce((select e.person_id from dir.person_email e where e.email_key = lower(p_person collate "C")),
+			(select l.person_id from ops.link l where l.slack_user = p_person limit 1));
+		if person is null and p_person ~ '^[0-9]{1,18}$' then
+			person := p_person::bigint;
+		end if;
+	end if;
+	select '[' || coalesce(string_agg('{"id":' || x.id || ',' || substr(x.body, 2), ',' order by x.xid desc, x.id desc), '')
+			|| ']' into answer
+		from (
+			select a.id, a.xid, a.body from ops.audit a
+			where (p_request is null or a.request_id = p_request)
+			  and (p_person is null or a.person_id = person or a.slack_user = p_person)
+			  and (p_action is null or a.action = p_action)
+			  and (p_since is null or a.at >= p_since)
+			  and (p_outcome is null or a.outcome = p_outcome or a.event = 'request.' || p_outcome or a.event = p_outcome)
+			order by a.xid desc, a.id desc
+			limit least(greatest(p_limit, 0), 10000)) x;
+	return answer;
+end $$;
+
+-- For people with a database client: the last entries as columns.
+create view ops.audit_recent with (security_barrier) as
+	select a.id, a.at, a.event, a.outcome, a.request_id, a.action, a.person_id, a.slack_user, a.body
+	from ops.audit a where a.at > now() - interval '7 days' order by a.xid desc, a.id desc;
+
+-- A person by e-mail address, Slack id, external id or number.
+create function ops.find_person(p_who text) returns bigint
+language sql stable set search_path = pg_catalog, pg_temp as $$
+	select coalesce(
+		(select e.person_id from dir.person_email e where e.email_key = lower(p_who collate "C")),
+		(select l.person_id from ops.link l where l.slack_user = p_who and l.state = 'live' limit 1),
+		(select min(p.person_id) from dir.person p where p.external_id = p_who having count(*) = 1),
+		(select p.person_id from dir.person p where p_who ~ '^[0-9]{1,18}$'
+			and p.person_id = case when p_who ~ '^[0-9]{1,18}$' then p_who::bigint end))
+$$;
+
+-- Why a person may or may not.
+create function ops.explain_request(p_who text, p_action text, p_scope jsonb) returns text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+declare
+	who bigint := ops.find_person(p_who);
+	d authz.decision;
+begin
+	d := authz.decide(who, 'request', p_action, coalesce(p_scope, '{}'));
+	return (select json_build_object('allowed', d.allowed, 'code', d.code, 'grant', d.grant_key,
+		'person', (select json_build_object('id', p.person_id, 'name', p.display_name, 'state', p.state, 'kind', p.kind,
+			'email', (select e.email_key from dir.person_email e where e.person_id = who and e.is_primary),
+			'groups', (select coalesce(json_agg(g.name_key order by g.name_key), '[]') from dir.membership m
+				join dir.grp g using (group_id) where m.person_id = who and g.state = 'active'))
+			from dir.person p where p.person_id = who),
+		'grants', (select coalesce(json_agg(json_build_object('key', x.grant_key, 'effect', x.effect, 'via', x.via,
+			'verdict', x.verdict, 'mine', x.mine)), '[]')
+			from authz.explain(who, 'request', p_action, coalesce(p_scope, '{}')) x),
+		'directory', json_build_object('generation', d.generation, 'revision', d.revision,
+			'age_s', extract(epoch from d.directory_age)::bigint)))::text;
+end $$;
+
+-- The actions that a Slack user may use in some scope; null: not known who that is.
+create function ops.may(p_team text, p_user text) returns text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+declare
+	i ops.identity := ops.identify_by_link(p_team, p_user);
+	groups bigint[];
+begin
+	if i.code <> 'ok' then
+		return null;
+	end if;
+	if not exists (select 1 from dir.person p where p.person_id = i.person_id and p.state = 'active' and p.kind = 'human') then
+		return '[]';
+	end if;
+	groups := array(select m.group_id from dir.membership m where m.person_id = i.person_id);
+	return (select coalesce(json_agg(a.name order by a.name), '[]') from authz.action a
+		where a.enabled
+		  and exists (select 1 from authz.permit g where g.action_id = a.action_id and g.capability = 'request'
+			and g.effect = 'allow' and g.valid @> clock_timestamp()
+			and (g.person_id = i.person_id or g.group_id = any (groups)))
+		  and not exists (select 1 from authz.permit g where g.action_id = a.action_id and g.effect = 'forbid'
+			and g.valid @> clock_timestamp() and (g.person_id = i.person_id or g.group_id = any (groups))
+			and not exists (select 1 from authz.permit_scope s where s.grant_id = g.grant_id)))::text;
+end $$;
+
+create function ops.health() returns text
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+	select json_build_object(
+		'requests', (select json_object_agg(x.state, x.n) from (select q.state, count(*) n from ops.request q
+			where q.wake_at is not null group by q.state) x),
+		'overdue', (select count(*) from ops.request q where q.wake_at < clock_timestamp() - interval '2 minutes'),
+		'owed', (select count(*) from ops.message m where m.due_at is not null),
+		'owed_oldest_s', (select coalesce(extract(epoch from clock_timestamp() - min(m.created_at))::bigint, 0)
+			from ops.message m where m.due_at is not null),
+		'replicas', (select count(*) from ops.replica r where r.seen_at > clock_timestamp() - interval '1 minute'),
+		'directory', (select json_build_object('sources', count(*), 'generation', max(s.generation),
+			'age_s', extract(epoch from clock_timestamp() - min(coalesce(s.fetch_started_at, 'epoch')))::bigint)
+			from dir.source s),
+		'grants_revision', (select max(v.revision) from authz.revision v),
+		'migration', (select max(m.number) from ops.migration m))::text
+$$;
+
+-- What is not granted here cannot be done.
+grant execute on function
+	ops.hello(uuid, text, text),
+	ops.receive(uuid, json, text, text, text, text, text, text, text, text, text, text, text, smallint, json, json,
+		json, text, text, text, boolean, text, text, text, boolean, text, integer),
+	ops.decide_request(uuid, json, text, bigint, text, text, text, text, integer),
+	ops.confirm(uuid, json, text, text, text, text, text, text, text, boolean, text, text, boolean, text, text, integer),
+	ops.disown(uuid, json, text, text, text, text, boolean),
+	ops.offer(uuid, json, text, bigint, json, text, json, integer),
+	ops.start(uuid, json, text, bigint, text, text, json, json, text, text, integer),
+	ops.settle(uuid, json, text, bigint, text, text, json, text, json, text, json, json, text, integer),
+	ops.claim_due(uuid, json, integer, text),
+	ops.renew(uuid, text[], bigint[]),
+	ops.sweep(integer),
+	ops.outbox_claim(uuid, integer),
+	ops.outbox_mark(uuid, json, bigint[], text[], text[], bigint[], text[]),
+	ops.may(text, text)
+	to opsd_service;
+grant execute on function
+	ops.audit_list(text, text, text, timestamptz, text, integer),
+	ops.explain_request(text, text, jsonb),
+	ops.health()
+	to opsd_service, opsd_auditor, opsd_grants;
+grant select on ops.audit_recent to opsd_auditor;

@@ -54,10 +54,13 @@ struct http_request {               /* everything is copied by http_start */
 	unsigned timeout_ms; /* from http_start, queue included; 0: 10,000.  Streams: until the
 				first byte */
 	size_t max_body;     /* 0: 1 MiB */
-	bool fresh;          /* a connection of its own: nothing is ever resent silently */
+	/* A connection of its own, not kept.  Without it a kept connection may be used; should it
+	 * die before the answer, only GET and HEAD are sent again, others end ERR_UNCERTAIN. */
+	bool fresh;
 
-	/* Streams (watch, log follow): each piece as it comes; false ends it.  The deadline then is
-	 * idle_ms. */
+	/* Streams (watch, log follow): each piece of a 2xx answer as it comes (other answers are
+	 * collected as usual); false ends it well.  From the first byte on the deadline is
+	 * idle_ms after each piece (0: none).  on_data may cancel and start calls. */
 	bool (*on_data)(void *data, const char *piece, size_t len);
 	unsigned idle_ms;
 };
@@ -72,6 +75,9 @@ struct http_response {    /* lent during done */
 };
 
 const char *http_header(const struct http_response *response, const char *name); /* NULL: none */
+
+/* The nth (from 0) of several with one name, as for Warning. */
+const char *http_header_at(const struct http_response *response, const char *name, size_t nth);
 
 /*
  * Any HTTP status is a success here.  err kinds: ERR_RETRY certainly no request byte was sent

@@ -486,6 +486,14 @@ static char *submit_errors(const struct request *rq, const struct err *err)
 	return rq->command->n_params > 0 ? form_errors(rq->command, &problems) : NULL;
 }
 
+/* The message with the button is over only when the request is, and not because a stranger clicked.
+ */
+static bool ends_preview(const struct request *rq, const struct err *err)
+{
+	return err == NULL && rq->known_id == NULL && request_state_final(rq->state) &&
+	       !str_eq(rq->code, "not_requester");
+}
+
 void intake_answered(struct intake *intake, struct request *rq, const struct err *err)
 {
 	struct slack_via via = { .slot = (uint32_t)(rq->delivery.socket >> 32),
@@ -510,8 +518,7 @@ void intake_answered(struct intake *intake, struct request *rq, const struct err
 	} else {
 		ack(intake, via, rq->delivery.envelope_id, NULL);
 		json_object_set_new(message, "replace_original",
-				    json_boolean(err == NULL && request_state_final(rq->state) &&
-						 rq->known_id == NULL));
+				    json_boolean(ends_preview(rq, err)));
 		answer_by_url(intake, rq, message);
 	}
 }

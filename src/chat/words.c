@@ -105,6 +105,9 @@ char *words_not_recorded(const struct err *err)
 
 char *words_known(const struct request *rq)
 {
+	if (str_eq(rq->code, "stale_preview"))
+		return xstrdup("This preview is out of date; a newer one was sent. Use the buttons "
+			       "of that one.");
 	return xasprintf("This was already taken: %s is %s.", rq->known_id, rq->known_state);
 }
 

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_render.c - facts to messages: inert, within Slack's limits, and saying what happened. */
+#include "test.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/str.h"
+#include "base/xalloc.h"
+#include "chat/render.h"
+#include "chat/words.h"
+
+static json_t *facts(const char *text)
+{
+	json_error_t error;
+	json_t *value = json_loads(text, 0, &error);
+
+	if (value == NULL)
+		fail_msg("%s at %d", error.text, error.position);
+	return value;
+}
+
+#define WHO "\"who\":{\"user\":\"U1\",\"email\":\"ana@example.com\"}"
+#define CHANGE                                                                                     \
+	"\"request\":\"R0\",\"command\":\"workers scale\",\"args\":{\"team\":\"ads\",\"count\":5," \
+	"\"reason\":\"load\"},\"reason\":\"load\"," WHO ",\"target\":{\"cluster\":\"main\","       \
+	"\"namespace\":\"ads\",\"kind\":\"Deployment\",\"name\":\"workers-dev\"},\"changes\":["    \
+	"{\"field\":\"replicas\",\"from\":3,\"to\":5}]"
+
+/* Every text object below a node, and that no mrkdwn is among them. */
+static void check_texts(const json_t *node)
+{
+	const char *key, *type = jget_str(node, "type");
+	size_t i;
+	json_t *item;
+
+	if (str_eq(type, "mrkdwn"))
+		fail_msg("mrkdwn: %s", jget_str_or(node, "text", ""));
+	if (str_eq(type, "plain_text")) {
+		const char *text = jget_str_or(node, "text", "");
+
+		assert_true(text[0] != '\0');
+		assert_true(str_utf16_len(text) <= 3000);
+	}
+	if (json_is_object(node)) {
+		json_object_foreach((json_t *)(uintptr_t)node, key, item) check_texts(item);
+	} else {
+		json_array_foreach(node, i, item) check_texts(item);
+	}
+}
+
+static char *checked(json_t *message)
+{
+	char *text = json_text(message);
+
+	assert_true(json_array_size(json_object_get(message, "blocks")) >= 1);
+	assert_true(json_array_size(json_object_get(message, "blocks")) <= 50);
+	assert_non_null(jget_str(message, "text"));
+	check_texts(json_object_get(message, "blocks"));
+	json_decref(message);
+	return text;
+}
+
+static void test_done_says_what_and_where(void **state)
+{
+	json_t *given = facts("{" CHANGE ",\"outcome\":\"succeeded\"}");
+	char *text = checked(render_reply(given));
+
+	(void)state;
+	assert_non_null(strstr(text, "replicas 3 → 5"));
+	assert_non_null(strstr(text, "Deployment ads/workers-dev on main"));
+	assert_non_null(strstr(text, "R0"));
+	assert_non_null(strstr(text, "load"));
+	free(text);
+	json_decref(given);
+}
+
+static void test_nothing_to_do_is_not_done(void **state)
+{
+	json_t *given =
+		facts("{\"request\":\"R0\",\"command\":\"workers scale\",\"changes\":[]," WHO
+		      ",\"outcome\":\"succeeded\"}");
+	char *text = checked(render_reply(given));
+
+	(void)state;
+	assert_non_null(strstr(text, "Nothing to do"));
+	free(text);
+	json_decref(given);
+}
+
+static void test_refusal_names_who_could(void **state)
+{
+	json_t *given = facts("{\"request\":\"R0\",\"command\":\"workers scale\"," WHO
+			      ",\"outcome\":\"denied\",\"code\":\"no_matching_grant\",\"detail\":"
+			      "{\"groups\":[\"team-ads-oncall\",\"data-platform\"]}}");
+	char *text = checked(render_reply(given));
+
+	(void)state;
+	assert_non_null(strstr(text, "team-ads-oncall or data-platform"));
+	free(text);
+	json_decref(given);
+}
+
+static void test_stranger_learns_nothing(void **state)
+{
+	json_t *given =
+		facts("{\"request\":\"R0\",\"text\":\"workers scale\",\"who\":{\"user\":\"U9\"},"
+		      "\"outcome\":\"denied\",\"code\":\"foreign\"}");
+	char *text = checked(render_reply(given));
+
+	(void)state;
+	assert_null(strstr(text, "workers"));
+	assert_non_null(strstr(text, "its own workspace"));
+	free(text);
+	json_decref(given);
+}
+
+static void test_preview_carries_its_digest(void **state)
+{
+	json_t *given =
+		facts("{" CHANGE ",\"digest\":\"abc\",\"owners\":[{\"who\":\"Argo CD\",\"says\":"
+		      "\"sets it back\"}],\"warnings\":[\"The deployment is paused.\"]}");
+	json_t *message = render_preview(given);
+	json_t *button = NULL;
+	size_t i;
+	json_t *block;
+	char *text;
+
+	(void)state;
+	json_array_foreach(json_object_get(message, "blocks"), i,
+			   block) if (str_eq(jget_str(block, "type"), "actions")) button =
+		json_array_get(json_object_get(block, "elements"), 0);
+	assert_string_equal(jget_str(button, "action_id"), "confirm");
+	assert_string_equal(jget_str(button, "value"), "R0 abc");
+	text = checked(message);
+	assert_non_null(strstr(text, "Argo CD"));
+	assert_non_null(strstr(text, "paused"));
+	free(text);
+	json_decref(given);
+}
+
+static void test_changed_preview_says_what_was(void **state)
+{
+	json_t *given =
+		facts("{" CHANGE ",\"digest\":\"abc\",\"changed_since\":[{\"field\":\"replicas\","
+		      "\"from\":2,\"to\":5}]}");
+	char *text = checked(render_preview(given));
+
+	(void)state;
+	assert_non_null(strstr(text, "replicas 2 → 5"));
+	assert_non_null(strstr(text, "replicas 3 → 5"));
+	free(text);
+	json_decref(given);
+}
+
+static void test_read_is_a_table_with_a_next_page(void **state)
+{
+	json_t *given = facts("{\"request\":\"R0\",\"command\":\"datasets "
+			      "list\",\"args\":{\"owner\":\"ads\"}," WHO
+			      ",\"outcome\":\"succeeded\",\"answer\":{\"title\":\"Datasets\","
+			      "\"columns\":[\"Name\",\"Rows\"],"
+			      "\"rows\":[[\"clicks\",12],[null,\"x\"]],\"next\":\"c2\"}}");
+	char *text = checked(render_reply(given));
+
+	(void)state;
+	assert_non_null(strstr(text, "clicks"));
+	assert_non_null(strstr(text, "Next page"));
+	assert_non_null(strstr(text, "c2"));
+	free(text);
+	json_decref(given);
+}
+
+static void test_outside_text_is_inert_and_cut(void **state)
+{
+	char *big = xmalloc(50001);
+	json_t *given = facts("{" CHANGE ",\"outcome\":\"failed\"}");
+	char *text;
+
+	(void)state;
+	memset(big, 'x', 50000);
+	big[50000] = '\0';
+	memcpy(big, "<!channel> <@U1> *bold* ", 24);
+	json_object_set_new(given, "why", json_string(big));
+	json_object_set_new(given, "reason", json_string(big));
+	text = checked(render_reply(given));
+	assert_true(strlen(text) < 60000);
+	free(text);
+	free(big);
+	json_decref(given);
+}
+
+static void test_audit_lines(void **state)
+{
+	json_t *given = facts("{" CHANGE ",\"outcome\":\"succeeded\"}");
+	const json_t *lines[RENDER_AUDIT_LINES];
+	char *text;
+
+	(void)state;
+	for (size_t i = 0; i < RENDER_AUDIT_LINES; i++)
+		lines[i] = given;
+	text = checked(render_audit(lines, RENDER_AUDIT_LINES));
+	assert_non_null(strstr(text, "ana@example.com"));
+	assert_non_null(strstr(text, "replicas 3 → 5"));
+	assert_non_null(strstr(text, "reason: load"));
+	free(text);
+	json_decref(given);
+}
+
+static void test_every_mark(void **state)
+{
+	static const char *const outcomes[] = { "succeeded", "failed",  "unknown",  "denied",
+						"rejected",  "expired", "cancelled" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(outcomes) / sizeof(outcomes[0]); i++)
+		assert_string_not_equal(words_mark(outcomes[i]), "•");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_done_says_what_and_where),
+		cmocka_unit_test(test_nothing_to_do_is_not_done),
+		cmocka_unit_test(test_refusal_names_who_could),
+		cmocka_unit_test(test_stranger_learns_nothing),
+		cmocka_unit_test(test_preview_carries_its_digest),
+		cmocka_unit_test(test_changed_preview_says_what_was),
+		cmocka_unit_test(test_read_is_a_table_with_a_next_page),
+		cmocka_unit_test(test_outside_text_is_inert_and_cut),
+		cmocka_unit_test(test_audit_lines),
+		cmocka_unit_test(test_every_mark),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -62,7 +62,7 @@ static json_t *button_of(const struct button *button)
 	}
 	element = json_pack("{s:s, s:s, s:o}", "type", "button", "action_id", button->action_id,
 			    "text", blocks_plain_text(button->text, BUTTON_UNITS));
-	if (button->value != NULL)
+	if (!str_empty(button->value))
 		(void)json_object_set_new(element, "value", json_string(button->value));
 	if (str_eq(button->style, "primary") || str_eq(button->style, "danger"))
 		(void)json_object_set_new(element, "style", json_string(button->style));

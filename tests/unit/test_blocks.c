@@ -305,6 +305,7 @@ static void test_buttons(void **state)
 	buttons[0].confirm_text = "It stops 3 workers.";
 	buttons[1].style = "blue";
 	buttons[2].value = huge;
+	buttons[3].value = ""; /* Slack refuses an empty one */
 	blocks_buttons(blocks, "card", buttons, 30);
 	list = blocks_take(blocks);
 	assert_int_equal(json_array_size(list), 2);
@@ -317,6 +318,7 @@ static void test_buttons(void **state)
 	assert_string_equal(jget_str(at(elements, 0), "confirm.style"), "danger");
 	is_text(jget(at(elements, 0), "confirm.confirm"), "Yes");
 	assert_null(jget(at(elements, 1), "style"));
+	assert_null(jget(at(elements, 2), "value"));
 	json_decref(list);
 	free(huge);
 }

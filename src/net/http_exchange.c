@@ -147,7 +147,8 @@ static bool url_check(CURLU *url, const char *text, bool plain_loopback, struct 
 		wrong = "a name or password in a URL is not allowed";
 	else if (strchr(text, '#') != NULL)
 		wrong = "a fragment (#…) is not allowed";
-	else if (host == NULL || *host == '\0')
+	else if (host == NULL || *host == '\0' || strstr(text, ":///") != NULL ||
+		 strstr(text, "://") == NULL)
 		wrong = "it has no host";
 	else if (str_eq(scheme, "http") && !plain_loopback)
 		wrong = "it must begin with https://";
@@ -456,7 +457,7 @@ static const char *reason(const struct exchange *x, CURLcode code)
 	case CURLE_COULDNT_CONNECT:
 		return os != 0 ? strerrordesc_np((int)os) : "cannot connect";
 	case CURLE_SSL_CACERT_BADFILE:
-		return "the CA file cannot be read";
+		return "the file of trusted certificates (ca_file) cannot be read";
 	case CURLE_GOT_NOTHING:
 		return "it closed the connection without an answer";
 	case CURLE_PARTIAL_FILE:

@@ -29,7 +29,7 @@ for option in "$@"; do
 done
 
 logs=()
-broken=0
+broken=() # what went wrong outside of a test
 
 install_packages() {
 	local missing=()
@@ -74,23 +74,23 @@ run_suite() { # directory, suite
 	echo "== $suite ($dir)"
 	rm -f "$dir/meson-logs/$name.json"
 	meson test -C "$dir" --no-rebuild --suite "$suite" --logbase "$name" --print-errorlogs ||
-		broken=1
+		[ -f "$dir/meson-logs/$name.json" ] || broken+=("suite $suite")
 	logs+=("$dir/meson-logs/$name.json")
 }
 
-build() { # directory: everything that can be built in it
-	ninja -C "$1" || {
-		broken=1
-		return 1
-	}
+build() { # directory, targets (all when none is named)
+	local dir=$1
+	shift
+	ninja -C "$dir" "$@"
 }
 
 with_plain_build() { # suites
+	local suite
+
 	configure build --buildtype=debugoptimized && build build || {
-		broken=1
+		broken+=("building build")
 		return
 	}
-	local suite
 	for suite in "$@"; do
 		run_suite build "$suite"
 	done
@@ -101,7 +101,7 @@ with_sanitizers() { # suites
 
 	configure build-asan --buildtype=debugoptimized -Db_sanitize=address,undefined &&
 		build build-asan || {
-		broken=1
+		broken+=("building build-asan")
 		return
 	}
 	for suite in "$@"; do
@@ -115,8 +115,8 @@ with_fuzzers() {
 		return
 	fi
 	CC=clang configure build-fuzz --buildtype=debugoptimized -Dfuzz=true \
-		-Db_sanitize=address,undefined -Db_lundef=false && build build-fuzz || {
-		broken=1
+		-Db_sanitize=address,undefined -Db_lundef=false && build build-fuzz fuzzers || {
+		broken+=("building build-fuzz")
 		return
 	}
 	run_suite build-fuzz fuzz
@@ -140,5 +140,4 @@ fi
 if $bench; then
 	with_plain_build bench
 fi
-/usr/bin/python3 tests/count.py "${logs[@]}" || broken=1
-exit $broken
+exec /usr/bin/python3 tests/count.py "${broken[@]/#/--broken=}" "${logs[@]}"

@@ -91,8 +91,9 @@ language sql immutable parallel safe as $$
 $$;
 
 create function authz.scope_ok(p_grant bigint, p_effect text, p_action integer, p_params jsonb) returns boolean
-language sql stable parallel safe set search_path = pg_catalog, authz, pg_temp as $$
-	select not exists (
+language plpgsql stable parallel safe as $$
+begin -- plpgsql: its plan is kept, that of an SQL function would be made anew in each transaction
+	return not exists (
 		select 1 from authz.action_param ap
 		left join authz.permit_scope s on s.grant_id = p_grant and s.param = ap.param
 		where ap.action_id = p_action and (ap.scoped or s.grant_id is not null)
@@ -104,8 +105,8 @@ language sql stable parallel safe set search_path = pg_catalog, authz, pg_temp a
 			when jsonb_typeof(p_params -> ap.param) = 'number' and p_params ->> ap.param ~ '^-?[0-9]{1,15}$' then
 				(p_params ->> ap.param)::bigint between coalesce(s.int_min, -999999999999999)
 					and coalesce(s.int_max, 999999999999999)
-			end, p_effect = 'forbid'))
-$$;
+			end, p_effect = 'forbid'));
+end $$;
 
 create type authz.decision as (
 	allowed       boolean,
@@ -117,69 +118,56 @@ create type authz.decision as (
 	directory_age interval
 );
 
--- p_risk: of the command, when it is higher than that of its action.
+-- p_risk: of the command, when it is higher than that of its action.  One statement: in a function that runs
+-- once in a transaction each further statement or expression costs as much as a look-up.
 create function authz.decide(p_person bigint, p_cap text, p_action text, p_params jsonb, p_risk integer default 0)
 returns authz.decision
-language plpgsql stable security definer set search_path = pg_catalog, authz, dir, pg_temp as $$
+language plpgsql stable as $$
 declare
 	d authz.decision;
-	a record;
-	pr record;
-	r record;
 	now_ timestamptz := clock_timestamp();
 begin
-	d.allowed := false;
-	select x.action_id, x.enabled, coalesce(x.deny_after, authz.max_age(greatest(x.risk, p_risk))) as deny_after,
-			exists (select 1 from jsonb_object_keys(case jsonb_typeof(p_params) when 'object' then p_params end) k
-				where k not in (select ap.param from authz.action_param ap where ap.action_id = x.action_id)) as undeclared
-		into a from authz.action x where x.name = p_action;
-	if not found or not a.enabled then
-		d.code := 'unknown_action';
-		return d;
-	end if;
-	select p.state, p.kind, s.generation, s.fetch_started_at
-		into pr from dir.person p join dir.source s using (source_id) where p.person_id = p_person;
-	if not found then
-		d.code := 'unknown_person';
-		return d;
-	end if;
-	d.generation := pr.generation;
-	d.directory_age := now_ - pr.fetch_started_at;
-	select max(x.revision) into d.revision from authz.revision x;
-	if pr.state <> 'active' or pr.kind <> 'human' then
-		d.code := 'person_not_active';
-		return d;
-	end if;
-	if d.directory_age is null or d.directory_age > a.deny_after or d.directory_age < interval '-5 minutes' then
-		d.code := 'directory_stale';
-		return d;
-	end if;
-	if a.undeclared then -- a grant cannot have been written with this parameter in mind
-		d.code := 'undeclared_scope';
-		return d;
-	end if;
-	for r in
-		select g.grant_id, g.effect, g.stable_key from authz.permit g
-		 where g.action_id = a.action_id and (g.capability = p_cap or g.effect = 'forbid') and g.valid @> now_
-		   and (g.person_id = p_person
-			or g.group_id = any (array(select m.group_id from dir.membership m where m.person_id = p_person)))
-		 order by (g.effect = 'forbid') desc, g.grant_id
-	loop
-		if authz.scope_ok(r.grant_id, r.effect, a.action_id, p_params) then
-			d.grant_id := r.grant_id;
-			d.grant_key := r.stable_key;
-			d.allowed := r.effect = 'allow';
-			d.code := case when d.allowed then 'allowed' else 'forbidden' end;
-			return d;
-		end if;
-	end loop;
-	d.code := 'no_matching_grant';
+	select x.code = 'allowed', x.code, case when x.code in ('allowed', 'forbidden') then x.grant_id end,
+			case when x.code in ('allowed', 'forbidden') then x.stable_key end, x.generation, x.revision, x.age
+		into d
+		from (
+			select case
+					when a.action_id is null then 'unknown_action'
+					when p.person_id is null then 'unknown_person'
+					when p.state <> 'active' or p.kind <> 'human' then 'person_not_active'
+					when s.fetch_started_at is null
+						or now_ - s.fetch_started_at > coalesce(a.deny_after, authz.max_age(greatest(a.risk, p_risk)))
+						or now_ - s.fetch_started_at < interval '-5 minutes' then 'directory_stale'
+					-- a grant cannot have been written with this parameter in mind
+					when exists (
+						select 1 from jsonb_object_keys(case jsonb_typeof(p_params) when 'object' then p_params end) k
+						where k not in (select ap.param from authz.action_param ap where ap.action_id = a.action_id))
+						then 'undeclared_scope'
+					when g.effect = 'forbid' then 'forbidden'
+					when g.effect = 'allow' then 'allowed'
+					else 'no_matching_grant' end as code,
+				g.grant_id, g.stable_key, s.generation,
+				(select max(v.revision) from authz.revision v) as revision, now_ - s.fetch_started_at as age
+			from (values (1)) one
+			left join authz.action a on a.name = p_action and a.enabled
+			left join dir.person p on p.person_id = p_person
+			left join dir.source s on s.source_id = p.source_id
+			left join lateral (
+				select c.grant_id, c.effect, c.stable_key from (
+					select t.grant_id, t.effect, t.stable_key from authz.permit t
+					where t.action_id = a.action_id and (t.capability = p_cap or t.effect = 'forbid') and t.valid @> now_
+					  and (t.person_id = p_person or t.group_id = any (
+						array(select m.group_id from dir.membership m where m.person_id = p_person)))
+					order by (t.effect = 'forbid') desc, t.grant_id
+					offset 0) c -- offset: scopes are looked at in this order, and no further than the first that fits
+				where authz.scope_ok(c.grant_id, c.effect, a.action_id, p_params)
+				limit 1) g on true) x;
 	return d;
 end $$;
 
 create function authz.explain(p_person bigint, p_cap text, p_action text, p_params jsonb)
 returns table (grant_key text, effect text, via text, verdict text, mine boolean)
-language sql stable security definer set search_path = pg_catalog, authz, dir, pg_temp as $$
+language sql stable as $$
 	with a as (select * from authz.action where name = p_action),
 	c as (select g.*, g.valid @> clock_timestamp() in_time,
 			authz.scope_ok(g.grant_id, g.effect, g.action_id, p_params) in_scope,
@@ -207,7 +195,7 @@ $$;
 
 create function authz.approvers(p_action text, p_params jsonb, p_exclude bigint[])
 returns table (person_id bigint, via_group bigint)
-language sql stable security definer set search_path = pg_catalog, authz, dir, pg_temp as $$
+language sql stable as $$
 	with g as materialized ( -- the scope once a grant, not once a member
 		select g.group_id from authz.action a
 		join authz.permit g on g.action_id = a.action_id and g.capability = 'approve' and g.effect = 'allow'
@@ -228,4 +216,5 @@ grant select, insert on authz.revision to opsd_grants;
 grant select on all tables in schema authz to opsd_auditor;
 grant execute on function authz.decide(bigint, text, text, jsonb, integer),
 	authz.explain(bigint, text, text, jsonb), authz.approvers(text, jsonb, bigint[]),
+	authz.scope_ok(bigint, text, integer, jsonb),
 	authz.max_age(integer) to opsd_grants, opsd_auditor;

@@ -5,7 +5,17 @@
 -- from the same statement, and each check would lock the request row once more.  JSON is stored as json,
 -- not jsonb: the text that was decided on, in the order in which it was hashed, is what is kept.
 -- Every open row has a timer, by CHECK, so that nothing can be forgotten.
+-- The server reads each CHECK from its text again for every statement that writes, so there are few, short
+-- ones: lists of names are enums, and lengths are looked at once, in ops.receive.
 set local role opsd_owner;
+
+-- In this order: the open ones up to 'unknown'.  A name never changes its meaning.
+create type ops.state as enum ('received', 'allowed', 'confirming', 'running', 'unknown',
+	'succeeded', 'failed', 'denied', 'rejected', 'expired', 'cancelled');
+create type ops.effect as enum ('read', 'conditional', 'keyed', 'once');
+create type ops.step_state as enum ('intent', 'applied', 'not_applied', 'unknown');
+create type ops.owed_kind as enum ('audit', 'reply', 'preview');
+create type ops.outcome as enum ('attempt', 'success', 'failure', 'denied', 'unknown');
 
 create table ops.replica (
 	boot_id    uuid primary key, -- random at every start; never a pod or host name
@@ -32,12 +42,11 @@ create unique index link_one_live on ops.link (slack_team, person_id) where stat
 comment on table ops.link is 'The checked binding of a Slack user to a person';
 
 create table ops.request (
-	id             text collate "C" primary key check (octet_length(id) between 2 and 32),
+	id             text collate "C" primary key,
 	created_at     timestamptz not null default clock_timestamp(),
-	state          text collate "C" not null check (state in ('received', 'allowed', 'confirming', 'running',
-		'unknown', 'succeeded', 'failed', 'denied', 'rejected', 'expired', 'cancelled')),
-	team           text collate "C" not null check (octet_length(team) <= 64),
-	slack_user     text collate "C" not null check (octet_length(slack_user) <= 64),
+	state          ops.state not null,
+	team           text collate "C" not null,
+	slack_user     text collate "C" not null,
 	channel        text collate "C",
 	response_url   text, -- a secret; emptied at the end
 	kind           text not null,
@@ -47,12 +56,12 @@ create table ops.request (
 	person_email   text,
 	command        text,
 	action         text collate "C",
-	risk           smallint not null check (risk between 0 and 3),
+	risk           smallint not null,
 	args           json,
 	shown          json, -- args as they may be shown, when that differs; takes the place of args at the end
 	scope          json,
-	text           text check (octet_length(text) <= 32768),
-	cursor         text check (octet_length(cursor) <= 8192),
+	text           text,
+	cursor         text,
 	catalog_digest text,
 	rejection      text,
 	code           text,
@@ -67,14 +76,9 @@ create table ops.request (
 	outcome        json,
 	error          text,
 	finished_at    timestamptz,
-	constraint request_open_has_timer
-		check ((state in ('received', 'allowed', 'confirming', 'running', 'unknown')) = (wake_at is not null)),
-	constraint request_final_is_finished
-		check ((state in ('received', 'allowed', 'confirming', 'running', 'unknown')) = (finished_at is null)),
-	constraint request_running_is_claimed
-		check (state not in ('received', 'allowed', 'running') or claimed_by is not null),
-	constraint request_decided_has_person
-		check (state not in ('allowed', 'confirming', 'running', 'succeeded') or person_id is not null)
+	constraint request_open_has_timer check ((state <= 'unknown') = (wake_at is not null)
+		and (state <= 'unknown') = (finished_at is null)),
+	constraint request_running_is_claimed check (state <> 'running' or (claimed_by is not null and person_id is not null))
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
 	autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 50000,
 	autovacuum_analyze_scale_factor = 0.02);
@@ -83,12 +87,12 @@ create index request_due on ops.request (wake_at) where wake_at is not null;
 -- The intent before the effect, and what came of it.
 create table ops.step (
 	request_id text collate "C" not null,
-	attempt    smallint not null check (attempt > 0),
+	attempt    smallint not null,
 	kind       text not null,
-	effect     text not null check (effect in ('read', 'conditional', 'keyed', 'once')),
+	effect     ops.effect not null,
 	params     json, -- null: they hold a secret
 	fence      bigint not null,
-	state      text not null default 'intent' check (state in ('intent', 'applied', 'not_applied', 'unknown')),
+	state      ops.step_state not null default 'intent',
 	intent_at  timestamptz not null default clock_timestamp(),
 	done_at    timestamptz,
 	evidence   json,
@@ -99,8 +103,8 @@ create table ops.step (
 
 -- What Slack delivered within the last day: the same again is not a new intent.
 create table ops.delivery (
-	dedup       text collate "C" primary key check (octet_length(dedup) <= 512),
-	envelope_id text collate "C" not null unique check (octet_length(envelope_id) <= 128),
+	dedup       text collate "C" primary key,
+	envelope_id text collate "C" not null unique,
 	request_id  text collate "C" not null,
 	kind        text not null,
 	boot_id     uuid not null,
@@ -114,8 +118,8 @@ create index delivery_by_age on ops.delivery using brin (received_at) with (page
 create table ops.message (
 	id           bigint generated always as identity primary key,
 	request_id   text collate "C" not null,
-	kind         text not null check (kind in ('audit', 'reply', 'preview')),
-	prio         smallint not null generated always as (case kind when 'audit' then 0 else 1 end) stored,
+	kind         ops.owed_kind not null,
+	prio         smallint not null, -- 0: the audit channel; 1: people
 	channel      text collate "C",
 	slack_user   text collate "C",
 	response_url text,
@@ -128,9 +132,9 @@ create table ops.message (
 	dead_at      timestamptz,
 	ts           text,
 	last_error   text,
-	constraint message_open_has_timer check ((delivered_at is null and dead_at is null) = (due_at is not null)),
-	constraint message_open_has_body check (due_at is null or body is not null),
-	constraint message_over_has_no_url check (due_at is not null or response_url is null)
+	constraint message_open_has_timer check (case when due_at is null
+		then (delivered_at is null) <> (dead_at is null) and response_url is null
+		else delivered_at is null and dead_at is null and body is not null end)
 ) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
 	autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 50000);
 create index message_due on ops.message (prio, due_at) where due_at is not null;
@@ -146,7 +150,7 @@ create table ops.audit (
 	slack_user text collate "C",
 	event      text collate "C" not null,
 	action     text collate "C",
-	outcome    text collate "C" not null check (outcome in ('attempt', 'success', 'failure', 'denied', 'unknown')),
+	outcome    ops.outcome not null,
 	body       text not null
 ) partition by range (at);
 create index audit_in_order on ops.audit (xid, id); -- of sealing, and of reading newest first

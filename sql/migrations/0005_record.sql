@@ -1,12 +1,13 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Writing the audit log and what is owed: helpers of the functions that follow; nobody else may call them.
+-- Writing the audit log and what is owed: helpers of the functions that follow; nobody else may call them,
+-- and they run with the search_path of their callers (setting it again costs as much as a small query).
 --
 -- JSON is concatenated, keys in sorted order: that is several times cheaper than building jsonb and gives
 -- the canonical form at once.
 set local role opsd_owner;
 
 create function ops.js(p_text text) returns text
-language sql immutable parallel safe as $$ select coalesce(to_json(p_text)::text, 'null') $$;
+language sql stable parallel safe as $$ select coalesce(to_json(p_text)::text, 'null') $$;
 
 create function ops.iso(p_at timestamptz) returns text
 language sql stable parallel safe as $$ select to_char(p_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') $$;
@@ -17,59 +18,35 @@ language sql immutable parallel safe as $$
 	select '[' || string_agg(to_json(t)::text, ',' order by n) || ']' from unnest(p_texts) with ordinality x(t, n)
 $$;
 
--- The facts of a request, in the shape of include/core/facts.h.
+-- The facts of a request, in the shape of include/core/facts.h.  A single expression: the planner puts it
+-- straight into the statement of the caller.
 create function ops.facts(r ops.request, p_outcome text, p_why text) returns text
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-declare
-	shown json := coalesce(r.shown, r.args);
-	t text;
-begin
-	if shown is not null then
-		t := coalesce(',"args":' || shown::text, '');
-	else
-		t := '';
-	end if;
-	if r.plan is not null then
-		t := t || coalesce(',"changes":' || (r.plan -> 'changes')::text, '');
-	end if;
-	t := t || coalesce(',"channel":' || to_json(r.channel)::text, '')
-		|| coalesce(',"code":' || to_json(r.code)::text, '')
-		|| coalesce(',"command":' || to_json(r.command)::text, '')
-		|| case when p_outcome = 'denied' then coalesce(',"detail":' || r.detail::text, '') else '' end
-		|| coalesce(',"outcome":' || to_json(p_outcome)::text, '');
-	if r.plan is not null then
-		t := t || coalesce(',"owners":' || (r.plan -> 'owners')::text, '');
-	end if;
-	if shown is not null then
-		t := t || coalesce(',"reason":' || to_json(shown ->> 'reason')::text, '');
-	end if;
-	t := t || ',"request":"' || r.id || '"' || case when r.command is not null then ',"risk":' || r.risk::text else '' end;
-	if r.plan is not null then
-		t := t || coalesce(',"target":' || (r.plan -> 'target')::text, '');
-	end if;
-	if r.command is null then
-		t := t || coalesce(',"text":' || to_json(r.text)::text, '');
-	end if;
-	if r.plan is not null then
-		t := t || coalesce(',"warnings":' || (r.plan -> 'warnings')::text, '');
-	end if;
-	return '{' || substr(t, 2)
+language sql stable as $$
+	select '{' || coalesce('"args":' || coalesce(r.shown, r.args)::text || ',', '')
+		|| coalesce('"changes":' || (r.plan -> 'changes')::text || ',', '')
+		|| coalesce('"channel":' || to_json(r.channel)::text || ',', '')
+		|| coalesce('"code":' || to_json(r.code)::text || ',', '')
+		|| coalesce('"command":' || to_json(r.command)::text || ',', '')
+		|| case when p_outcome = 'denied' then coalesce('"detail":' || r.detail::text || ',', '') else '' end
+		|| coalesce('"outcome":' || to_json(p_outcome)::text || ',', '')
+		|| coalesce('"owners":' || (r.plan -> 'owners')::text || ',', '')
+		|| coalesce('"reason":' || to_json(coalesce(r.shown, r.args) ->> 'reason')::text || ',', '')
+		|| '"request":"' || r.id || '"'
+		|| case when r.command is not null then ',"risk":' || r.risk::text else '' end
+		|| coalesce(',"target":' || (r.plan -> 'target')::text, '')
+		|| case when r.command is null then coalesce(',"text":' || to_json(r.text)::text, '') else '' end
+		|| coalesce(',"warnings":' || (r.plan -> 'warnings')::text, '')
 		|| ',"who":{' || coalesce('"email":' || to_json(r.person_email)::text || ',', '')
 		|| coalesce('"name":' || to_json(r.person_name)::text || ',', '')
 		|| '"team":' || to_json(r.team)::text || ',"user":' || to_json(r.slack_user)::text || '}'
-		|| coalesce(',"why":' || to_json(p_why)::text, '') || '}';
-end $$;
+		|| coalesce(',"why":' || to_json(p_why)::text, '') || '}'
+$$;
 
--- One entry about a request.  p_facts and p_evidence: JSON text; p_evidence may be null.
-create function ops.audit_request(r ops.request, p_observer json, p_event text, p_outcome text, p_facts text,
-	p_evidence text) returns void
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-	now_ timestamptz := clock_timestamp();
-begin
-	insert into ops.audit (at, request_id, person_id, slack_user, event, action, outcome, body)
-	values (now_, r.id, r.person_id, r.slack_user, 'request.' || p_event, r.action, p_outcome,
-		'{' || coalesce('"action":' || to_json(r.action)::text || ',', '')
+-- The body of an entry about a request.  p_facts and p_evidence: JSON text; p_evidence may be null.
+create function ops.entry(r ops.request, p_at timestamptz, p_observer json, p_event text, p_outcome text,
+	p_facts text, p_evidence text) returns text
+language sql stable as $$
+	select '{' || coalesce('"action":' || to_json(r.action)::text || ',', '')
 		|| '"code":' || coalesce(to_json(r.code)::text, 'null')
 		|| coalesce(',"decision":' || r.detail::text, '')
 		|| ',"event":"request.' || p_event || '"'
@@ -85,19 +62,30 @@ begin
 		|| ',"source":{"channel":' || coalesce(to_json(r.channel)::text, 'null')
 		|| ',"envelope":' || to_json(r.envelope_id)::text || ',"kind":' || to_json(r.kind)::text
 		|| ',"team":' || to_json(r.team)::text || ',"user":' || to_json(r.slack_user)::text || '}'
-		|| ',"state":"' || r.state || '","time":"' || to_char(now_ at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
-		|| '","v":1}');
+		|| ',"state":"' || r.state::text || '","time":"' || to_char(p_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+		|| '","v":1}'
+$$;
+
+create function ops.audit_request(r ops.request, p_observer json, p_event text, p_outcome text, p_facts text,
+	p_evidence text) returns void
+language plpgsql as $$
+declare
+	now_ timestamptz := clock_timestamp();
+begin
+	insert into ops.audit (at, request_id, person_id, slack_user, event, action, outcome, body)
+	values (now_, r.id, r.person_id, r.slack_user, 'request.' || p_event, r.action, p_outcome::ops.outcome,
+		ops.entry(r, now_, p_observer, p_event, p_outcome, p_facts, p_evidence));
 end $$;
 
 -- One entry about something else: a link, a message.  p_facts: JSON text.
 create function ops.audit_note(p_request text, p_person bigint, p_user text, p_observer json, p_event text,
 	p_outcome text, p_facts text) returns void
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql as $$
 declare
 	now_ timestamptz := clock_timestamp();
 begin
 	insert into ops.audit (at, request_id, person_id, slack_user, event, outcome, body)
-	values (now_, p_request, p_person, p_user, p_event, p_outcome,
+	values (now_, p_request, p_person, p_user, p_event, p_outcome::ops.outcome,
 		'{"event":' || to_json(p_event)::text || ',"facts":' || p_facts || ',"observer":' || p_observer::text
 		|| ',"outcome":"' || p_outcome || '"' || coalesce(',"person":' || p_person::text, '')
 		|| coalesce(',"request":' || to_json(p_request)::text, '')
@@ -119,19 +107,19 @@ $$;
 -- the rows as a JSON array, for the caller's own sender; else null.
 create function ops.owe(r ops.request, p_boot uuid, p_channel text, p_facts text, p_audit boolean, p_reply boolean,
 	p_response_url text, p_room integer) returns text
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql as $$
 declare
 	now_ timestamptz := clock_timestamp();
 	mine boolean := p_room >= p_audit::integer + p_reply::integer;
 	answer text;
 begin
 	with m as (
-		insert into ops.message (request_id, kind, channel, slack_user, response_url, body, created_at, due_at,
+		insert into ops.message (request_id, kind, prio, channel, slack_user, response_url, body, created_at, due_at,
 			claimed_by, attempts)
-		select r.id, x.kind, x.channel, x.slack_user, x.url, p_facts::json, now_,
+		select r.id, x.kind, (x.kind <> 'audit')::integer, x.channel, x.slack_user, x.url, p_facts::json, now_,
 			case when mine then now_ + ops.message_lease() else now_ end,
 			case when mine then p_boot end, mine::integer
-		from (values ('audit', p_channel, null::text, null::text, p_audit),
+		from (values ('audit'::ops.owed_kind, p_channel, null::text, null::text, p_audit),
 			('reply', r.channel, r.slack_user, p_response_url, p_reply)) x(kind, channel, slack_user, url, wanted)
 		where x.wanted and (x.kind <> 'audit' or x.channel is not null)
 		returning id, request_id, kind, channel, slack_user, response_url, body, created_at)
@@ -147,7 +135,7 @@ end $$;
 
 -- Everything of a row that is needed to carry on with it.
 create function ops.row_json(r ops.request) returns text
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable as $$
 	select json_build_object('id', r.id, 'state', r.state, 'team', r.team, 'slack_user', r.slack_user, 'channel', r.channel,
 		'response_url', r.response_url, 'kind', r.kind, 'person_id', r.person_id, 'person_name', r.person_name,
 		'person_email', r.person_email, 'command', r.command, 'action', r.action, 'risk', r.risk, 'args', r.args,

@@ -11,7 +11,7 @@ create type ops.identity as (
 
 -- The link of a Slack user, whatever Slack says of the address now.
 create function ops.identify_by_link(p_team text, p_user text) returns ops.identity
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable as $$
 declare
 	i ops.identity;
 begin
@@ -28,108 +28,90 @@ begin
 	return i;
 end $$;
 
+-- A Slack user without a link, whose address is that of p_person: the link is made, unless the person has one.
+create function ops.first_sight(p_team text, p_user text, p_email text, p_person bigint, p_name text,
+	p_needs_proof boolean, p_observer json)
+returns ops.identity
+language plpgsql as $$
+declare
+	i ops.identity;
+begin
+	insert into ops.link (slack_team, slack_user, person_id, email_key, how)
+		values (p_team, p_user, p_person, p_email, 'email') on conflict do nothing;
+	if found then
+		perform ops.audit_note(null, p_person, p_user, p_observer, 'link.created', 'success',
+			'{"email":' || ops.js(p_email) || ',"how":"email","team":' || ops.js(p_team) || '}');
+	else -- another replica made it just now, or the person has another account
+		i := ops.identify_by_link(p_team, p_user);
+		if i.code <> 'ok' or i.person_id <> p_person then
+			return (null, null, null, case i.code when 'ok' then 'binding_changed'
+				when 'unknown_person' then 'second_account' else i.code end)::ops.identity;
+		end if;
+	end if;
+	return (p_person, p_name, p_email, case when p_needs_proof then 'needs_proof' else 'ok' end)::ops.identity;
+end $$;
+
 -- Who this Slack user is now.  p_verdict: what Slack says of the account ('ok' or why not); p_email: its
 -- address in canonical form.  Makes the link on first sight; suspends it when address and link disagree.
 create function ops.identify(p_team text, p_user text, p_verdict text, p_email text, p_risk integer, p_observer json)
 returns ops.identity
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql as $$
 declare
 	i ops.identity;
-	o record; -- the owner of the address
-	l record; -- the link
-	rule record;
-	n bigint;
+	x record; -- the link, the owner of the address, and what they come to
 begin
-	if p_verdict is distinct from 'ok' then
-		i.code := coalesce(p_verdict, 'not_a_member');
-		return i;
+	select k.person_id as linked, k.how, k.state as link_state, p.person_id as owner, p.display_name, e.email_key,
+			case
+				when p_verdict is distinct from 'ok' then coalesce(p_verdict, 'not_a_member')
+				when p_email is null then 'no_usable_address'
+				when q.email_key is not null then 'quarantined'
+				when p.person_id is null then 'unknown_address'
+				when not coalesce(split_part(e.email_key, '@', 2) = any (s.allowed_domains), false) then 'no_usable_address'
+				when p.state <> 'active' or p.kind <> 'human' then 'person_not_active'
+				else 'ok' end as address,
+			p_risk >= r.proof_from_risk and (k.how is null or k.how = 'email' or (k.how = 'idp'
+				and coalesce(k.proved_at, '-infinity') < clock_timestamp() - r.proof_max_age)) as needs_proof
+		into x
+		from ops.setting r
+		left join ops.link k on k.slack_team = p_team and k.slack_user = p_user
+		left join dir.person_email e on e.email_key = p_email
+		left join dir.person p on p.person_id = e.person_id
+		left join dir.source s on s.source_id = p.source_id
+		left join dir.email_quarantine q on q.email_key = p_email and q.released_at is null;
+	if x.address = 'ok' and x.link_state = 'live' and x.linked = x.owner then
+		return (x.linked, x.display_name, x.email_key,
+			case when x.needs_proof then 'needs_proof' else 'ok' end)::ops.identity;
 	end if;
-	select k.person_id, k.how, k.proved_at, k.state, s.proof_from_risk, s.proof_max_age
-		into l
-		from ops.setting s
-		left join ops.link k on k.slack_team = p_team and k.slack_user = p_user;
-	select p.person_id, p.display_name, p.state, p.kind, e.email_key,
-			coalesce(split_part(e.email_key, '@', 2) = any (s.allowed_domains), false) as allowed,
-			exists (select 1 from dir.email_quarantine q
-				where q.email_key = e.email_key and q.released_at is null) as quarantined
-		into o
-		from dir.person_email e
-		join dir.person p using (person_id)
-		join dir.source s using (source_id)
-		where e.email_key = p_email;
-	if not found or not o.allowed or o.quarantined then
-		i.code := case
-			when p_email is null then 'no_usable_address'
-			when o.person_id is null and exists (select 1 from dir.email_quarantine q
-				where q.email_key = p_email and q.released_at is null) then 'quarantined'
-			when o.person_id is null then 'unknown_address'
-			when o.quarantined then 'quarantined'
-			else 'no_usable_address' end;
+	if x.address <> 'ok' then
 		-- The address is only a trip-wire when the person was proved by a company sign-in.
-		if l.how is distinct from 'idp' or l.state <> 'live' then
+		if p_verdict is distinct from 'ok' or x.how is distinct from 'idp' or x.link_state <> 'live'
+				or (x.owner is not null and x.owner <> x.linked) then
+			i.code := x.address;
 			return i;
 		end if;
-	elsif l.person_id is not null and l.person_id <> o.person_id then
-		if l.state = 'live' then
-			update ops.link set state = 'suspended', state_reason = 'the address now belongs to another person'
-				where slack_team = p_team and slack_user = p_user and state = 'live';
-			perform ops.audit_note(null, l.person_id, p_user, p_observer, 'link.suspended', 'denied',
-				'{"email":' || ops.js(p_email) || ',"team":' || ops.js(p_team) || ',"why":"the address now belongs to person '
-				|| o.person_id || '"}');
-			i.code := 'binding_changed';
-		else
-			i.code := 'binding_suspended';
-		end if;
+		select x.linked, p.display_name, null, case when x.needs_proof then 'needs_proof' else 'ok' end
+			into i from dir.person p where p.person_id = x.linked;
 		return i;
 	end if;
-	if l.person_id is null then
-		if o.state <> 'active' or o.kind <> 'human' then
-			i.code := 'person_not_active';
-			return i;
-		end if;
-		insert into ops.link (slack_team, slack_user, person_id, email_key, how)
-			values (p_team, p_user, o.person_id, p_email, 'email') on conflict do nothing;
-		get diagnostics n = row_count;
-		if n = 0 then -- made by another replica just now, or the person has another account
-			i := ops.identify_by_link(p_team, p_user);
-			if i.code = 'unknown_person' then
-				i.code := 'second_account';
-			end if;
-			if i.code <> 'ok' or i.person_id <> o.person_id then
-				i := row(null, null, null, case i.code when 'ok' then 'binding_changed' else i.code end);
-				return i;
-			end if;
-		else
-			perform ops.audit_note(null, o.person_id, p_user, p_observer, 'link.created', 'success',
-				'{"email":' || ops.js(p_email) || ',"how":"email","team":' || ops.js(p_team) || '}');
-		end if;
-		l.how := 'email';
-		l.state := 'live';
-		l.person_id := o.person_id;
+	if x.linked is null then
+		return ops.first_sight(p_team, p_user, p_email, x.owner, x.display_name, x.needs_proof, p_observer);
 	end if;
-	if l.state <> 'live' then
-		i.code := case l.state when 'suspended' then 'binding_suspended' else 'second_account' end;
+	if x.link_state <> 'live' then
+		i.code := case x.link_state when 'suspended' then 'binding_suspended' else 'second_account' end;
 		return i;
 	end if;
-	i.person_id := l.person_id;
-	if o.person_id is not null and i.code is null then
-		i.person_name := o.display_name;
-		i.person_email := o.email_key;
-	else
-		select p.display_name into i.person_name from dir.person p where p.person_id = l.person_id;
-	end if;
-	if p_risk >= l.proof_from_risk and (l.how = 'email'
-			or (l.how = 'idp' and coalesce(l.proved_at, '-infinity') < clock_timestamp() - l.proof_max_age)) then
-		i.code := 'needs_proof';
-		return i;
-	end if;
-	i.code := 'ok';
+	update ops.link set state = 'suspended', state_reason = 'the address now belongs to another person'
+		where slack_team = p_team and slack_user = p_user and state = 'live';
+	perform ops.audit_note(null, x.linked, p_user, p_observer, 'link.suspended', 'denied',
+		'{"email":' || ops.js(p_email) || ',"owner":' || x.owner || ',"team":' || ops.js(p_team)
+		|| ',"why":"the address now belongs to another person"}');
+	i.code := 'binding_changed';
 	return i;
 end $$;
 
 -- The decision's evidence as canonical JSON; for a refusal also what would be enough and who has it.
 create function ops.decision_json(d authz.decision, p_person bigint, p_action text, p_scope jsonb) returns text
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable as $$
 declare
 	head text := coalesce('"age_s":' || extract(epoch from d.directory_age)::bigint, '"age_s":null')
 		|| coalesce(',"generation":' || d.generation, '')

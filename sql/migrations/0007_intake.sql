@@ -18,17 +18,27 @@ create type ops.answer as (
 );
 
 create function ops.answer_of(r ops.request) returns ops.answer
-language sql immutable set search_path = pg_catalog, pg_temp as $$
-	select r.state, r.fence, r.person_id, r.person_name, r.person_email, r.code, r.detail::text, null, null, null, null
-$$;
-
--- What a delivery that came before is.
-create function ops.known(p_dedup text, p_envelope text) returns ops.answer
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable as $$
 declare
 	answer ops.answer;
 begin
-	select d.request_id, coalesce(r.state, 'cancelled') into answer.known_id, answer.known_state
+	answer.state := r.state;
+	answer.fence := r.fence;
+	answer.person_id := r.person_id;
+	answer.person_name := r.person_name;
+	answer.person_email := r.person_email;
+	answer.code := r.code;
+	answer.detail := r.detail::text;
+	return answer;
+end $$;
+
+-- What a delivery that came before is.
+create function ops.known(p_dedup text, p_envelope text) returns ops.answer
+language plpgsql as $$
+declare
+	answer ops.answer;
+begin
+	select d.request_id, coalesce(r.state::text, 'cancelled') into answer.known_id, answer.known_state
 		from ops.delivery d left join ops.request r on r.id = d.request_id
 		where d.dedup = p_dedup or d.envelope_id = p_envelope
 		order by (d.dedup = p_dedup) desc limit 1;
@@ -57,6 +67,11 @@ declare
 	open_ boolean;
 	answer ops.answer;
 begin
+	if octet_length(p_id) not between 2 and 32 or octet_length(p_dedup) > 512 or octet_length(p_envelope) > 128
+			or octet_length(p_team) > 64 or octet_length(p_user) > 64 or octet_length(p_text) > 32768
+			or octet_length(p_cursor) > 8192 or p_risk not between 0 and 3 then
+		raise exception 'receive: something is too long' using errcode = 'OP012';
+	end if;
 	insert into ops.delivery (dedup, envelope_id, request_id, kind, boot_id, received_at)
 		values (p_dedup, p_envelope, p_id, p_kind, p_boot, now_) on conflict do nothing;
 	if not found then
@@ -79,7 +94,7 @@ begin
 	insert into ops.request (id, created_at, state, team, slack_user, channel, response_url, kind, envelope_id,
 		person_id, person_name, person_email, command, action, risk, args, shown, scope, text, cursor,
 		catalog_digest, rejection, code, detail, fence, claimed_by, wake_at, finished_at)
-	values (p_id, now_, st, p_team, p_user, p_channel, case when open_ then p_response_url end, p_kind, p_envelope,
+	values (p_id, now_, st::ops.state, p_team, p_user, p_channel, case when open_ then p_response_url end, p_kind, p_envelope,
 		i.person_id, coalesce(i.person_name, p_name), i.person_email, p_command, p_action, p_risk,
 		case when open_ then p_args else coalesce(p_shown, p_args) end, p_shown, p_scope, p_text, p_cursor,
 		p_catalog, p_rejection, code_, detail_::json, 1, case when open_ then p_boot end,
@@ -87,8 +102,11 @@ begin
 	returning * into r;
 	answer := ops.answer_of(r);
 	if open_ then
-		perform ops.audit_request(r, p_observer, case st when 'received' then 'received' else 'allowed' end,
-			'attempt', ops.facts(r, null, null), null);
+		insert into ops.audit (at, request_id, person_id, slack_user, event, action, outcome, body)
+		values (now_, p_id, r.person_id, p_user,
+			case st when 'received' then 'request.received' else 'request.allowed' end, p_action, 'attempt',
+			ops.entry(r, now_, p_observer, case st when 'received' then 'received' else 'allowed' end, 'attempt',
+				ops.facts(r, null, null), null));
 	else
 		detail_ := ops.facts(r, st, p_rejection);
 		perform ops.audit_request(r, p_observer, st, ops.final_outcome(st), detail_, null);
@@ -101,7 +119,7 @@ end $$;
 -- A request is refused after it was acknowledged: final, audited, owed to both sides.
 create function ops.refuse(r ops.request, p_boot uuid, p_observer json, p_code text, p_detail text,
 	p_audit_channel text, p_reply boolean, p_room integer) returns ops.answer
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql as $$
 declare
 	answer ops.answer;
 	url text := r.response_url;
@@ -150,7 +168,7 @@ begin
 			ops.decision_json(d, i.person_id, r.action, r.scope::jsonb), p_audit_channel, true, p_room);
 		return;
 	end if;
-	update ops.request q set state = case r.risk when 0 then 'running' else 'allowed' end, code = d.code,
+	update ops.request q set state = (case r.risk when 0 then 'running' else 'allowed' end)::ops.state, code = d.code,
 			detail = ops.decision_json(d, i.person_id, r.action, r.scope::jsonb)::json, person_id = r.person_id,
 			person_name = r.person_name, person_email = r.person_email,
 			wake_at = clock_timestamp() + ops.request_lease()
@@ -209,11 +227,12 @@ begin
 	end if;
 	r.response_url := coalesce(p_response_url, r.response_url);
 	if r.expires_at <= now_ or not p_yes then
-		update ops.request q set state = case when r.expires_at <= now_ then 'expired' else 'cancelled' end,
+		update ops.request q set
+				state = (case when r.expires_at <= now_ then 'expired' else 'cancelled' end)::ops.state,
 				finished_at = now_, wake_at = null, response_url = null, args = coalesce(q.shown, q.args)
 			where q.id = p_id returning * into r;
-		facts := ops.facts(r, r.state, null);
-		perform ops.audit_request(r, p_observer, r.state, 'failure', facts, '{"envelope":' || ops.js(p_envelope) || '}');
+		facts := ops.facts(r, r.state::text, null);
+		perform ops.audit_request(r, p_observer, r.state::text, 'failure', facts, '{"envelope":' || ops.js(p_envelope) || '}');
 		answer.state := r.state;
 		answer.owed := ops.owe(r, p_boot, p_audit_channel, facts, true, false, null, p_room);
 		return answer;

@@ -55,9 +55,9 @@ begin
 		w.ok := coalesce(w.ok, false);
 		return w;
 	end if;
-	insert into ops.message (request_id, kind, channel, slack_user, response_url, body, created_at, due_at, claimed_by,
+	insert into ops.message (request_id, kind, prio, channel, slack_user, response_url, body, created_at, due_at, claimed_by,
 		attempts)
-	values (r.id, 'preview', r.channel, r.slack_user, r.response_url, p_preview, now_,
+	values (r.id, 'preview', 1, r.channel, r.slack_user, r.response_url, p_preview, now_,
 		case when p_room > 0 then now_ + ops.message_lease() else now_ end, case when p_room > 0 then p_boot end,
 		case when p_room > 0 then 1 else 0 end)
 	returning id into w.reply_id;
@@ -119,16 +119,14 @@ begin
 		return w;
 	end if;
 	insert into ops.step (request_id, attempt, kind, effect, params, fence, intent_at)
-		select p_id, coalesce(max(s.attempt), 0) + 1, p_kind, p_effect, p_params, p_fence, now_
+		select p_id, coalesce(max(s.attempt), 0) + 1, p_kind, p_effect::ops.effect, p_params, p_fence, now_
 		from ops.step s where s.request_id = p_id;
-	perform ops.audit_request(r, p_observer, 'started', 'attempt', ops.facts(r, null, null),
-		'{"digest":' || ops.js(p_digest) || ',"effect":"' || p_effect || '","generation":'
+	insert into ops.audit (at, request_id, person_id, slack_user, event, action, outcome, body)
+	values (now_, p_id, r.person_id, r.slack_user, 'request.started', r.action, 'attempt',
+		ops.entry(r, now_, p_observer, 'started', 'attempt', ops.facts(r, null, null), '{"digest":' || ops.js(p_digest) || ',"effect":"' || p_effect || '","generation":'
 		|| coalesce(d.generation::text, 'null') || ',"grant":' || ops.js(d.grant_key) || ',"kind":' || ops.js(p_kind)
-		|| ',"revision":' || coalesce(d.revision::text, 'null') || '}');
-	w.ok := true;
-	w.state := 'running';
-	w.code := d.code;
-	return w;
+		|| ',"revision":' || coalesce(d.revision::text, 'null') || '}'));
+	return (true, 'running', d.code, null, null, null, null, null, null, null, null)::ops.written;
 end $$;
 
 -- received | allowed | confirming | running (ours) -> succeeded | failed | unknown | …, with everything that is owed.
@@ -149,7 +147,7 @@ begin
 		raise exception 'settle: % is not an end', p_state using errcode = 'OP011';
 	end if;
 	-- the row as it was: its response_url goes into the reply and out of the row
-	update ops.request q set state = p_state, code = coalesce(p_code, q.code), outcome = p_outcome, error = p_error,
+	update ops.request q set state = p_state::ops.state, code = coalesce(p_code, q.code), outcome = p_outcome, error = p_error,
 			plan = coalesce(p_plan, q.plan), digest = coalesce(p_digest, q.digest),
 			args = coalesce(q.shown, q.args), claimed_by = null, attempts = 0, response_url = null,
 			wake_at = case when unknown_ then now_ + interval '15 minutes' end,
@@ -159,7 +157,7 @@ begin
 		  and q.state in ('received', 'allowed', 'confirming', 'running')
 		returning q as row_, old.response_url as url into was;
 	if not found then
-		select q.fence = p_fence and q.state = p_state, q.state into w.ok, w.state from ops.request q where q.id = p_id;
+		select q.fence = p_fence and q.state::text = p_state, q.state::text into w.ok, w.state from ops.request q where q.id = p_id;
 		if w.ok then -- this was written, its answer was lost; the messages are due when their claim ends
 			return w;
 		end if;
@@ -170,30 +168,28 @@ begin
 	r := was.row_;
 	w.url := was.url;
 	if r.risk > 0 then
-		update ops.step s set state = case p_state when 'succeeded' then 'applied' when 'unknown' then 'unknown'
-				else 'not_applied' end, done_at = now_, evidence = p_outcome -> 'evidence'
-			where s.request_id = p_id and s.state::text = 'intent';
+		update ops.step s set state = (case p_state when 'succeeded' then 'applied' when 'unknown' then 'unknown'
+				else 'not_applied' end)::ops.step_state, done_at = now_, evidence = p_outcome -> 'evidence'
+			where s.request_id = p_id and s.state = 'intent';
 	end if;
-	perform ops.audit_request(r, p_observer, p_state, ops.final_outcome(p_state), p_announce::text,
-		(p_outcome -> 'evidence')::text);
+	insert into ops.audit (at, request_id, person_id, slack_user, event, action, outcome, body)
+	values (now_, p_id, r.person_id, r.slack_user, 'request.' || p_state, r.action, ops.final_outcome(p_state)::ops.outcome,
+		ops.entry(r, now_, p_observer, p_state, ops.final_outcome(p_state), p_announce::text,
+			(p_outcome -> 'evidence')::text));
 	with m as (
-		insert into ops.message (request_id, kind, channel, slack_user, response_url, body, created_at, due_at,
+		insert into ops.message (request_id, kind, prio, channel, slack_user, response_url, body, created_at, due_at,
 			claimed_by, attempts)
-		select p_id, x.kind, x.channel, x.slack_user, x.url, x.body, now_,
+		select p_id, x.kind, (x.kind <> 'audit')::integer, x.channel, x.slack_user, x.url, x.body, now_,
 			case when mine then now_ + ops.message_lease() else now_ end,
 			case when mine then p_boot end, mine::integer
-		from (values ('audit', p_audit_channel, null::text, null::text, p_announce),
+		from (values ('audit'::ops.owed_kind, p_audit_channel, null::text, null::text, p_announce),
 			('reply', r.channel, r.slack_user, w.url, p_reply)) x(kind, channel, slack_user, url, body)
 		where x.kind = 'reply' or x.channel is not null
 		returning id, kind)
 	select max(m.id) filter (where m.kind = 'audit' and mine), max(m.id) filter (where m.kind = 'reply' and mine)
 		into w.audit_id, w.reply_id from m;
-	w.ok := true;
-	w.state := p_state;
-	w.channel := r.channel;
-	w.slack_user := r.slack_user;
-	w.created_ms := (extract(epoch from now_) * 1000)::bigint;
-	return w;
+	return (true, p_state, r.code, null, w.audit_id, w.reply_id, r.channel, r.slack_user, w.url,
+		(extract(epoch from now_) * 1000)::bigint, null)::ops.written;
 end $$;
 
 -- Rows whose timer has come.  Offers that were not taken expire here; a request whose replica is gone is taken
@@ -239,14 +235,14 @@ begin
 			return next ops.row_json(r);
 			continue;
 		end if;
-		update ops.request q set state = st, fence = q.fence + 1, claimed_by = null, attempts = 0, response_url = null,
+		update ops.request q set state = st::ops.state, fence = q.fence + 1, claimed_by = null, attempts = 0, response_url = null,
 				args = coalesce(q.shown, q.args),
 				error = case when st <> 'expired' then 'given up after five replicas left it unfinished' end,
 				wake_at = case when st = 'unknown' then now_ + interval '15 minutes' end,
 				finished_at = case when st <> 'unknown' then now_ end
 			where q.id = r.id returning * into r;
 		if st = 'unknown' then
-			update ops.step s set state = 'unknown', done_at = now_ where s.request_id = r.id and s.state::text = 'intent';
+			update ops.step s set state = 'unknown', done_at = now_ where s.request_id = r.id and s.state = 'intent';
 		end if;
 		facts := ops.facts(r, st, r.error);
 		perform ops.audit_request(r, p_observer, st, ops.final_outcome(st), facts, null);
@@ -266,7 +262,7 @@ begin
 	u as (
 		update ops.request q set wake_at = now_ + ops.request_lease() from x
 			where q.id = x.id and q.fence = x.fence and q.claimed_by = p_boot
-			  and q.state::text in ('received', 'allowed', 'confirming', 'running')
+			  and q.state in ('received', 'allowed', 'confirming', 'running')
 			returning q.id)
 	select array_agg(x.id) into lost from x where x.id not in (select u.id from u);
 	return coalesce(lost, '{}');

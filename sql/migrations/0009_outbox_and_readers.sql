@@ -6,7 +6,7 @@ set local role opsd_owner;
 create function ops.outbox_claim(p_boot uuid, p_limit integer)
 returns table (id bigint, kind text, request_id text, channel text, slack_user text, response_url text, body text,
 	attempts integer, created_ms bigint)
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
 declare
 	now_ timestamptz := clock_timestamp();
 	left_ integer := p_limit;
@@ -22,7 +22,7 @@ begin
 						attempts = least(m.attempts + 1, 1000)
 					from due where m.id = due.id
 					returning m.*)
-			select u.id, u.kind, u.request_id, u.channel, u.slack_user, u.response_url, u.body::text,
+			select u.id, u.kind::text, u.request_id, u.channel, u.slack_user, u.response_url, u.body::text,
 					u.attempts - 1, (extract(epoch from u.created_at) * 1000)::bigint
 				from u order by u.created_at, u.id;
 		get diagnostics n = row_count;
@@ -35,7 +35,8 @@ end $$;
 -- holds it now; the other two ends count for its holder only.  After 20 tries 'later' means dead.
 create function ops.outbox_mark(p_boot uuid, p_observer json, p_ids bigint[], p_ends text[], p_ts text[],
 	p_later_ms bigint[], p_errors text[]) returns integer
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+-- generic: a plan for the very length of these arrays costs more to make than it saves
+language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
 declare
 	now_ timestamptz := clock_timestamp();
 	n integer;
@@ -93,7 +94,7 @@ begin
 			  and (p_person is null or a.person_id = person or a.slack_user = p_person)
 			  and (p_action is null or a.action = p_action)
 			  and (p_since is null or a.at >= p_since)
-			  and (p_outcome is null or a.outcome = p_outcome or a.event = 'request.' || p_outcome or a.event = p_outcome)
+			  and (p_outcome is null or a.outcome::text = p_outcome or a.event = 'request.' || p_outcome or a.event = p_outcome)
 			order by a.xid desc, a.id desc
 			limit least(greatest(p_limit, 0), 10000)) x;
 	return answer;

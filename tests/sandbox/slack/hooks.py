@@ -6,6 +6,7 @@ import itertools
 import json
 import secrets
 import time
+from collections import OrderedDict
 
 from .blocks import check_blocks, units
 from .people import BOT
@@ -18,14 +19,14 @@ KEEP = 20000
 class Triggers:
     def __init__(self, standin):
         self.s = standin
-        self.known = {}
+        self.known = OrderedDict()
         self.serial = itertools.count(1000)
 
     def new(self, user, view=None):
         ident = f"{next(self.serial)}.{int(time.time() * 1000) % 10**10}.{secrets.token_hex(16)}"
         self.known[ident] = {"user": user, "view": view, "made": self.s.clock(), "used": False}
         if len(self.known) > KEEP:
-            del self.known[next(iter(self.known))]
+            self.known.popitem(last=False)
         return ident
 
     def use(self, ident):
@@ -54,14 +55,14 @@ class Hook:
 class Hooks:
     def __init__(self, standin):
         self.s = standin
-        self.known = {}
+        self.known = OrderedDict()
         self.count = {"calls": 0, "ok": 0, "refused": 0}
 
     def new(self, kind, channel, user, source=None):
         secret = secrets.token_hex(12)
         self.known[secret] = Hook(kind, channel, user, source, self.s.clock())
         if len(self.known) > KEEP:
-            del self.known[next(iter(self.known))]
+            self.known.popitem(last=False)
         return f"{self.s.base_url}/hooks/{kind}/{secret}"
 
     def handle(self, req, rest):

@@ -90,10 +90,14 @@ class People:
 
     # Clicks
 
-    def click(self, uid, channel=None, ts=None, view_id=None, home=False, action_id=None, block_id=None, value=None):
+    def click(self, uid, channel=None, ts=None, view_id=None, home=False, action_id=None, block_id=None, value=None,
+              values=None):
+        """A click on a message, or in a view with what was `values` typed in it so far."""
         user = self.person(uid)
         if view_id or home:
-            return self.click_view(user, view_id, action_id, block_id, value)
+            view = self.view_of(user.id, view_id)
+            typed_values(view, values or {}, self.s)
+            return self.click_view(user, view, action_id, block_id, value)
         room = self.s.work.channel(channel)
         m = self.s.store.get(room.id, ts) if room else None
         if m is None or m.deleted or (m.only_for and m.only_for != uid):
@@ -131,8 +135,7 @@ class People:
                                                                            member: action[member]}
         return {"values": copy.deepcopy(mine)}
 
-    def click_view(self, user, view_id, action_id, block_id, value):
-        view = self.view_of(user.id, view_id)
+    def click_view(self, user, view, action_id, block_id, value):
         block, element = find_element(view["blocks"], action_id, block_id)
         action = action_of(block, element, value, self.s)
         typed = view["state"]["values"].get(block["block_id"], {}).get(element["action_id"])

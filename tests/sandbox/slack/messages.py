@@ -3,6 +3,7 @@
 
 import itertools
 import time
+from collections import OrderedDict
 
 from .people import APP, BOT, BOT_ID, SLACKBOT, TEAM
 
@@ -62,7 +63,7 @@ class Store:
     def of(self, channel):
         found = self.channels.get(channel)
         if found is None:
-            found = self.channels[channel] = {}
+            found = self.channels[channel] = OrderedDict()
         return found
 
     def get(self, channel, ts):
@@ -96,7 +97,7 @@ class Store:
         room = self.of(channel)
         room[body["ts"]] = message
         if len(room) > MAX_PER_CHANNEL:
-            del room[next(iter(room))]
+            room.popitem(last=False)
         self.posted += 1
         if self.feed.awake:
             self.feed.publish({"type": "message", "channel": channel, "message": message.seen()}, only_for)

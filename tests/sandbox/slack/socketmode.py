@@ -3,7 +3,7 @@
 
 import asyncio
 import time
-from collections import deque
+from collections import OrderedDict, deque
 
 from . import frames
 from .door import Door
@@ -99,7 +99,7 @@ class SocketMode:
         self.queue = []             # deliveries owed to the next socket that opens
         self.held = None            # an envelope that a fault holds back
         self.records = deque(maxlen=KEEP)
-        self.known = {}
+        self.known = OrderedDict()
         self.latencies = deque(maxlen=200000)
         self.count = {"sent": 0, "acked": 0, "late": 0, "timeout": 0, "no_socket": 0, "duplicate_acks": 0,
                       "redelivered": 0, "hello": 0, "oversized": 0}
@@ -269,7 +269,7 @@ class SocketMode:
             self.known[env.id] = env
             self.pending.pop(env.id, None)
         while len(self.known) > 2 * KEEP:
-            del self.known[next(iter(self.known))]
+            self.known.popitem(last=False)
         if order:
             self.timer = asyncio.get_running_loop().call_later(0.05, self.sweep)
 

@@ -3,6 +3,7 @@
 
 import secrets
 import time
+from collections import OrderedDict
 
 from .blocks import check_view
 from .people import APP, BOT_ID, TEAM
@@ -61,7 +62,7 @@ def initial_state(blocks, old=None):
 class Views:
     def __init__(self, standin):
         self.s = standin
-        self.by_id = {}
+        self.by_id = OrderedDict()
         self.stacks = {}            # person -> open modals, lowest first
         self.homes = {}
 
@@ -89,7 +90,7 @@ class Views:
     def keep(self, view):
         self.by_id[view["id"]] = view
         if len(self.by_id) > MAX_KEPT:
-            del self.by_id[next(iter(self.by_id))]
+            self.by_id.popitem(last=False)
 
     def open_ids(self):
         return {v["id"] for stack in self.stacks.values() for v in stack}

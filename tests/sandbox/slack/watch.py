@@ -17,8 +17,6 @@ def state(s, user, limit, deleted):
     for channel in s.work.channels.values():
         if user and user not in channel.members:
             continue
-        if not user and channel.is_im and channel.id not in s.store.channels:
-            continue
         channels[channel.id] = {
             "id": channel.id, "name": channel.name, "is_im": channel.is_im, "is_private": channel.is_private,
             "is_archived": channel.is_archived, "is_ext_shared": channel.is_ext_shared, "im_user": channel.im_user,

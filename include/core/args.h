@@ -4,9 +4,10 @@
  * argument.  Pure.
  *
  * Text: key=value in any order, "quotes" or 'quotes' (with \" and \\ inside), and positional values
- * for the first required parameters in their declared order; the last text parameter may take the
- * rest of the line. The text was decoded by slack/text.h before.  At most 4,000 characters and 64
- * words.
+ * for the required parameters that are not named, in their declared order; a text parameter takes
+ * every word up to the next known "key=".  Names and enum values are taken in any case; secrets
+ * from forms only.  The text was decoded by slack/text.h before.  At most 4,000 characters and 64
+ * arguments.
  */
 #ifndef OPSD_CORE_ARGS_H
 #define OPSD_CORE_ARGS_H
@@ -18,6 +19,7 @@
 
 struct catalog;
 struct command;
+struct err;
 
 enum { ARGS_TEXT_MAX = 4000, ARGS_PROBLEMS_MAX = 16 };
 
@@ -76,6 +78,11 @@ json_t *args_typed(const struct command *command, const char *rest);
 /* Guards: NULL, or the sentence of the first that denies (borrowed); *ret_failed when one could not
  * be evaluated. */
 const char *args_guard(const struct command *command, const json_t *args, bool *ret_failed);
+
+/* The approval rules that this use meets, plan or not: [{ "need": 1, "can_approve"?: action,
+ * "group"?: name }]. NULL: err says which rule could not be evaluated; nothing may run then. */
+json_t *args_approvals(const struct command *command, const json_t *args, const json_t *plan,
+		       struct err *err);
 
 /* The scope of this use: { "team": "ads", … } from command->scope and args.  A new reference. */
 json_t *args_scope(const struct command *command, const json_t *args);

@@ -100,4 +100,7 @@ char *command_usage(const struct command *command);
  * reference. */
 json_t *command_fill(const json_t *node, const json_t *args);
 
+/* Bytes of the name when text starts with "{name}", else 0. */
+size_t command_template(const char *text, const char **ret_name);
+
 #endif

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* plan.c - the digest of what a plan means: the same object, the same changes. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/digest.h"
+#include "core/request.h"
+
+/* A version that moved, a warning or another owner does not make it another plan; another object of
+ * the same name (uid) does. */
+void plan_digest(const json_t *plan, char ret_digest[65])
+{
+	json_t *meaning = json_object(), *changes = jget(plan, "changes");
+	json_t *target = jget(plan, "target"), *uid = jget(plan, "precondition.uid");
+	char *text;
+
+	json_object_set(meaning, "target", target != NULL ? target : json_null());
+	json_object_set(meaning, "changes", changes != NULL ? changes : json_null());
+	json_object_set(meaning, "uid", uid != NULL ? uid : json_null());
+	text = json_canonical(meaning);
+	digest_hex(text, strlen(text), ret_digest);
+	free(text);
+	json_decref(meaning);
+}

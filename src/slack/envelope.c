@@ -16,7 +16,6 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "base/xalloc.h"
-#include "base/xalloc.h"
 
 enum { ENVELOPE_MAX = 1024 * 1024 };
 
@@ -32,35 +31,37 @@ static const char *either(const char *first, const char *second)
 	return first != NULL ? first : second;
 }
 
-/* "kind:a:b:c"; the digest of that when it is too long; the envelope's id when a part is NULL. */
+/* "kind:a:b:c", its digest when that is too long; the envelope's id when a part is missing. */
 static void key(struct envelope *envelope, const char *kind, const char *const *parts, size_t n)
 {
-	size_t len = strlen(kind);
-	char *text = xstrdup(kind);
+	char hex[DIGEST_HEX_LEN], *text = xstrdup(kind);
+	size_t len;
 
 	for (size_t i = 0; i < n; i++) {
-		char *longer;
+		char *shorter = text;
 
 		if (parts[i] == NULL) {
 			free(text);
-			(void)snprintf(envelope->dedup, sizeof(envelope->dedup), "envelope:%.200s",
-				       envelope->id);
+			key(envelope, "envelope", &envelope->id, 1);
 			return;
 		}
-		longer = xasprintf("%s:%s", text, parts[i]);
-		free(text);
-		text = longer;
+		text = xasprintf("%s:%s", shorter, parts[i]);
+		free(shorter);
 	}
 	len = strlen(text);
 	if (len < sizeof(envelope->dedup)) {
 		memcpy(envelope->dedup, text, len + 1);
 	} else {
-		char hex[DIGEST_HEX_LEN];
-
 		digest_hex(text, len, hex);
 		(void)snprintf(envelope->dedup, sizeof(envelope->dedup), "%s:%s", kind, hex);
 	}
 	free(text);
+}
+
+/* Nothing in it tells this intent from the next. */
+static void key_none(struct envelope *envelope)
+{
+	key(envelope, "envelope", &envelope->id, 1);
 }
 
 static void read_slash(struct envelope *envelope)
@@ -108,7 +109,7 @@ static void read_action(struct envelope *envelope)
 {
 	const json_t *payload = envelope->payload;
 	const json_t *action = json_array_get(jget(payload, "actions"), 0);
-	const char *message[6], *view[4];
+	const char *message[5], *view[4];
 
 	read_view(envelope);
 	if (envelope->view_id == NULL)
@@ -142,7 +143,7 @@ static void read_suggest(struct envelope *envelope)
 	envelope->action_id = ident(envelope->payload, "action_id");
 	envelope->block_id = ident(envelope->payload, "block_id");
 	envelope->value = jget_str(envelope->payload, "value");
-	key(envelope, "suggest", (const char *[]){ NULL }, 1); /* asked anew for every key */
+	key_none(envelope);
 }
 
 static void read_shortcut(struct envelope *envelope)
@@ -201,7 +202,7 @@ static void read_interactive(struct envelope *envelope)
 		read_shortcut(envelope);
 		break;
 	default:
-		key(envelope, "unknown", (const char *[]){ NULL }, 1);
+		key_none(envelope);
 		break;
 	}
 }
@@ -282,7 +283,7 @@ static bool read_any(struct envelope *envelope, struct err *err)
 		read_event(envelope);
 	} else {
 		envelope->kind = ENVELOPE_UNKNOWN;
-		key(envelope, "unknown", (const char *[]){ NULL }, 1);
+		key_none(envelope);
 	}
 	return true;
 }

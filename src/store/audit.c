@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* audit.c - readers: each is one SQL function that answers with one JSON text. */
+#include "store/audit.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/xalloc.h"
+#include "store_internal.h"
+
+enum { READ_MS = 10 * 1000, MAY_MS = 2000, READ_MAX = 64 << 20 };
+
+struct reading {
+	struct call call;
+	struct call *inner;
+	store_json_fn done;
+	void *data;
+};
+
+static void reading_cancel(struct call *call)
+{
+	struct reading *reading = (struct reading *)call;
+
+	call_cancel(&reading->inner);
+	free(reading);
+}
+
+static void on_answer(void *data, const struct db_answer *answer, const struct err *err)
+{
+	struct reading *reading = data;
+	store_json_fn done = reading->done;
+	void *done_data = reading->data;
+	const char *text;
+	json_t *value = NULL;
+	struct err mine;
+
+	free(reading);
+	if (err != NULL) {
+		store_db_err(answer, err, &mine);
+		err = &mine;
+	} else {
+		text = db_rows(answer->results[0]) > 0 ? db_text(answer->results[0], 0, 0) : NULL;
+		value = text != NULL ? json_parse(text, strlen(text), READ_MAX, &mine)
+				     : json_null();
+		if (value == NULL)
+			err = &mine;
+	}
+	done(done_data, value, err);
+	json_decref(value);
+}
+
+static struct call *read_start(struct db *db, const char *name, const char *sql,
+			       struct params *params, unsigned timeout_ms, store_json_fn done,
+			       void *data)
+{
+	struct reading *reading = xcalloc(1, sizeof(*reading));
+	const struct db_statement statement = {
+		.name = name, .sql = sql, .n = params->n, .params = params->values
+	};
+
+	reading->call.cancel = reading_cancel;
+	reading->done = done;
+	reading->data = data;
+	reading->inner = db_start(db, &statement, 1, timeout_ms, on_answer, reading);
+	params_finish(params);
+	return &reading->call;
+}
+
+struct call *store_audit_list(struct db *db, const json_t *filter, unsigned limit,
+			      store_json_fn done, void *data)
+{
+	struct params params = { 0 };
+
+	params_text(&params, jget_str(filter, "request"));
+	params_text(&params, jget_str(filter, "person"));
+	params_text(&params, jget_str(filter, "action"));
+	params_text(&params, jget_str(filter, "since"));
+	params_text(&params, jget_str(filter, "outcome"));
+	params_int(&params, limit);
+	return read_start(db, "ops_audit_list", "SELECT ops.audit_list($1, $2, $3, $4, $5, $6)",
+			  &params, READ_MS, done, data);
+}
+
+struct call *store_explain(struct db *db, const char *person, const char *action,
+			   const json_t *scope, store_json_fn done, void *data)
+{
+	struct params params = { 0 };
+
+	params_text(&params, person);
+	params_text(&params, action);
+	params_json(&params, scope);
+	return read_start(db, "ops_explain", "SELECT ops.explain_request($1, $2, $3)", &params,
+			  READ_MS, done, data);
+}
+
+struct call *store_may(struct db *db, const char *team, const char *user, store_json_fn done,
+		       void *data)
+{
+	struct params params = { 0 };
+
+	params_text(&params, team);
+	params_text(&params, user);
+	return read_start(db, "ops_may", "SELECT ops.may($1, $2)", &params, MAY_MS, done, data);
+}
+
+struct call *store_health(struct db *db, store_json_fn done, void *data)
+{
+	struct params params = { 0 };
+
+	return read_start(db, "ops_health", "SELECT ops.health()", &params, MAY_MS, done, data);
+}

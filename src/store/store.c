@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * store.c - the store itself: its life, one SQL function call as a struct job, and the requests it
+ * holds.  What is held is renewed; whatever ends a run without an outcome must release it, so that
+ * its lease ends and somebody takes it up again.
+ */
+#include "store_internal.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <uthash.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "base/xalloc.h"
+#include "core/owed.h"
+#include "core/request.h"
+#include "store/outbox.h"
+#include "store/requests.h"
+
+enum {
+	STORE_MIGRATION = 9, /* the last one whose functions are called here */
+	RENEW_AGE_MS = 10 * 1000,
+	HELD_MAX_MS = 60 * 60 * 1000, /* no run takes an hour: what is older was forgotten */
+	SWEEP_EVERY = 4,
+	SWEEP_LIMIT = 500,
+	HELLO_MS = 10 * 1000,
+	RENEW_MS = 8 * 1000,
+	SWEEP_MS = 8 * 1000,
+	IDS_MAX = 1 << 20,
+};
+
+struct held {
+	char id[ID_REQUEST_LEN];
+	int64_t fence, since_ms;
+	UT_hash_handle hh;
+};
+
+/* life */
+
+struct store *store_create(uv_loop_t *loop, const struct store_config *config)
+{
+	struct store *store = xcalloc(1, sizeof(*store));
+	json_t *observer =
+		json_pack("{s:s, s:s}", "boot", config->boot_id, "version", config->version);
+
+	assert(config->boot_id != NULL && config->version != NULL);
+	if (!str_empty(config->deployment))
+		json_object_set_new(observer, "deployment", json_string(config->deployment));
+	store->loop = loop;
+	store->intake = config->intake;
+	store->work = config->work;
+	store->boot_id = xstrdup(config->boot_id);
+	store->version = xstrdup(config->version);
+	store->audit_channel = xstrdup_null(config->audit_channel);
+	store->observer = json_canonical(observer);
+	json_decref(observer);
+	store_disown_init(store);
+	return store;
+}
+
+void store_destroy(struct store *store)
+{
+	if (store == NULL)
+		return;
+	call_cancel(&store->sweep_call);
+	store_release_all(store);
+	free(store->boot_id);
+	free(store->version);
+	free(store->audit_channel);
+	free(store->observer);
+	store_disown_finish(store);
+}
+
+/* parameters */
+
+static void params_add(struct params *params, const char *value)
+{
+	assert(params->n < DB_PARAMS_MAX);
+	params->values[params->n++] = value;
+}
+
+void params_init(struct params *params, const struct store *store)
+{
+	memset(params, 0, sizeof(*params));
+	params_add(params, store->boot_id);
+	params_add(params, store->observer);
+}
+
+void params_text(struct params *params, const char *text)
+{
+	params_add(params, text);
+}
+
+void params_take(struct params *params, char *text)
+{
+	assert(params->n_owned < PARAMS_OWNED_MAX);
+	params->owned[params->n_owned++] = text;
+	params_add(params, text);
+}
+
+void params_json(struct params *params, const json_t *value)
+{
+	if (value == NULL || json_is_null(value))
+		params_add(params, NULL);
+	else
+		params_take(params, json_canonical(value));
+}
+
+void params_int(struct params *params, int64_t n)
+{
+	char *text;
+
+	assert(params->n_numbers < PARAMS_NUMBERS_MAX);
+	text = params->numbers[params->n_numbers++];
+	(void)snprintf(text, PARAMS_NUMBER_LEN, "%" PRId64, n);
+	params_add(params, text);
+}
+
+void params_bool(struct params *params, bool b)
+{
+	params_add(params, b ? "t" : "f");
+}
+
+void params_finish(struct params *params)
+{
+	while (params->n_owned > 0)
+		free(params->owned[--params->n_owned]);
+}
+
+/* jobs */
+
+static void job_free(struct job *job)
+{
+	json_decref(job->announce);
+	json_decref(job->reply);
+	free(job);
+}
+
+static void job_cancel(struct call *call)
+{
+	struct job *job = (struct job *)call;
+
+	call_cancel(&job->inner);
+	if (job->lost != NULL)
+		job->lost(job, NULL);
+	job_free(job);
+}
+
+struct job *job_create(struct store *store, struct request *rq, call_done_fn done, void *data)
+{
+	struct job *job = xcalloc(1, sizeof(*job));
+
+	job->call.cancel = job_cancel;
+	job->store = store;
+	job->rq = rq;
+	job->done = done;
+	job->data = data;
+	return job;
+}
+
+void store_db_err(const struct db_answer *answer, const struct err *from, struct err *err)
+{
+	const char *state = answer != NULL ? answer->sqlstate : "";
+
+	*err = *from;
+	if (str_eq(state, "42883") || str_eq(state, "3F000") || str_eq(state, "42P01"))
+		err_set(err, ERR_INVALID,
+			"The database lacks what this version needs (%s). Run: opsd migrate",
+			from->msg);
+	else if (str_eq(state, "42501"))
+		err_set(err, ERR_INVALID,
+			"The database role may not do this (%s). Grant it opsd_service, or for "
+			"reports "
+			"opsd_auditor.",
+			from->msg);
+}
+
+static void on_answer(void *data, const struct db_answer *answer, const struct err *err)
+{
+	struct job *job = data;
+	call_done_fn done = job->done;
+	void *done_data = job->data;
+	struct err mine;
+
+	job->inner = NULL;
+	if (err != NULL) {
+		store_db_err(answer, err, &mine);
+		err = &mine;
+	} else if (!job->take(job, answer, &mine)) {
+		err = &mine;
+	}
+	if (err != NULL && job->lost != NULL)
+		job->lost(job, err);
+	job_free(job);
+	done(done_data, err);
+}
+
+struct call *job_start(struct job *job, struct db *db, const char *name, const char *sql,
+		       struct params *params, unsigned timeout_ms)
+{
+	const struct db_statement statement = {
+		.name = name, .sql = sql, .n = params->n, .params = params->values
+	};
+
+	job->sent_ms = clock_mono_ms();
+	job->inner = db_start(db, &statement, 1, timeout_ms, on_answer, job);
+	params_finish(params);
+	return &job->call;
+}
+
+/* held requests */
+
+void store_hold(struct store *store, const struct request *rq)
+{
+	struct held *held;
+
+	HASH_FIND_STR(store->held, rq->id, held);
+	if (held == NULL) {
+		held = xcalloc(1, sizeof(*held));
+		memcpy(held->id, rq->id, sizeof(held->id));
+		HASH_ADD_STR(store->held, id, held);
+	}
+	held->fence = rq->fence;
+	held->since_ms = clock_mono_ms();
+}
+
+static void drop(struct store *store, struct held *held)
+{
+	HASH_DEL(store->held, held);
+	free(held);
+}
+
+void store_release(struct store *store, const char *id)
+{
+	struct held *held;
+
+	HASH_FIND_STR(store->held, id, held);
+	if (held != NULL)
+		drop(store, held);
+}
+
+void store_release_all(struct store *store)
+{
+	struct held *held, *next;
+
+	HASH_ITER(hh, store->held, held, next)
+	{
+		drop(store, held);
+	}
+}
+
+char *store_held_ids(struct store *store, int64_t min_age_ms, char **ret_fences)
+{
+	int64_t now = clock_mono_ms();
+	struct held *held, *next;
+	struct buf ids, fences;
+
+	buf_init(&ids, IDS_MAX);
+	buf_init(&fences, IDS_MAX);
+	HASH_ITER(hh, store->held, held, next)
+	{
+		int64_t age = now - held->since_ms;
+
+		if (age > HELD_MAX_MS) {
+			log_error("request left behind; its lease ends",
+				  LOG_STR("request", held->id));
+			drop(store, held);
+		} else if (age >= min_age_ms) {
+			buf_printf(&ids, "%c%s", ids.len == 0 ? '{' : ',', held->id);
+			buf_printf(&fences, "%c%" PRId64, fences.len == 0 ? '{' : ',', held->fence);
+		}
+	}
+	buf_puts(&ids, ids.len == 0 ? "{}" : "}");
+	buf_puts(&fences, fences.len == 0 ? "{}" : "}");
+	if (ids.overflow || fences.overflow) { /* far above the ceiling of requests under way */
+		buf_reset(&ids);
+		buf_reset(&fences);
+		buf_puts(&ids, "{}");
+		buf_puts(&fences, "{}");
+	}
+	*ret_fences = buf_take(&fences);
+	return buf_take(&ids);
+}
+
+/* hello */
+
+static bool take_hello(struct job *job, const struct db_answer *answer, struct err *err)
+{
+	int64_t migration = db_int(answer->results[0], 0, 0);
+
+	(void)job;
+	if (migration >= STORE_MIGRATION)
+		return true;
+	err_set(err, ERR_INVALID,
+		"The database is at migration %" PRId64
+		", this version needs %d. Run: opsd migrate",
+		migration, STORE_MIGRATION);
+	return false;
+}
+
+struct call *store_hello(struct store *store, call_done_fn done, void *data)
+{
+	struct job *job = job_create(store, NULL, done, data);
+	char host[256] = "";
+	struct params params = { 0 };
+
+	(void)gethostname(host, sizeof(host) - 1);
+	params_text(&params, store->boot_id);
+	params_text(&params, host);
+	params_text(&params, store->version);
+	job->take = take_hello;
+	return job_start(job, store->work, "ops_hello", "SELECT * FROM ops.hello($1, $2, $3)",
+			 &params, HELLO_MS);
+}
+
+/* renew */
+
+static void on_swept(void *data, const struct db_answer *answer, const struct err *err)
+{
+	struct store *store = data;
+
+	(void)answer;
+	store->sweep_call = NULL;
+	if (err != NULL)
+		log_warn("old rows not removed", LOG_STR("error", err->msg));
+}
+
+static void sweep(struct store *store)
+{
+	char limit[PARAMS_NUMBER_LEN];
+	const char *const values[] = { limit };
+	const struct db_statement statement = {
+		.name = "ops_sweep", .sql = "SELECT ops.sweep($1)", .n = 1, .params = values
+	};
+
+	(void)snprintf(limit, sizeof(limit), "%d", SWEEP_LIMIT);
+	store->sweep_call = db_start(store->work, &statement, 1, SWEEP_MS, on_swept, store);
+}
+
+static bool take_renewed(struct job *job, const struct db_answer *answer, struct err *err)
+{
+	const struct db_result *rows = answer->results[0];
+
+	(void)err;
+	for (size_t i = 0; i < db_rows(rows); i++) {
+		log_warn("lease lost", LOG_STR("request", db_text(rows, i, 0)));
+		store_release(job->store, db_text(rows, i, 0));
+	}
+	return true;
+}
+
+struct call *store_renew(struct store *store, call_done_fn done, void *data)
+{
+	struct job *job = job_create(store, NULL, done, data);
+	struct params params = { 0 };
+	char *ids, *fences;
+
+	ids = store_held_ids(store, RENEW_AGE_MS, &fences);
+	params_text(&params, store->boot_id);
+	params_take(&params, ids);
+	params_take(&params, fences);
+	job->take = take_renewed;
+	if (++store->renewals % SWEEP_EVERY == 0 && store->sweep_call == NULL)
+		sweep(store);
+	return job_start(job, store->work, "ops_renew", "SELECT unnest(ops.renew($1, $2, $3))",
+			 &params, RENEW_MS);
+}

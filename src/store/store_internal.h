@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * store_internal - what the files of this folder share: one SQL function call as a struct job, its
+ * parameters, and the requests that this replica works on (their leases are renewed).
+ */
+#ifndef OPSD_STORE_INTERNAL_H
+#define OPSD_STORE_INTERNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "base/call.h"
+#include "base/err.h"
+#include "base/id.h"
+#include "base/json.h"
+#include "base/list.h"
+#include "net/db.h"
+
+struct held;
+struct owed;
+struct request;
+
+struct store {
+	uv_loop_t *loop;
+	struct db *intake, *work;
+	char *boot_id, *version, *audit_channel;
+	char *observer; /* JSON text: who wrote an audit entry */
+	void (*ready)(void *data, struct owed *owed);
+	void *ready_data;
+	unsigned room;     /* messages the sender still takes */
+	struct held *held; /* by request id */
+	unsigned renewals;
+	struct call *sweep_call;
+	/* disown.c */
+	uv_timer_t disown_timer;
+	struct list disowned; /* oldest first */
+	size_t disowning;     /* how many of them the call in flight names */
+	bool disown_alone;    /* the server refused a batch: one at a time */
+	struct call *disown_call;
+};
+
+/* parameters of one statement; texts made here live until params_finish */
+enum { PARAMS_OWNED_MAX = 12, PARAMS_NUMBERS_MAX = 8, PARAMS_NUMBER_LEN = 24 };
+struct params {
+	const char *values[DB_PARAMS_MAX];
+	size_t n;
+	char *owned[PARAMS_OWNED_MAX];
+	size_t n_owned;
+	char numbers[PARAMS_NUMBERS_MAX][PARAMS_NUMBER_LEN];
+	size_t n_numbers;
+};
+void params_init(struct params *params, const struct store *store); /* boot and observer first */
+void params_text(struct params *params, const char *text);          /* lent; NULL: SQL NULL */
+void params_take(struct params *params, char *text);                /* freed by params_finish */
+void params_json(struct params *params, const json_t *value);       /* canonical text; NULL, null */
+void params_int(struct params *params, int64_t n);
+void params_bool(struct params *params, bool b);
+void params_finish(struct params *params);
+
+/* one function call in flight */
+struct job {
+	struct call call;
+	struct store *store;
+	struct call *inner;
+	struct request *rq; /* lent by the caller until done or cancel; may be NULL */
+	/* Reads the answer; false: err says why it counts as a failure. */
+	bool (*take)(struct job *job, const struct db_answer *answer, struct err *err);
+	/* No answer: err, or NULL when the caller cancelled.  May be NULL. */
+	void (*lost)(struct job *job, const struct err *err);
+	call_done_fn done;
+	void *data;
+	int64_t sent_ms; /* clock_mono_ms */
+	json_t *announce, *reply;
+	json_t **ret_row;
+	void (*found)(void *data, const json_t *row);
+	bool click;
+};
+struct job *job_create(struct store *store, struct request *rq, call_done_fn done, void *data);
+struct call *job_start(struct job *job, struct db *db, const char *name, const char *sql,
+		       struct params *params, unsigned timeout_ms); /* finishes params */
+
+/* A refusal of the server in words that say what to do; other errors stay as they are. */
+void store_db_err(const struct db_answer *answer, const struct err *from, struct err *err);
+
+/* The requests that this replica works on. */
+void store_hold(struct store *store, const struct request *rq);
+void store_release(struct store *store, const char *id);
+void store_release_all(struct store *store);
+/* "{id,…}" and "{fence,…}" of those held for at least min_age_ms; NULL: none.  The caller frees. */
+char *store_held_ids(struct store *store, int64_t min_age_ms, char **ret_fences);
+
+/* The person was told that nothing was recorded: makes sure of it, for as long as it takes. */
+void store_disown(struct store *store, const struct request *rq, bool click);
+void store_disown_init(struct store *store);
+void store_disown_finish(
+	struct store *store); /* closes the timer, whose close callback frees store */
+
+/* Messages that a statement wrote and claimed for us: a JSON array of rows, or NULL. */
+void store_take_owed(struct store *store, const char *rows, int64_t sent_ms);
+void store_give(struct store *store, struct owed *owed);
+/* How many messages a statement may claim for us; n are set aside. */
+unsigned store_reserve(struct store *store, unsigned n);
+
+#endif

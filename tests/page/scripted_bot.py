@@ -247,8 +247,12 @@ class World:
 
     def log(self, kind, who, action, text):
         with self.lock:
-            self.rows.append({"seq": len(self.rows) + 1, "at": time.time(), "kind": kind, "person": who,
-                              "action": action, "text": text})
+            when = time.strftime("%Y-%m-%dT%H:%M:%S.123456+00:00", time.gmtime())
+            facts = {"who": {"name": who}, "target": "ads/workers-prod", "why": text, "request": "01K9",
+                     "changes": [{"field": "spec.replicas", "from": 6, "to": 20}]}
+            self.rows.append({"id": len(self.rows) + 1, "at": when, "event": "request." + kind, "outcome": "success",
+                              "action": action, "slack_user": "U0ANA", "request_id": "01K9",
+                              "body": json.dumps({"facts": facts})})
 
     def stop(self):
         self.server.shutdown()

@@ -3,7 +3,7 @@
 // suggest(element, block, text), and, in a modal, fields (where inputs put their getters) and typed values.
 
 import { h, fill, link, avatar } from "./dom.js";
-import { entities, textObject, mention, date, emoji } from "./mrkdwn.js";
+import { entities, textObject, mention, date, emoji, glyphs } from "./mrkdwn.js";
 import { input, isInput } from "./inputs.js";
 
 export function blocks(list, ctx) {
@@ -50,7 +50,7 @@ function picture(e, small) {
 }
 
 function table(b) {
-	const cell = c => c.type === "rich_text" ? c.elements.map(rich) : c.text ?? String(c.value ?? "");
+	const cell = c => c.type === "rich_text" ? c.elements.map(rich) : glyphs(c.text ?? String(c.value ?? ""));
 	const align = i => (b.column_settings && b.column_settings[i] && b.column_settings[i].align) || "left";
 	const row = (cells, tag) => h("tr", null, cells.map((c, i) => h(tag, { class: align(i) }, cell(c))));
 	return h("div", { class: "b-table" }, h("table", null, h("thead", null, row(b.rows[0], "th")),
@@ -145,7 +145,7 @@ function styled(node, style) {
 
 function piece(e) {
 	const make = {
-		text: () => e.text, link: () => link(e.url, e.text), emoji: () => emoji(e.name),
+		text: () => (e.style && e.style.code ? e.text : glyphs(e.text)), link: () => link(e.url, e.text), emoji: () => emoji(e.name),
 		user: () => mention("@", e.user_id), channel: () => mention("#", e.channel_id),
 		usergroup: () => mention("S", e.usergroup_id), broadcast: () => h("span", { class: "mention group" }, "@" + e.range),
 		date: () => h("time", { class: "date", title: e.fallback }, date(e.timestamp, e.format, e.fallback || "")),

@@ -21,6 +21,20 @@ export function emoji(name) {
 	return e ? h("span", { class: `emo ${e[1] || ""}`, role: "img", "aria-label": name.replace(/_/g, " ") }, e[0]) : `:${name}:`;
 }
 
+// The same for the characters themselves.
+const CHARS = {
+	"\u2705": "white_check_mark", "\u274c": "x", "\u26a0": "warning", "\u26d4": "no_entry", "\u270f": "memo", "\u231b": "hourglass",
+	"\u23f3": "hourglass", "\u{1f6ab}": "no_entry_sign", "\u{1f512}": "lock", "\u{1f6a8}": "rotating_light", "\u2139": "information_source",
+	"\u{1f440}": "eyes", "\u{1f504}": "arrows_counterclockwise", "\u21a9": "leftwards_arrow_with_hook", "\u23f1": "stopwatch",
+	"\u{1f680}": "rocket", "\u{1f7e2}": "large_green_circle", "\u{1f534}": "red_circle", "\u{1f7e1}": "large_yellow_circle",
+	"\u2714": "heavy_check_mark", "\u{1f514}": "bell", "\u{1f527}": "wrench", "\u{1f44d}": "thumbsup", "\u{1f389}": "tada",
+};
+const CHAR = new RegExp(`(${Object.keys(CHARS).join("|")})\ufe0f?`, "u");
+
+export function glyphs(text) {
+	return text.split(CHAR).map((part, i) => i % 2 ? emoji(CHARS[part]) : part);
+}
+
 let names = { people: new Map(), channels: new Map(), groups: new Map() };
 
 export function useNames(maps) {
@@ -110,7 +124,7 @@ export function inline(text) {
 		const rest = text.slice(at), c = rest[0];
 		const edge = at === 0 || /[\s(["'>*_~|,.:;-]/.test(text[at - 1]);
 		if ((m = PLAIN.exec(rest))) {
-			out.push(m[0]);
+			out.push(...glyphs(m[0]));
 		} else if ((m = /^<([^<>\n]+)>/.exec(rest))) {
 			out.push(token(m[1]));
 		} else if ((m = /^`([^`\n]+)`/.exec(rest))) {
@@ -174,5 +188,5 @@ export function textObject(t) {
 		return null;
 	if (t.type === "mrkdwn")
 		return mrkdwn(t.text);
-	return t.emoji === false ? t.text : t.text.split(/:([a-z0-9_+-]+):/).map((part, i) => i % 2 ? emoji(part) : part);
+	return t.emoji === false ? glyphs(t.text) : t.text.split(/:([a-z0-9_+-]+):/).map((part, i) => i % 2 ? emoji(part) : glyphs(part));
 }

@@ -2,7 +2,7 @@
 // Behind the scenes: what the cluster and the audit log say, and switches that break things.
 // Each panel stands alone: without its source it says so and keeps asking slowly.
 
-import { call } from "./api.js";
+import { S, call } from "./api.js";
 import { $, h, fill, clock } from "./dom.js";
 
 const EVERY = 1000, SLOW = 5000;
@@ -114,32 +114,59 @@ function stamp(row) {
 
 const words = v => typeof v === "object" ? JSON.stringify(v) : String(v);
 
-function tone(kind) {
-	return /fail|den|reject|refus|unknown|expire/.test(kind) ? "bad" : /succe|done|approv|applied|revert/.test(kind) ? "good" : "";
+function tone(text) {
+	return /fail|den|reject|refus|unknown|expire|dead|suspend/.test(text) ? "bad" : /success|succe|done|approv|applied|revert/.test(text) ? "good" : "";
+}
+
+function facts(row) {
+	let body = row.body;
+
+	if (typeof body === "string") {
+		try {
+			body = JSON.parse(body);
+		} catch {
+			body = { facts: { text: body } };
+		}
+	}
+	return (body && body.facts) || {};
+}
+
+const pairs = o => Object.entries(o || {}).map(([k, v]) => `${k}=${words(v)}`).join(" ");
+
+// One line of what an entry is about, from columns or from the facts of its body.
+function about(row, f) {
+	const changes = Array.isArray(f.changes) ? f.changes.map(c =>
+		`${pick(c, "field", "path", "name", "key")} ${words(c.from ?? "\u2013")} \u2192 ${words(c.to ?? "\u2013")}`).join(", ") : "";
+	const target = typeof f.target === "string" ? f.target : f.target ? pick(f.target, "name", "text", "title") : "";
+	const parts = [[target, changes || pairs(f.args)].filter(Boolean).join(" "), f.code, f.why, f.text,
+		words(pick(row, "text", "summary", "detail", "details", "message"))];
+	return parts.filter(Boolean).join(" \u00b7 ");
+}
+
+function auditRow(r, fresh) {
+	const f = facts(r), kind = words(pick(r, "event", "kind", "what", "type")).replace(/^request\./, "");
+	const person = S.people.get(r.slack_user);
+	const who = (f.who && f.who.name) || (person && person.real_name) || words(pick(r, "person", "who", "actor", "person_name"));
+	const action = words(pick(r, "action", "command")), text = about(r, f);
+	return h("li", { class: fresh ? "fresh" : "", test: "audit-row", title: pick(r, "request_id") },
+		h("time", null, stamp(r)), h("div", null,
+			h("span", { class: `kind ${tone(kind + " " + (r.outcome || ""))}` }, kind || "entry"),
+			who && h("b", null, who), action && h("span", { class: "act" }, action),
+			text && h("div", { class: "what" }, text)));
 }
 
 let newest = null;
 
 function drawAudit(p, data) {
-	const list = Array.isArray(data) ? data : data.entries || data.items || data.rows || [];
+	const list = Array.isArray(data) ? data : data.entries || data.items || data.rows || data.audit || [];
 	const id = r => pick(r, "seq", "id", "n", "entry_id") || JSON.stringify(r);
-	const rows = list.slice().sort((a, b) => {
-		const x = id(a), y = id(b);
-		return Number(y) - Number(x) || 0;
-	}).slice(0, 60);
-	p.mark.className = "mark on";
+	const rows = list.slice().sort((x, y) => Number(id(y)) - Number(id(x)) || 0).slice(0, 60);
 	const old = newest;
+
+	p.mark.className = "mark on";
 	newest = new Set(list.map(id));
-	fill(p.body, rows.length ? h("ol", { class: "audit" }, rows.map(r => {
-		const kind = words(pick(r, "kind", "event", "what", "type", "step"));
-		const who = words(pick(r, "person", "who", "actor", "person_name", "by"));
-		const action = words(pick(r, "action", "command"));
-		const text = words(pick(r, "text", "summary", "detail", "details", "message", "subject", "outcome", "data"));
-		return h("li", { class: old && !old.has(id(r)) ? "fresh" : "", test: "audit-row" },
-			h("time", null, stamp(r)), h("div", null, h("span", { class: `kind ${tone(kind + text)}` }, kind || "entry"),
-				who && h("b", null, who), action && h("span", { class: "act" }, action),
-				text && h("div", { class: "what" }, text)));
-	})) : h("p", { class: "quiet" }, "No entries yet."));
+	fill(p.body, rows.length ? h("ol", { class: "audit" }, rows.map(r => auditRow(r, old && !old.has(id(r))))) :
+		h("p", { class: "quiet" }, "No entries yet."));
 }
 
 // Breaking things

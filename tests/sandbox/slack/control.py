@@ -145,12 +145,12 @@ class Control:
             return list(self.s.sockets.open)
         return [k for k in self.s.sockets.all if k.number == int(which)]
 
-    def do_refresh(self, kind="warning", socket="all", after=None, close=True):
+    def do_refresh(self, kind="warning", socket="all", after=None, close=True, full=False):
         """A disconnect message; `after` seconds later the socket is closed."""
         reason = None if kind == "none" else kind
         chosen = self.sockets(socket)
         for sock in chosen:
-            self.s.sockets.disconnect(sock, reason, after if close else 1e6)
+            self.s.sockets.disconnect(sock, reason, after if close else 1e6, full)
         return {"sockets": len(chosen)}
 
     def do_socket(self, mode, socket="all", **params):

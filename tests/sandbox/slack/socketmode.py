@@ -172,8 +172,10 @@ class SocketMode:
             self.open.remove(sock)
             self.s.feed.publish({"type": "sockets", "open": len(self.open)})
 
-    def disconnect(self, sock, reason, after=None):
+    def disconnect(self, sock, reason, after=None, full=False):
         body = {"type": "disconnect", "debug_info": {"host": f"applink-{sock.number}"}}
+        if full:
+            body.update(num_connections=len(self.open), connection_info={"app_id": APP})
         if reason is not None:
             body["reason"] = reason
         sock.send_text(dumps(body))

@@ -6,6 +6,7 @@ has taken the connection over (upgrade, event stream, an answer that never comes
 data_received to transport.write answers four times as many requests a second as aiohttp does."""
 
 import asyncio
+import logging
 from json import loads
 from json.encoder import c_make_encoder, encode_basestring_ascii
 from urllib.parse import parse_qsl
@@ -20,6 +21,7 @@ REASONS = {
     500: "Internal Server Error", 501: "Not Implemented", 502: "Bad Gateway",
     503: "Service Unavailable", 504: "Gateway Timeout",
 }
+log = logging.getLogger("sandbox.slack")
 JSON_TYPE = "application/json; charset=utf-8"
 
 
@@ -105,7 +107,11 @@ class Conn(asyncio.Protocol):
             req = self.parse()
             if req is None:
                 return
-            out = self.app.handle(req)
+            try:
+                out = self.app.handle(req)
+            except Exception:           # a mistake of the stand-in: the test shall see it, not hang
+                log.exception("%s %s", req.method, req.path)
+                out = answer(500, "the stand-in failed; its log says why")
             if type(out) is bytes:
                 self.transport.write(out)
                 if self.last(req):
@@ -121,7 +127,11 @@ class Conn(asyncio.Protocol):
         return req.headers.get("connection", "").lower() == "close" or req.version == "HTTP/1.0"
 
     async def later(self, req, out):
-        data = await out
+        try:
+            data = await out
+        except Exception:
+            log.exception("%s %s", req.method, req.path)
+            data = answer(500, "the stand-in failed; its log says why")
         self.task = None
         if data is None:
             return                  # the answer never comes

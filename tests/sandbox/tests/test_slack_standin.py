@@ -474,6 +474,86 @@ def test_duplicates_reorder_and_swallow(slack):
     assert ctl.slash(user="U0ANA", wait=True)["outcome"] == "operation_timeout"
 
 
+def test_ack_on_another_socket_is_switchable(slack):
+    a, b = slack.app.dial(), slack.app.dial()
+    a.message(), b.message()
+    by_number = {1: a, 2: b}
+
+    def other_acks():
+        slack.ctl.slash(user="U0ANA")
+        got = slack.ctl.acks()["acks"][-1]["socket"]
+        by_number[3 - got].ack(by_number[got].message())
+    other_acks()
+    assert slack.ctl.wait("ack", outcome="acked")
+    slack.ctl.switch(ack_other_socket=False, ack_deadline=0.2)
+    other_acks()
+    assert slack.ctl.wait("ack", outcome="operation_timeout")
+
+
+def test_a_lost_socket_takes_its_command_along(slack):
+    slack.ctl.switch(ack_deadline=0.3, redeliver_slash=True)
+    k = slack.app.dial()
+    k.message()
+    slack.ctl.slash(user="U0ANA", text="mine")
+    k.message()
+    slack.ctl.socket(mode="abort")
+    assert k.frame()[0] is None
+    slack.ctl.wait("ack", outcome="operation_timeout")
+    again = slack.app.dial()
+    again.message()
+    assert again.message()["payload"]["text"] == "mine"
+
+
+def test_close_handshake_leaves_tcp_open(slack):
+    slack.ctl.switch(linger_tcp=0.3)
+    k = slack.app.dial()
+    k.message()
+    start = time.monotonic()
+    k.send(8, (1000).to_bytes(2, "big"))
+    assert k.frame()[0] == 8
+    slack.ctl.wait("sockets", count=0, at_most=0)
+    assert k.frame()[0] is None and time.monotonic() - start > 0.25
+    k = slack.app.dial()
+    k.message()
+    slack.ctl.socket(mode="no_close_reply")
+    k.send(8, (1000).to_bytes(2, "big"))
+    with pytest.raises(Exception, match=""):
+        k.frame(timeout=0.2, ops=(8,))
+
+
+def test_response_url_faults(slack):
+    k = slack.app.dial(on_envelope=lambda k, e: k.ack(e) or True)
+    k.message()
+    slack.ctl.slash(user="U0ANA", wait=True)
+    url = slack.ctl.acks()["acks"][0]["payload"]["response_url"]
+    for status in (404, 500, 429):
+        slack.ctl.fault(name="hook", mode="http", status=status, times=1, retry_after=1)
+        assert slack.app.hook(url, text="x")[0] == status
+    slack.ctl.fault(name="hook", mode="lost", times=1)
+    with pytest.raises(TimeoutError):
+        http(slack.base_url, "POST", urlsplit(url).path, '{"text":"seen"}', {"Content-Type": JSON}, timeout=0.2)
+    slack.ctl.wait("message", channel="C0OPS", contains="seen")
+    assert slack.app.hook(url)[::2] == (400, b"no_text")
+    assert slack.app.hook(url, text="x", blocks=[{"type": "magic"}])[::2] == (400, b"invalid_blocks")
+    assert slack.app.hook(url.replace("commands", "actions"), text="x")[0] == 404
+
+
+def test_open_faults(slack):
+    def opened(**fault):
+        slack.ctl.fault(name="open", times=1, **fault)
+        return slack.app.raw("apps.connections.open", token=slack.app_token)
+    assert opened(mode="http", status=429)[1].get("retry-after") is None
+    assert opened(mode="http", status=429, retry_after=30)[1]["retry-after"] == "30"
+    assert opened(mode="http", status=500)[0] == 500
+    with pytest.raises(ValueError):
+        json.loads(opened(mode="garbage")[2])
+    assert json.loads(opened(mode="bad_url", url="ftp://x/")[2])["url"] == "ftp://x/"
+    for code in ("invalid_auth", "too_many_websockets", "internal_error", "org_login_required"):
+        assert json.loads(opened(mode="error", code=code)[2])["error"] == code
+    start = time.monotonic()
+    assert opened(mode="slow", ms=200)[0] == 200 and time.monotonic() - start > 0.19
+
+
 def test_slash_redelivery_is_switchable(slack):
     slack.ctl.switch(ack_deadline=0.1, redeliver_slash=True)
     k = slack.app.dial()

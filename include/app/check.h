@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* check.h - the table of findings of opsd check; private to src/app. */
+/* check.h - the table of findings of opsd check. */
 #ifndef OPSD_APP_CHECK_H
 #define OPSD_APP_CHECK_H
 

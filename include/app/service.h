@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* service.h - everything that opsd serve holds; private to src/app. */
+/* service.h - everything that opsd serve holds. */
 #ifndef OPSD_APP_SERVICE_H
 #define OPSD_APP_SERVICE_H
 

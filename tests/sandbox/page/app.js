@@ -144,7 +144,7 @@ function drawLog() {
 
 function rowsOf(c) {
 	const rows = [...c.messages.values()].filter(m => visible(m, S.me));
-	const lines = typedHere(c).slice(), out = [];
+	const lines = typedHere(c).slice(), out = [], els = new Map();
 	let last = null;
 	const line = () => {
 		const l = lines.shift();
@@ -159,13 +159,13 @@ function rowsOf(c) {
 		const joined = !!last && follows(last, m), old = drawn.els.get(m.ts);
 		const kept = old && old.m === m && old.joined === joined;
 		const el = kept ? old.el : messageElement(m, c, joined);
-		if (!kept)
-			drawn.els.set(m.ts, { m, joined, el });
+		els.set(m.ts, kept ? old : { m, joined, el });
 		out.push(el);
 		last = m;
 	}
 	while (lines.length)
 		line();
+	drawn.els = els;
 	return out;
 }
 

@@ -12,7 +12,7 @@ const EMOJI = {
 	leftwards_arrow_with_hook: ["\u21a9"], arrows_counterclockwise: ["\u21bb"], repeat: ["\u21bb"], rocket: ["\u27a4", "good"],
 	large_green_circle: ["\u25cf", "good"], red_circle: ["\u25cf", "bad"], large_yellow_circle: ["\u25cf", "warn"],
 	white_circle: ["\u25cb"], gear: ["\u2699"], wrench: ["\u2692"], memo: ["\u270e"], bell: ["\u266a"], tada: ["\u2738", "good"],
-	wave: ["\u270b"], thumbsup: ["\u2714", "good"], "+1": ["\u2714", "good"], "-1": ["\u2716", "bad"], mag: ["\u2315"],
+	busts_in_silhouette: ["\u2691"], wave: ["\u270b"], thumbsup: ["\u2714", "good"], "+1": ["\u2714", "good"], "-1": ["\u2716", "bad"], mag: ["\u2315"],
 	package: ["\u25a3"], fire: ["\u25b2", "bad"], zzz: ["z"], pause_button: ["\u2016"], double_vertical_bar: ["\u2016"],
 };
 
@@ -25,7 +25,7 @@ export function emoji(name) {
 const CHARS = {
 	"\u2705": "white_check_mark", "\u274c": "x", "\u26a0": "warning", "\u26d4": "no_entry", "\u270f": "memo", "\u231b": "hourglass",
 	"\u23f3": "hourglass", "\u{1f6ab}": "no_entry_sign", "\u{1f512}": "lock", "\u{1f6a8}": "rotating_light", "\u2139": "information_source",
-	"\u{1f440}": "eyes", "\u{1f504}": "arrows_counterclockwise", "\u21a9": "leftwards_arrow_with_hook", "\u23f1": "stopwatch",
+	"\u{1f465}": "busts_in_silhouette", "\u{1f440}": "eyes", "\u{1f504}": "arrows_counterclockwise", "\u21a9": "leftwards_arrow_with_hook", "\u23f1": "stopwatch",
 	"\u{1f680}": "rocket", "\u{1f7e2}": "large_green_circle", "\u{1f534}": "red_circle", "\u{1f7e1}": "large_yellow_circle",
 	"\u2714": "heavy_check_mark", "\u{1f514}": "bell", "\u{1f527}": "wrench", "\u{1f44d}": "thumbsup", "\u{1f389}": "tada",
 };

@@ -10,22 +10,25 @@
 #include "app/options.h"
 #include "base/str.h"
 
-/* clang-format off */
 static const struct {
 	const char *name;
 	int (*run)(struct app_options *options);
 	const char *usage, *about;
 } commands[] = {
-	{ "audit",	cmd_audit,	"audit list [request=… person=… action=… outcome=… since=…] [limit=N]", "search the audit log" },
-	{ "catalog",	cmd_catalog,	"catalog test|docs|schema",	"the declarations' own tests, page and schema" },
-	{ "check",	cmd_check,	"check [--online] [--print]",	"configuration, catalog, policy and their tests" },
-	{ "explain",	cmd_explain,	"explain PERSON ACTION [k=v …]", "why somebody may or may not" },
-	{ "grants",	cmd_grants,	"grants plan|apply FILE, grants list", "reviewed grants as a file" },
-	{ "migrate",	cmd_migrate,	"migrate [--plan]",		"apply the database migrations" },
-	{ "serve",	cmd_serve,	"serve",			"run the service until SIGTERM" },
-	{ "sync",	cmd_sync,	"sync [--plan]",		"one run of the directory sync" },
+	{ "audit", cmd_audit,
+	  "audit list [request=… person=… action=… outcome=… since=…] [limit=N]",
+	  "search the audit log" },
+	{ "catalog", cmd_catalog, "catalog test|docs|schema",
+	  "the declarations' own tests, page and schema" },
+	{ "check", cmd_check, "check [--online] [--print]",
+	  "configuration, catalog, policy and their tests" },
+	{ "explain", cmd_explain, "explain PERSON ACTION [k=v …]", "why somebody may or may not" },
+	{ "grants", cmd_grants, "grants plan|apply FILE, grants list",
+	  "reviewed grants as a file" },
+	{ "migrate", cmd_migrate, "migrate [--plan]", "apply the database migrations" },
+	{ "serve", cmd_serve, "serve", "run the service until SIGTERM" },
+	{ "sync", cmd_sync, "sync [--plan]", "one run of the directory sync" },
 };
-/* clang-format on */
 
 enum { N_COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 

@@ -16,50 +16,63 @@
 
 enum { WORDS_MAX = 6000 };
 
-/* clang-format off */
 static const struct {
 	const char *code, *text;
 } refusals[] = {
 	/* who: a sentence that helps the honest and tells a stranger nothing */
-	{ "foreign_team",	"This app works for members of its own workspace only." },
-	{ "stranger",		"This app works for members of its own workspace only." },
-	{ "foreign",		"This app works for members of its own workspace only." },
-	{ "bot",		"Bots and workflows cannot ask for operations. Ask as yourself." },
-	{ "guest",		"Guest accounts cannot ask for operations. Ask a full member of the workspace." },
-	{ "deleted",		"This account is deactivated." },
-	{ "invited",		"This account has not been activated yet. Sign in to Slack once, then try again." },
-	{ "unconfirmed",	"Your Slack e-mail address is not confirmed. Confirm it in your Slack profile, then try again." },
-	{ "no_email",		"Your Slack profile shows this app no e-mail address. Ask a workspace admin to check your profile." },
-	{ "not_a_member",	"This app works for full members of its own workspace only." },
-	{ "no_usable_address",	"Your Slack e-mail address is not one of the company's. Ask a workspace admin to correct it." },
-	{ "unknown_address",	"Your Slack e-mail address is not in the company directory. Ask the data platform team to check the directory sync." },
-	{ "quarantined",	"Your e-mail address belonged to somebody else before. Ask the data platform team to release it." },
-	{ "binding_changed",	"Your Slack account and the company directory no longer agree on who you are, so your link is suspended. Ask the data platform team to look at it." },
-	{ "binding_suspended",	"The link between your Slack account and the directory is suspended. Ask the data platform team to look at it." },
-	{ "second_account",	"Another Slack account is already linked to you. Use that one, or ask the data platform team to swap them." },
-	{ "needs_proof",	"This needs a link proved by a company sign-in, and yours was made from your e-mail address." },
-	{ "person_not_active",	"The company directory says that your account is not active." },
-	{ "unknown_person",	"You are not in the company directory." },
+	{ "foreign_team", "This app works for members of its own workspace only." },
+	{ "stranger", "This app works for members of its own workspace only." },
+	{ "foreign", "This app works for members of its own workspace only." },
+	{ "bot", "Bots and workflows cannot ask for operations. Ask as yourself." },
+	{ "guest",
+	  "Guest accounts cannot ask for operations. Ask a full member of the workspace." },
+	{ "deleted", "This account is deactivated." },
+	{ "invited",
+	  "This account has not been activated yet. Sign in to Slack once, then try again." },
+	{ "unconfirmed", "Your Slack e-mail address is not confirmed. Confirm it in your Slack "
+			 "profile, then try again." },
+	{ "no_email", "Your Slack profile shows this app no e-mail address. Ask a workspace admin "
+		      "to check your profile." },
+	{ "not_a_member", "This app works for full members of its own workspace only." },
+	{ "no_usable_address", "Your Slack e-mail address is not one of the company's. Ask a "
+			       "workspace admin to correct it." },
+	{ "unknown_address", "Your Slack e-mail address is not in the company directory. Ask the "
+			     "data platform team to check the directory sync." },
+	{ "quarantined", "Your e-mail address belonged to somebody else before. Ask the data "
+			 "platform team to release it." },
+	{ "binding_changed",
+	  "Your Slack account and the company directory no longer agree on who you are, so your "
+	  "link is suspended. Ask the data platform team to look at it." },
+	{ "binding_suspended", "The link between your Slack account and the directory is "
+			       "suspended. Ask the data platform team to look at it." },
+	{ "second_account", "Another Slack account is already linked to you. Use that one, or ask "
+			    "the data platform team to swap them." },
+	{ "needs_proof", "This needs a link proved by a company sign-in, and yours was made from "
+			 "your e-mail address." },
+	{ "person_not_active", "The company directory says that your account is not active." },
+	{ "unknown_person", "You are not in the company directory." },
 	/* what */
-	{ "directory_stale",	"The company directory was last read too long ago to allow changes. Ask the data platform team to look at the directory sync; reads still work." },
-	{ "forbidden",		"This is blocked for you at the moment by a rule that forbids it." },
-	{ "unknown_action",	"This command's action is not known to the permission tables. Ask the data platform team to apply the grants." },
-	{ "no_matching_grant",	"You may not do this." },
-	{ "not_requester",	"Only the person who asked can confirm or cancel this." },
+	{ "directory_stale",
+	  "The company directory was last read too long ago to allow changes. Ask the data "
+	  "platform team to look at the directory sync; reads still work." },
+	{ "forbidden", "This is blocked for you at the moment by a rule that forbids it." },
+	{ "unknown_action", "This command's action is not known to the permission tables. Ask the "
+			    "data platform team to apply the grants." },
+	{ "no_matching_grant", "You may not do this." },
+	{ "not_requester", "Only the person who asked can confirm or cancel this." },
 };
 
 static const struct {
 	const char *outcome, *mark, *head;
 } outcomes[] = {
-	{ "succeeded",	"✅", "Done" },
-	{ "failed",	"❌", "Failed" },
-	{ "unknown",	"⚠️", "Not known whether it happened" },
-	{ "denied",	"⛔", "Refused" },
-	{ "rejected",	"✏️", "Not understood" },
-	{ "expired",	"⌛", "Expired" },
-	{ "cancelled",	"🚫", "Cancelled" },
+	{ "succeeded", "✅", "Done" },
+	{ "failed", "❌", "Failed" },
+	{ "unknown", "⚠️", "Not known whether it happened" },
+	{ "denied", "⛔", "Refused" },
+	{ "rejected", "✏️", "Not understood" },
+	{ "expired", "⌛", "Expired" },
+	{ "cancelled", "🚫", "Cancelled" },
 };
-/* clang-format on */
 
 const char *words_mark(const char *outcome)
 {

@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * client.c - one request to a cluster: send, and again where that is safe, until an answer or the
+ * deadline.
+ *
+ *   SEND --401--> RENEW (the token's file) --changed--> SEND, once
+ *   SEND --429 or 5xx with Retry-After; a read whose connection broke--> WAIT --> SEND
+ *   SEND --2xx, large--> PARSE --> done
+ */
+#include "kube/client.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "base/xalloc.h"
+#include "internal.h"
+#include "kube/kind.h"
+#include "net/http.h"
+
+enum {
+	TRIES_MAX = 10,
+	WAIT_MAX_MS = 60000,
+	BROKEN_WAIT_MS = 1000,
+	TIMEOUT_MS = 10000,
+	BODY_MAX = 4 << 20,
+	PARSE_HERE_MAX = 64 * 1024,
+	WARNINGS_MAX = 10,
+	URL_MAX = 8192,
+};
+
+struct kube {
+	uv_loop_t *loop;
+	char *name;
+	struct kube_target target;
+	struct kube_token *token;
+	struct http *http;
+};
+
+struct ask { /* one kube_call */
+	struct call call;
+	struct kube *kube;
+	struct call *inner; /* the one thing that is waited for, but WAIT, which is timer */
+	uv_timer_t timer;
+	struct kube_asked asked; /* its texts are in texts */
+	char *texts[6];
+	char *url, *body;
+	char *headers[5];
+	size_t max_body;
+	uint64_t deadline_ms; /* of uv_hrtime */
+	unsigned tries;
+	bool renewed; /* the token was read again for this */
+	bool clouded; /* a try of this write ended without a clear answer */
+	struct kube_answer answer;
+	json_t *warnings;
+	char audit_id[64];
+	char *text;     /* what is being parsed */
+	struct err err; /* while the token is read: what the cluster said */
+	kube_done_fn done;
+	void *data;
+};
+
+static void send_it(struct ask *ask);
+
+/* --- the cluster --- */
+
+static bool open_http(struct kube *kube)
+{
+	const struct kube_target *target = &kube->target;
+	char *label = xasprintf("cluster %s", kube->name);
+	struct http_config config = {
+		.name = label,
+		.plain_loopback = str_starts(target->server, "http://"),
+		.proxy = target->proxy,
+		.tls = { .ca_file = target->ca_file,
+			 .ca_pem = target->ca_pem,
+			 .cert_pem = target->cert_pem,
+			 .key_pem = target->key_pem,
+			 .server_name = target->server_name,
+			 .insecure = target->insecure },
+	};
+
+	kube->http = http_create(kube->loop, &config);
+	free(label);
+	return kube->http != NULL;
+}
+
+static void kube_free(struct kube *kube)
+{
+	kube_target_finish(&kube->target);
+	free(kube->name);
+	free(kube);
+}
+
+struct kube *kube_create(uv_loop_t *loop, const char *name, const json_t *node, const char *dir,
+			 struct err *err)
+{
+	struct kube *kube = xcalloc(1, sizeof(*kube));
+
+	kube->loop = loop;
+	kube->name = xstrdup(name);
+	if (!kube_target_read(&kube->target, name, node, dir, err)) {
+		kube_free(kube);
+		return NULL;
+	}
+	kube->token = kube_token_create(loop, kube->target.token, kube->target.token_file, err);
+	if (kube->token == NULL) {
+		err_prefix(err, "clusters.%s", name);
+		kube_free(kube);
+		return NULL;
+	}
+	if (loop != NULL)
+		(void)open_http(kube);
+	return kube;
+}
+
+void kube_destroy(struct kube *kube)
+{
+	if (kube == NULL)
+		return;
+	kube_token_destroy(kube->token);
+	http_destroy(kube->http);
+	kube_free(kube);
+}
+
+const char *kube_name(const struct kube *kube)
+{
+	return kube->name;
+}
+
+const char *kube_server(const struct kube *kube)
+{
+	return kube->target.server;
+}
+
+const char *kube_namespace(const struct kube *kube)
+{
+	return kube->target.space;
+}
+
+const struct http_stats *kube_stats(const struct kube *kube)
+{
+	return http_stats(kube->http);
+}
+
+/* --- the end of a request --- */
+
+static void on_closed(uv_handle_t *handle)
+{
+	struct ask *ask = handle->data;
+
+	for (size_t i = 0; i < sizeof(ask->texts) / sizeof(ask->texts[0]); i++)
+		free(ask->texts[i]);
+	for (size_t i = 0; i < sizeof(ask->headers) / sizeof(ask->headers[0]); i++)
+		free(ask->headers[i]);
+	free(ask->url);
+	free(ask->body);
+	free(ask->text);
+	json_decref(ask->warnings);
+	free(ask);
+}
+
+static void on_cancel(struct call *call)
+{
+	struct ask *ask = (struct ask *)call;
+
+	call_cancel(&ask->inner);
+	uv_close((uv_handle_t *)&ask->timer, on_closed);
+}
+
+static void end(struct ask *ask, const struct err *err)
+{
+	struct kube_answer *answer = &ask->answer;
+
+	answer->audit_id = ask->audit_id;
+	answer->warnings = ask->warnings;
+	if (answer->text == NULL)
+		answer->text = "";
+	uv_close((uv_handle_t *)&ask->timer, on_closed);
+	ask->done(ask->data, answer, err);
+}
+
+static void end_badly(struct ask *ask, enum kube_problem problem, struct err *err)
+{
+	ask->answer.problem = problem;
+	ask->answer.text = "";
+	if (ask->clouded && err->kind != ERR_UNCERTAIN) {
+		err->kind = ERR_UNCERTAIN;
+		err_prefix(err, "an earlier try may have been carried out");
+		ask->answer.problem = KUBE_NOT_CLEAR;
+	}
+	end(ask, err);
+}
+
+static int64_t left_ms(const struct ask *ask)
+{
+	return (int64_t)ask->deadline_ms - (int64_t)(uv_hrtime() / 1000000);
+}
+
+/* --- trying again --- */
+
+static void on_wait(uv_timer_t *timer)
+{
+	send_it(timer->data);
+}
+
+/* false: no tries or no time left. */
+static bool try_later(struct ask *ask, int64_t wait_ms)
+{
+	if (wait_ms > WAIT_MAX_MS)
+		wait_ms = WAIT_MAX_MS;
+	if (ask->tries >= TRIES_MAX || wait_ms >= left_ms(ask))
+		return false;
+	return uv_timer_start(&ask->timer, on_wait, (uint64_t)wait_ms, 0) == 0;
+}
+
+static void on_renewed(void *data, const struct err *err)
+{
+	struct ask *ask = data;
+
+	ask->inner = NULL;
+	if (err == NULL)
+		send_it(ask);
+	else
+		end_badly(ask, KUBE_UNKNOWN_US, &ask->err);
+}
+
+/* --- answers --- */
+
+/* Warning: 299 - "text" */
+static void take_warnings(struct ask *ask, const struct http_response *response)
+{
+	json_array_clear(ask->warnings);
+	for (size_t i = 0; i < WARNINGS_MAX; i++) {
+		const char *value = http_header_at(response, "Warning", i);
+		const char *open = value == NULL ? NULL : strchr(value, '"');
+		const char *close = open == NULL ? NULL : strrchr(value, '"');
+
+		if (value == NULL)
+			return;
+		if (close > open)
+			json_array_append_new(ask->warnings,
+					      json_stringn(open + 1, (size_t)(close - open - 1)));
+	}
+}
+
+static void on_parsed(void *data, json_t *value, const struct err *err)
+{
+	struct ask *ask = data;
+	bool json = ask->text != NULL && *ask->text == '{';
+	struct err wrong;
+	char *where;
+
+	ask->inner = NULL;
+	ask->answer.text = ask->text;
+	ask->answer.body = value;
+	/* What was done is done, even when its answer cannot be read. */
+	if (err == NULL || !json || !kube_asked_reads(&ask->asked)) {
+		end(ask, NULL);
+		return;
+	}
+	where = kube_asked_text(&ask->asked);
+	err_set(&wrong, ERR_INVALID, "%s: the answer cannot be read: %s", where, err->msg);
+	free(where);
+	end_badly(ask, KUBE_INVALID, &wrong);
+}
+
+static void take_good(struct ask *ask, const struct http_response *response)
+{
+	struct err err;
+	json_t *value;
+
+	free(ask->text);
+	ask->text = xstrndup(response->body, response->len);
+	if (response->len > PARSE_HERE_MAX) {
+		ask->inner = kube_parse(ask->kube->loop, ask->text, response->len, on_parsed, ask);
+		return;
+	}
+	value = json_parse(ask->text, response->len, response->len, &err);
+	on_parsed(ask, value, value == NULL ? &err : NULL);
+	json_decref(value);
+}
+
+static void take_bad(struct ask *ask, const struct http_response *response)
+{
+	const struct kube_said said = { .status = response->status,
+					.text = response->body,
+					.type = http_header(response, "Content-Type"),
+					.len = response->len };
+	struct err err;
+	enum kube_problem problem = kube_status_error(&ask->asked, &said, &err);
+
+	if (problem == KUBE_UNKNOWN_US && !ask->renewed) {
+		ask->renewed = true;
+		ask->err = err;
+		ask->inner = kube_token_renew(ask->kube->token, on_renewed, ask);
+		return;
+	}
+	/* An eviction that a disruption budget holds back (KUBE_POLICY) is not a busy server. */
+	if ((response->status == 429 || response->status >= 500) && problem != KUBE_POLICY &&
+	    response->retry_after_ms >= 0 && try_later(ask, response->retry_after_ms)) {
+		ask->clouded = ask->clouded || err.kind == ERR_UNCERTAIN;
+		return;
+	}
+	end_badly(ask, problem, &err);
+}
+
+/* No answer came: http_err's sentence begins with the client's name, which we say otherwise. */
+static void take_none(struct ask *ask, const struct err *http_err)
+{
+	bool reads = kube_asked_reads(&ask->asked), sent = http_err->kind == ERR_UNCERTAIN;
+	const char *says = strstr(http_err->msg, ": ");
+	char *where;
+	struct err err;
+
+	if (reads && sent && try_later(ask, BROKEN_WAIT_MS))
+		return;
+	where = kube_asked_text(&ask->asked);
+	err_set(&err, http_err->kind, "%s: %s", where, says == NULL ? http_err->msg : says + 2);
+	free(where);
+	if (reads && sent)
+		err.kind = left_ms(ask) <= 0 ? ERR_TIMEOUT : ERR_RETRY;
+	end_badly(ask, err.kind == ERR_UNCERTAIN ? KUBE_NOT_CLEAR : KUBE_UNAVAILABLE, &err);
+}
+
+static void on_response(void *data, const struct http_response *response, const struct err *err)
+{
+	struct ask *ask = data;
+	const char *audit_id = response == NULL ? NULL : http_header(response, "Audit-Id");
+
+	ask->inner = NULL;
+	if (err != NULL) {
+		take_none(ask, err);
+		return;
+	}
+	ask->answer.status = response->status;
+	if (audit_id != NULL && strlen(audit_id) < sizeof(ask->audit_id))
+		memcpy(ask->audit_id, audit_id, strlen(audit_id) + 1);
+	take_warnings(ask, response);
+	if (response->status >= 200 && response->status < 300)
+		take_good(ask, response);
+	else
+		take_bad(ask, response);
+}
+
+/* --- sending --- */
+
+static void on_no_time(void *data, const struct err *err)
+{
+	struct ask *ask = data;
+	struct err own = *err;
+
+	ask->inner = NULL;
+	end_badly(ask, KUBE_UNAVAILABLE, &own);
+}
+
+static void send_it(struct ask *ask)
+{
+	struct kube *kube = ask->kube;
+	int64_t left = left_ms(ask);
+	struct http_request request = {
+		.method = ask->asked.method,
+		.url = ask->url,
+		.headers = (const char *const *)ask->headers,
+		.bearer = kube_token_text(kube->token),
+		.body = ask->body,
+		.body_len = ask->body == NULL ? 0 : strlen(ask->body),
+		.max_body = ask->max_body,
+		.timeout_ms = left > 0 ? (unsigned)left : 1,
+	};
+	struct err err;
+
+	if (left <= 0) {
+		err_set(&err, ERR_TIMEOUT, "cluster %s: no answer in time", kube->name);
+		ask->inner = call_later(kube->loop, &err, on_no_time, ask);
+		return;
+	}
+	ask->tries++;
+	ask->inner = http_start(kube->http, &request, on_response, ask);
+}
+
+static char *build_url(const struct kube *kube, const struct kube_request *request)
+{
+	bool writes = !str_eq(request->method, "GET") && !str_eq(request->method, "DELETE");
+	char *path = request->kind != NULL ? kube_kind_path(request->kind, request->space,
+							    request->name, request->subresource)
+					   : xstrdup(request->path);
+	struct buf buf;
+	char mark = '?';
+
+	buf_init(&buf, URL_MAX);
+	(void)buf_printf(&buf, "%s%s", kube->target.server, path);
+	free(path);
+	if (!str_empty(request->query)) {
+		(void)buf_printf(&buf, "?%s", request->query);
+		mark = '&';
+	}
+	if (writes) {
+		(void)buf_printf(&buf, "%cfieldManager=opsd&fieldValidation=Strict", mark);
+		mark = '&';
+	}
+	if (request->dry_run)
+		(void)buf_printf(&buf, "%cdryRun=All", mark);
+	return buf_take(&buf);
+}
+
+static void keep_asked(struct ask *ask, const struct kube_request *request)
+{
+	struct kube_asked *asked = &ask->asked;
+
+	asked->cluster = ask->kube->name;
+	asked->kind = request->kind;
+	asked->method = ask->texts[0] = xstrdup(request->method);
+	asked->space = ask->texts[1] = xstrdup_null(request->space);
+	asked->name = ask->texts[2] = xstrdup_null(request->name);
+	asked->subresource = ask->texts[3] = xstrdup_null(request->subresource);
+	asked->path = ask->texts[4] = xstrdup_null(request->path);
+}
+
+static void keep_headers(struct ask *ask, const struct kube_request *request)
+{
+	const char *type = request->content_type, *accept = request->accept;
+	size_t n = 0;
+
+	ask->headers[n++] = xasprintf("Accept: %s", accept != NULL ? accept : "application/json");
+	if (request->body != NULL)
+		ask->headers[n++] =
+			xasprintf("Content-Type: %s", type != NULL ? type : "application/json");
+	if (request->request_id != NULL)
+		ask->headers[n++] = xasprintf("Audit-ID: %s", request->request_id);
+}
+
+struct call *kube_call(struct kube *kube, const struct kube_request *request, kube_done_fn done,
+		       void *data)
+{
+	struct ask *ask = xcalloc(1, sizeof(*ask));
+	unsigned timeout_ms = request->timeout_ms != 0 ? request->timeout_ms : TIMEOUT_MS;
+
+	ask->call.cancel = on_cancel;
+	ask->kube = kube;
+	ask->done = done;
+	ask->data = data;
+	ask->url = build_url(kube, request);
+	ask->body = request->body == NULL ? NULL : json_text(request->body);
+	ask->max_body = request->max_body != 0 ? request->max_body : BODY_MAX;
+	ask->deadline_ms = uv_hrtime() / 1000000 + timeout_ms;
+	ask->warnings = json_array();
+	keep_asked(ask, request);
+	keep_headers(ask, request);
+	(void)uv_timer_init(kube->loop, &ask->timer);
+	ask->timer.data = ask;
+	send_it(ask);
+	return &ask->call;
+}

@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * config.c - where a cluster is and who we are there: from settings, from the pod's own files, or
+ * from one context of a kubeconfig file.  Reads files (blocking): at start and at reload only.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/conftree.h"
+#include "base/diag.h"
+#include "base/err.h"
+#include "base/secret.h"
+#include "base/str.h"
+#include "base/xalloc.h"
+#include "internal.h"
+#include "net/http.h"
+
+#define POD_FILES "/var/run/secrets/kubernetes.io/serviceaccount/"
+
+enum { PEM_MAX = 1 << 20 };
+
+static char *under(const char *dir, const char *path)
+{
+	return path[0] == '/' || str_empty(dir) ? xstrdup(path) : xasprintf("%s/%s", dir, path);
+}
+
+static char *folder_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash == NULL ? xstrdup("") : xstrndup(path, (size_t)(slash - path));
+}
+
+static bool set_server(struct kube_target *target, const char *text, struct err *err)
+{
+	size_t len = strlen(text);
+
+	if (!http_url_ok(text, true, err))
+		return false;
+	if (strchr(text, '?') != NULL) {
+		err_set(err, ERR_INVALID, "server %s: no query is allowed", text);
+		return false;
+	}
+	while (len > 0 && text[len - 1] == '/')
+		len--;
+	target->server = xstrndup(text, len);
+	return true;
+}
+
+/* --- base64 of kubeconfig's …-data --- */
+
+static int digit(unsigned char c)
+{
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	const char *at = c == '\0' ? NULL : strchr(digits, c);
+
+	return at == NULL ? -1 : (int)(at - digits);
+}
+
+/* PEM text from base64, which may hold line breaks.  NULL: not base64, or not text. */
+static char *decode(const char *text)
+{
+	struct buf buf;
+	unsigned bits = 0;
+	int have = 0;
+
+	buf_init(&buf, PEM_MAX);
+	for (; *text != '\0' && *text != '='; text++) {
+		int value = digit((unsigned char)*text);
+		char byte;
+
+		if (strchr(" \r\n\t", *text) != NULL)
+			continue;
+		if (value < 0)
+			break;
+		bits = (bits << 6 | (unsigned)value) & 0xffffff;
+		have += 6;
+		if (have < 8)
+			continue;
+		have -= 8;
+		byte = (char)(bits >> have & 0xff);
+		if (byte == '\0' || !buf_append(&buf, &byte, 1))
+			break;
+	}
+	if (text[strspn(text, "= \r\n\t")] == '\0' && buf.len > 0)
+		return buf_take(&buf);
+	buf_finish(&buf);
+	return NULL;
+}
+
+/* One PEM of a kubeconfig entry: "x-data" in it, or "x" as a file beside it. */
+static bool read_pem(const json_t *entry, const char *key, const char *dir, char **ret_pem,
+		     struct err *err)
+{
+	char *data_key = xasprintf("%s-data", key), *path;
+	const char *data = json_string_value(json_object_get(entry, data_key));
+	const char *file = json_string_value(json_object_get(entry, key));
+	size_t len;
+
+	free(data_key);
+	if (!str_empty(data)) {
+		*ret_pem = decode(data);
+		if (*ret_pem == NULL)
+			err_set(err, ERR_INVALID, "%s-data is not base64 of PEM text", key);
+		return *ret_pem != NULL;
+	}
+	if (str_empty(file))
+		return true;
+	path = under(dir, file);
+	*ret_pem = file_read(path, PEM_MAX, &len, err);
+	free(path);
+	return *ret_pem != NULL;
+}
+
+/* --- kubeconfig --- */
+
+static const json_t *entry_of(const json_t *root, const char *list, const char *inner,
+			      const char *name)
+{
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(
+		json_object_get(root, list), i,
+		item) if (str_eq(jget_str(item, "name"), name)) return json_object_get(item, inner);
+	return NULL;
+}
+
+static void list_contexts(const json_t *root, struct buf *buf)
+{
+	json_t *item;
+	size_t i;
+
+	buf_init(buf, 200);
+	json_array_foreach(json_object_get(root, "contexts"), i, item)(void)
+		buf_printf(buf, "%s%s", i == 0 ? "" : ", ", jget_str_or(item, "name", "?"));
+}
+
+static bool take_cluster(struct kube_target *target, const json_t *cluster, const char *dir,
+			 struct err *err)
+{
+	const char *proxy = jget_str(cluster, "proxy-url");
+	const char *server = jget_str(cluster, "server");
+
+	if (server == NULL) {
+		err_set(err, ERR_INVALID, "the cluster has no server");
+		return false;
+	}
+	target->insecure = jget_bool(cluster, "insecure-skip-tls-verify", false);
+	target->server_name = xstrdup_null(jget_str(cluster, "tls-server-name"));
+	if (!set_server(target, server, err) ||
+	    !read_pem(cluster, "certificate-authority", dir, &target->ca_pem, err))
+		return false;
+	if (target->insecure && target->ca_pem != NULL) {
+		err_set(err, ERR_INVALID,
+			"insecure-skip-tls-verify and a certificate authority exclude each other");
+		return false;
+	}
+	if (str_empty(proxy))
+		return true;
+	if (!str_starts(proxy, "http://") && !str_starts(proxy, "https://") &&
+	    !str_starts(proxy, "socks5://")) {
+		err_set(err, ERR_INVALID,
+			"proxy-url must begin with http://, https:// or socks5://");
+		return false;
+	}
+	/* The proxy resolves the name, as client-go has it. */
+	target->proxy =
+		str_starts(proxy, "socks5://") ? xasprintf("socks5h%s", proxy + 6) : xstrdup(proxy);
+	return true;
+}
+
+static bool refuse_unsupported(const json_t *user, struct err *err)
+{
+	static const struct {
+		const char *key, *why;
+	} rows[] = {
+		{ "exec", "credential plugins (exec) are not supported yet; give opsd a service "
+			  "account's token as tokenFile" },
+		{ "auth-provider", "the auth-provider was removed from Kubernetes; make the "
+				   "kubeconfig anew, with a tokenFile" },
+		{ "username", "a user name and password are not accepted by Kubernetes any more" },
+		{ "as", "impersonation (as) is not supported" },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const json_t *value = json_object_get(user, rows[i].key);
+
+		if (value == NULL || json_is_null(value))
+			continue;
+		err_set(err, ERR_INVALID, "%s", rows[i].why);
+		return false;
+	}
+	return true;
+}
+
+static bool take_user(struct kube_target *target, const json_t *user, const char *dir,
+		      struct err *err)
+{
+	const char *file = jget_str(user, "tokenFile");
+
+	if (!refuse_unsupported(user, err) ||
+	    !read_pem(user, "client-certificate", dir, &target->cert_pem, err) ||
+	    !read_pem(user, "client-key", dir, &target->key_pem, err))
+		return false;
+	if ((target->cert_pem == NULL) != (target->key_pem == NULL)) {
+		err_set(err, ERR_INVALID, "client-certificate and client-key belong together");
+		return false;
+	}
+	target->token = xstrdup_null(jget_str(user, "token"));
+	target->token_file = str_empty(file) ? NULL : under(dir, file);
+	return true;
+}
+
+static bool take_context(struct kube_target *target, const json_t *root, const char *name,
+			 const char *dir, struct err *err)
+{
+	const json_t *context = entry_of(root, "contexts", "context", name), *cluster, *user;
+	const char *cluster_name = jget_str(context, "cluster");
+	const char *user_name = jget_str_or(context, "user", "");
+	struct buf names;
+
+	if (context == NULL) {
+		list_contexts(root, &names);
+		err_set(err, ERR_INVALID, "it has no context \"%s\"; it has: %s", name,
+			*buf_text(&names) == '\0' ? "none" : buf_text(&names));
+		buf_finish(&names);
+		return false;
+	}
+	cluster = entry_of(root, "clusters", "cluster", cluster_name);
+	user = *user_name == '\0' ? NULL : entry_of(root, "users", "user", user_name);
+	if (cluster == NULL || (user == NULL && *user_name != '\0')) {
+		err_set(err, ERR_INVALID, "context \"%s\" names the %s \"%s\", which is not there",
+			name, cluster == NULL ? "cluster" : "user",
+			cluster == NULL ? (cluster_name == NULL ? "" : cluster_name) : user_name);
+		return false;
+	}
+	target->space = xstrdup_null(jget_str(context, "namespace"));
+	return take_cluster(target, cluster, dir, err) && take_user(target, user, dir, err);
+}
+
+static struct conftree *load(const char *path, struct err *err)
+{
+	struct conftree *tree;
+	struct diags diags;
+
+	diags_init(&diags);
+	tree = conftree_load(path, &diags);
+	if (tree == NULL)
+		err_set(err, ERR_INVALID, "%s",
+			diags.n > 0 ? diag_text(&diags.items[0]) : "it cannot be read");
+	diags_finish(&diags);
+	return tree;
+}
+
+static bool read_kubeconfig(struct kube_target *target, const json_t *node, const char *dir,
+			    struct err *err)
+{
+	const char *file = jget_str(node, "file"), *context = jget_str(node, "context");
+	char *path, *folder;
+	struct conftree *tree;
+	bool good;
+
+	if (file == NULL || context == NULL) {
+		err_set(err, ERR_INVALID,
+			"kubeconfig needs file and context; the current-context is never used");
+		return false;
+	}
+	path = under(dir, file);
+	tree = load(path, err);
+	if (tree == NULL) {
+		free(path);
+		return false;
+	}
+	folder = folder_of(path);
+	good = take_context(target, conftree_root(tree), context, folder, err);
+	if (!good)
+		err_prefix(err, "kubeconfig %s", path);
+	conftree_destroy(tree);
+	free(folder);
+	free(path);
+	return good;
+}
+
+/* --- the pod's own, and plain settings --- */
+
+static bool read_pod(struct kube_target *target, struct err *err)
+{
+	const char *host = getenv("KUBERNETES_SERVICE_HOST");
+	const char *port = getenv("KUBERNETES_SERVICE_PORT");
+	struct err ignored;
+	size_t len;
+	bool good;
+	char *url;
+
+	if (str_empty(host) || str_empty(port)) {
+		err_set(err, ERR_INVALID,
+			"in_cluster: opsd does not run in a pod (KUBERNETES_SERVICE_HOST and "
+			"KUBERNETES_SERVICE_PORT are not set)");
+		return false;
+	}
+	url = xasprintf(strchr(host, ':') != NULL ? "https://[%s]:%s" : "https://%s:%s", host,
+			port);
+	good = set_server(target, url, err);
+	free(url);
+	target->token_file = xstrdup(POD_FILES "token");
+	/* Without it the system's certificates are used. */
+	if (access(POD_FILES "ca.crt", R_OK) == 0)
+		target->ca_file = xstrdup(POD_FILES "ca.crt");
+	target->space = file_read(POD_FILES "namespace", 256, &len, &ignored);
+	return good;
+}
+
+static bool read_plain(struct kube_target *target, const json_t *node, const char *dir,
+		       struct err *err)
+{
+	const char *ca_file = jget_str(node, "ca_file"), *file = jget_str(node, "token_file");
+
+	if (ca_file != NULL)
+		target->ca_file = under(dir, ca_file);
+	if (file != NULL)
+		target->token_file = under(dir, file);
+	return set_server(target, jget_str_or(node, "server", ""), err);
+}
+
+static bool known_keys(const json_t *node, struct err *err)
+{
+	static const char *const known[] = { "kubeconfig", "in_cluster", "server", "ca_file",
+					     "token_file" };
+	const char *key, *near;
+	json_t *value;
+
+	json_object_foreach((json_t *)(uintptr_t)node, key, value)
+	{
+		bool good = false;
+
+		for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+			good = good || str_eq(key, known[i]);
+		if (good)
+			continue;
+		near = str_nearest(key, known, sizeof(known) / sizeof(known[0]));
+		err_set(err, ERR_INVALID, "unknown setting %s%s%s%s", key,
+			near != NULL ? "; did you mean " : "", near != NULL ? near : "",
+			near != NULL ? "?" : "");
+		return false;
+	}
+	return true;
+}
+
+static bool read_any(struct kube_target *target, const json_t *node, const char *dir,
+		     struct err *err)
+{
+	const json_t *kubeconfig = json_object_get(node, "kubeconfig");
+	bool in_cluster = jget_bool(node, "in_cluster", false);
+	bool plain = jget_str(node, "server") != NULL;
+
+	if (!json_is_object(node) || !known_keys(node, err)) {
+		if (!json_is_object(node))
+			err_set(err, ERR_INVALID, "must be a mapping");
+		return false;
+	}
+	if ((json_is_object(kubeconfig) ? 1 : 0) + (in_cluster ? 1 : 0) + (plain ? 1 : 0) != 1) {
+		err_set(err, ERR_INVALID,
+			"say where it is by one of: kubeconfig: { file, context }, in_cluster: "
+			"true, server");
+		return false;
+	}
+	if (in_cluster)
+		return read_pod(target, err);
+	if (plain)
+		return read_plain(target, node, dir, err);
+	return read_kubeconfig(target, kubeconfig, dir, err);
+}
+
+bool kube_target_read(struct kube_target *target, const char *name, const json_t *node,
+		      const char *dir, struct err *err)
+{
+	memset(target, 0, sizeof(*target));
+	if (!read_any(target, node, dir, err)) {
+		err_prefix(err, "clusters.%s", name);
+		return false;
+	}
+	if (str_empty(target->space)) {
+		free(target->space);
+		target->space = xstrdup("default");
+	}
+	return true;
+}
+
+void kube_target_finish(struct kube_target *target)
+{
+	secret_free(target->key_pem);
+	secret_free(target->token);
+	free(target->server);
+	free(target->ca_file);
+	free(target->ca_pem);
+	free(target->cert_pem);
+	free(target->server_name);
+	free(target->proxy);
+	free(target->space);
+	free(target->token_file);
+	memset(target, 0, sizeof(*target));
+}

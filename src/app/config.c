@@ -33,8 +33,6 @@ static const struct setting settings[] = {
 	{ "catalog", SET_FILE, "\"commands/\"", false, true, 0, 0,
 	  "folder of the command declarations" },
 	{ "clusters", SET_FREE, "{}", false, true, 0, 0, "Kubernetes clusters" },
-	{ "database.ca_file", SET_FILE, NULL, false, false, 0, 0,
-	  "PEM bundle for TLS to PostgreSQL" },
 	{ "database.connections", SET_INT, "2", false, false, 1, 8,
 	  "connections for work, besides the one for intake" },
 	{ "database.grants_url", SET_SECRET, NULL, false, false, 0, 0,
@@ -188,29 +186,55 @@ static bool is_free(const char *name)
 	return false;
 }
 
+/* "slack.api_url" cut to as many parts as name has: "slack" for "slakc".  The caller frees. */
+static char *cut_to(const char *setting, const char *name)
+{
+	const char *end = setting;
+
+	for (;;) {
+		end = strchrnul(end, '.');
+		name = strchr(name, '.');
+		if (*end == '\0' || name == NULL)
+			return xstrndup(setting, (size_t)(end - setting));
+		end++;
+		name++;
+	}
+}
+
+static void unknown_setting(struct config *config, const char *pointer, const char *name,
+			    struct diags *diags)
+{
+	char *names[N_SETTINGS];
+	const char *near;
+	int line = 0, column = 0;
+
+	for (size_t i = 0; i < N_SETTINGS; i++)
+		names[i] = cut_to(settings[i].name, name);
+	near = str_nearest(name, (const char *const *)names, N_SETTINGS);
+	(void)conftree_key_place(config->tree, pointer, &line, &column);
+	diag_add(diags, config->path, line, column, "unknown setting \"%s\"%s%s%s", name,
+		 near != NULL ? ", did you mean \"" : "", near != NULL ? near : "",
+		 near != NULL ? "\"?" : "");
+	for (size_t i = 0; i < N_SETTINGS; i++)
+		free(names[i]);
+}
+
 /* Every key of the file must lead to a setting. */
 static void check_keys(struct config *config, const json_t *node, const char *above,
 		       struct diags *diags)
 {
-	const char *key, *names[N_SETTINGS];
+	const char *key;
 	json_t *value;
 
-	for (size_t i = 0; i < N_SETTINGS; i++)
-		names[i] = settings[i].name;
 	json_object_foreach((json_t *)(uintptr_t)node, key, value)
 	{
 		char *name = above[0] == '\0' ? xstrdup(key) : xasprintf("%s.%s", above, key);
 		char *pointer = pointer_of(name);
-		const char *near;
 
-		if (!names_setting(name, strlen(name))) {
-			near = str_nearest(name, names, N_SETTINGS);
-			conftree_diag(config->tree, diags, pointer, "unknown setting \"%s\"%s%s%s",
-				      name, near != NULL ? ", did you mean \"" : "",
-				      near != NULL ? near : "", near != NULL ? "\"?" : "");
-		} else if (json_is_object(value) && !is_free(name)) {
+		if (!names_setting(name, strlen(name)))
+			unknown_setting(config, pointer, name, diags);
+		else if (json_is_object(value) && !is_free(name))
 			check_keys(config, value, name, diags);
-		}
 		free(name);
 		free(pointer);
 	}

@@ -74,7 +74,7 @@ static void test_mistakes(void **state)
 	refuses(GOOD "clusters: [main]\n", "clusters must be a mapping");
 	refuses("slack: { connections: 9 }\n", "from 1 to 4");
 	refuses("slack: { connections: \"2\" }\n", "a whole number");
-	refuses("slack: { api_url: \"https://slack.com/api\" }\n" GOOD, "duplicate");
+	refuses("slack: { api_url: \"https://slack.com/api\" }\n" GOOD, "stands here twice");
 	refuses("- 1\n", "must be a mapping");
 	refuses("a: [\n", path);
 }

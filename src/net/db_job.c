@@ -3,6 +3,7 @@
  * results. */
 #include <assert.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -116,7 +117,7 @@ void db_job_answer(struct db_job *job)
 	if (job->failure != NULL)
 		sqlstate = PQresultErrorField(job->failure, PG_DIAG_SQLSTATE);
 	if (sqlstate != NULL)
-		(void)strncpy(answer.sqlstate, sqlstate, sizeof(answer.sqlstate) - 1);
+		(void)snprintf(answer.sqlstate, sizeof(answer.sqlstate), "%s", sqlstate);
 	if (job->done != NULL)
 		job->done(job->data, &answer, job->err);
 	db_job_free(job);

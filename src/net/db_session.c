@@ -6,6 +6,7 @@
  * what was not committed is gone, and each later call says so.
  */
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -100,7 +101,7 @@ static void tell_run(struct step *step, const struct err *err)
 		sqlstate = PQresultErrorField(step->failure, PG_DIAG_SQLSTATE);
 	}
 	if (sqlstate != NULL)
-		(void)strncpy(answer.sqlstate, sqlstate, sizeof(answer.sqlstate) - 1);
+		(void)snprintf(answer.sqlstate, sizeof(answer.sqlstate), "%s", sqlstate);
 	step->done.run(step->data, &answer, err);
 }
 

@@ -57,6 +57,8 @@ int world_teardown(void **state)
 	(void)state;
 	db_destroy(world.db);
 	world.db = NULL;
+	uv_unref((uv_handle_t *)&world.limit); /* still guards what a failed test has left open */
+	uv_run(&world.loop, UV_RUN_DEFAULT);
 	uv_close((uv_handle_t *)&world.limit, NULL);
 	uv_run(&world.loop, UV_RUN_DEFAULT);
 	return uv_loop_close(&world.loop);

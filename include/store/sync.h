@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sync - one run of the directory sync: a snapshot becomes the copy in the database, or is refused.
+ *
+ * All or nothing in one transaction, under a lock; a snapshot older than the applied one is
+ * refused; a brake stops what looks like an accident and lets only plain departures through.
+ */
+#ifndef OPSD_STORE_SYNC_H
+#define OPSD_STORE_SYNC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/call.h"
+#include "base/json.h"
+
+struct db;
+struct directory;
+
+struct store_sync {
+	const char *source;         /* its name in the configuration */
+	const char *kind;           /* "file" */
+	const char *const *domains; /* whose addresses count: exact, lower case */
+	size_t n_domains;
+	const struct directory *directory; /* NULL: the fetch failed */
+	const char *failure;               /* why */
+	int64_t fetch_ms;                  /* how long ago the fetch began */
+	bool plan_only;
+	const char *accept;    /* digest of a plan that brakes had stopped; NULL: none */
+	const char *const *by; /* the two who accept it */
+	size_t n_by;
+};
+
+/*
+ * { "outcome": "applied" | "unchanged" | "planned" | "refused" | "failed" | "busy" | "stale",
+ *   "plan": { "generation", "sha256", "changes", "lines", "counts", "brakes": [{ "name", "detail",
+ * "hold" }] }, "result": { … of dir.sync_apply or dir.sync_refuse }, "error" } err only when the
+ * database failed.  sync is lent until done.
+ */
+typedef void (*store_sync_fn)(void *data, const json_t *value, const struct err *err);
+struct call *store_sync_start(struct db *db, const struct store_sync *sync, store_sync_fn done,
+			      void *data);
+
+#endif

@@ -1,0 +1,425 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- One run of the directory sync: stage, plan, brake, apply.
+--
+-- These functions run with the rights of the sync's own role.  sync_begin, the COPYs into the staging
+-- tables, sync_plan and then sync_apply or sync_refuse share one transaction; sync_plan already writes
+-- people, groups and addresses, so a refused plan is rolled back to the savepoint before it.
+set local role opsd_owner;
+
+alter table dir.source add column generated_at timestamptz;
+comment on column dir.source.generated_at is 'What the last applied snapshot said of itself; an older one is refused';
+
+-- An address that moves finds nobody until it is released; a released one that moves again is held again.
+create function dir.quarantine(p_key text, p_old bigint, p_new bigint) returns void
+language sql security definer set search_path = pg_catalog, dir, pg_temp as $$
+	insert into dir.email_quarantine (email_key, old_person, new_person) values (p_key, p_old, p_new)
+	on conflict (email_key) do update
+		set old_person = excluded.old_person, new_person = excluded.new_person, since = clock_timestamp(),
+			released_by = null, released_at = null
+$$;
+
+create function dir.sync_open(p_source text, p_kind text, p_domains text[], p_age interval, p_error text) returns bigint
+language plpgsql set search_path = pg_catalog, dir, pg_temp as $$
+declare
+	src smallint;
+	run bigint;
+begin
+	insert into dir.source (name, kind, allowed_domains) values (p_source, p_kind, p_domains) on conflict (name) do nothing;
+	update dir.source set kind = p_kind, allowed_domains = p_domains
+		where name = p_source and (kind, allowed_domains) is distinct from (p_kind, p_domains);
+	select s.source_id into strict src from dir.source s where s.name = p_source;
+	insert into dir.sync_run (source_id, fetch_started_at, state, finished_at, error)
+		values (src, clock_timestamp() - p_age, case when p_error is null then 'fetching' else 'failed' end,
+			case when p_error is not null then clock_timestamp() end, p_error)
+		returning run_id into run;
+	return run;
+end $$;
+
+create function dir.sync_close(p_run bigint, p_state text, p_error text) returns void
+language sql set search_path = pg_catalog, dir, pg_temp as $$
+	update dir.sync_run set state = p_state, error = p_error, finished_at = clock_timestamp()
+		where run_id = p_run and state = 'fetching'
+$$;
+
+-- 'ok' with empty staging tables; 'busy': another run of this source; 'stale': a newer snapshot was applied.
+create function dir.sync_begin(p_run bigint, p_generated_at timestamptz) returns text
+language plpgsql set search_path = pg_catalog, dir, pg_temp as $$
+declare
+	s record;
+begin
+	select r.fetch_started_at, x.source_id, x.name into strict s
+		from dir.sync_run r join dir.source x using (source_id) where r.run_id = p_run;
+	if not pg_try_advisory_xact_lock(hashtextextended('dirsync:' || s.name, 0)) then
+		return 'busy';
+	end if;
+	if exists (select 1 from dir.source x where x.source_id = s.source_id
+			and (x.fetch_started_at >= s.fetch_started_at or x.generated_at > p_generated_at)) then
+		return 'stale';
+	end if;
+	create temp table sync_user (ext text collate "C" primary key, state text not null, kind text not null,
+		name text not null) on commit drop;
+	create temp table sync_email (ext text collate "C" not null, email_key text collate "C" not null,
+		is_primary boolean not null) on commit drop;
+	create temp table sync_grp (ext text collate "C" primary key, name_key text collate "C" not null unique,
+		everyone boolean not null) on commit drop;
+	create temp table sync_mu (gext text collate "C" not null, uext text collate "C" not null) on commit drop;
+	create temp table sync_mg (pext text collate "C" not null, cext text collate "C" not null) on commit drop;
+	return 'ok';
+end $$;
+
+create function dir.sync_plan_people(p_src smallint, p_gen bigint) returns void
+language plpgsql set search_path = pg_catalog, dir, pg_temp as $$
+begin
+	insert into sync_line select case when p.person_id is null
+			then format('+ person %s (%s, %s, %s)', u.ext, u.name, u.state, u.kind)
+			else format('~ person %s (%s, %s, %s) -> (%s, %s, %s)', u.ext, p.display_name, p.state, p.kind,
+				u.name, u.state, u.kind) end
+		from sync_user u left join dir.person p on p.source_id = p_src and p.external_id = u.ext
+		where p.person_id is null or (p.state, p.kind, p.display_name) is distinct from (u.state, u.kind, u.name);
+	insert into sync_line select format('- person %s (%s)', p.external_id, p.display_name)
+		from dir.person p where p.source_id = p_src and p.state <> 'gone'
+			and not exists (select 1 from sync_user u where u.ext = p.external_id);
+	insert into dir.person (source_id, external_id, state, kind, display_name, first_gen, last_gen, gone_gen)
+		select p_src, u.ext, u.state, u.kind, u.name, p_gen, p_gen, case when u.state = 'gone' then p_gen end from sync_user u
+	on conflict (source_id, external_id) do update
+		set state = excluded.state, kind = excluded.kind, display_name = excluded.display_name,
+			gone_gen = excluded.gone_gen, last_gen = excluded.last_gen
+		where (person.state, person.kind, person.display_name)
+			is distinct from (excluded.state, excluded.kind, excluded.display_name);
+	update dir.person p set state = 'gone', gone_gen = p_gen, last_gen = p_gen
+		where p.source_id = p_src and p.state <> 'gone'
+			and not exists (select 1 from sync_user u where u.ext = p.external_id);
+end $$;
+
+create function dir.sync_plan_groups(p_src smallint, p_gen bigint) returns void
+language plpgsql set search_path = pg_catalog, dir, pg_temp as $$
+begin
+	insert into sync_line select case
+			when g.group_id is null and old.group_id is not null
+				then format('! group %s now means another id: %s -> %s', s.name_key, old.external_id, s.ext)
+			when g.group_id is null then format('+ group %s (%s)', s.name_key, s.ext)
+			else format('~ group %s (%s, %s%s) -> (%s, active%s)', s.ext, g.name_key, g.state,
+				case when g.everyone then ', everyone' else '' end, s.name_key,
+				case when s.everyone then ', everyone' else '' end) end
+		from sync_grp s left join dir.grp g on g.source_id = p_src and g.external_id = s.ext
+		left join dir.grp old on old.source_id = p_src and old.name_key = s.name_key and old.state = 'active'
+		where g.group_id is null or (g.name_key, g.state, g.everyone) is distinct from (s.name_key, 'active', s.everyone);
+	insert into sync_line select format('- group %s (%s)', g.name_key, g.external_id)
+		from dir.grp g where g.source_id = p_src and g.state <> 'gone'
+			and not exists (select 1 from sync_grp s where s.ext = g.external_id);
+	update dir.grp g set state = 'gone', gone_gen = p_gen, last_gen = p_gen
+		where g.source_id = p_src and g.state <> 'gone'
+			and not exists (select 1 from sync_grp s where s.ext = g.external_id);
+	-- Two groups may have exchanged their names, which are unique.
+	update dir.grp g set name_key = '~' || g.external_id from sync_grp s
+		where g.source_id = p_src and g.external_id = s.ext and g.name_key <> s.name_key;
+	insert into dir.grp (source_id, external_id, name_key, state, everyone, in_scope_since_gen, first_gen, last_gen)
+		select p_src, s.ext, s.name_key, 'active', s.everyone, p_gen, p_gen, p_gen from sync_grp s
+	on conflict (source_id, external_id) do update
+		set name_key = excluded.name_key, state = 'active', everyone = excluded.everyone, gone_gen = null,
+			last_gen = excluded.last_gen
+		where (grp.name_key, grp.state, grp.everyone) is distinct from (excluded.name_key, 'active', excluded.everyone);
+end $$;
+
+create function dir.sync_plan_addresses(p_src smallint) returns void
+language plpgsql set search_path = pg_catalog, dir, pg_temp as $$
+begin
+	create temp table sync_addr on commit drop as
+		select e.email_key, min(p.person_id) as person_id, min(e.ext) as ext, bool_or(e.is_primary) as is_primary,
+			count(distinct e.ext) > 1 as disputed, min(o.person_id) as owner, min(op.external_id) as owner_ext
+		from sync_email e
+		join dir.person p on p.source_id = p_src and p.external_id = e.ext
+		left join dir.person_email o on o.email_key = e.email_key
+		left join dir.person op on op.person_id = o.person_id
+		group by e.email_key;
+	create unique index on sync_addr (email_key);
+	analyze sync_addr;
+	-- Listed for two people, or now for another one than before: nobody's, until somebody has looked.
+	create temp table sync_held_addr on commit drop as
+		select a.email_key, a.owner, a.owner_ext, case when not a.disputed then a.person_id end as new_person,
+			case when not a.disputed then a.ext end as new_ext, a.disputed
+		from sync_addr a left join dir.email_quarantine q using (email_key)
+		where a.disputed or (a.owner <> a.person_id
+			and not coalesce(q.released_at is not null and q.old_person = a.owner and q.new_person = a.person_id, false));
+	insert into sync_line select case when h.disputed
+			then format('! address %s is listed for several people: nobody''s', h.email_key)
+			else format('! address %s moves from %s to %s: quarantine', h.email_key, h.owner_ext, h.new_ext) end
+		from sync_held_addr h left join dir.email_quarantine q on q.email_key = h.email_key and q.released_at is null
+			and q.old_person is not distinct from h.owner and q.new_person is not distinct from h.new_person
+		where q.email_key is null and (h.owner is not null or not h.disputed);
+	perform dir.quarantine(h.email_key, h.owner, h.new_person)
+		from sync_held_addr h left join dir.email_quarantine q on q.email_key = h.email_key and q.released_at is null
+			and q.old_person is not distinct from h.owner and q.new_person is not distinct from h.new_person
+		where q.email_key is null and h.owner is not null;
+
+	create temp table sync_lost_addr on commit drop as
+		select pe.email_key, pe.person_id, p.external_id as ext, pe.is_primary from dir.person_email pe
+		join dir.person p using (person_id) join sync_user u on u.ext = p.external_id
+		where p.source_id = p_src and not exists (select 1 from sync_addr a where a.email_key = pe.email_key);
+	insert into sync_line select format('- address %s of %s', l.email_key, l.ext) from sync_lost_addr l;
+	insert into sync_line select case
+			when a.owner is null then format('+ address %s of %s', a.email_key, a.ext)
+			when a.owner <> a.person_id then format('~ address %s released to %s', a.email_key, a.ext)
+			else format('~ address %s of %s is %s', a.email_key, a.ext,
+				case when a.is_primary then 'primary' else 'an alias' end) end
+		from sync_addr a left join dir.person_email pe using (email_key)
+		where not exists (select 1 from sync_held_addr h where h.email_key = a.email_key)
+			and (pe.person_id, pe.is_primary) is distinct from (a.person_id, a.is_primary);
+
+	delete from dir.person_email pe using sync_lost_addr l where l.email_key = pe.email_key;
+	-- Not primary first: a person has one primary address at any moment.
+	update dir.person_email pe set person_id = a.person_id, is_primary = false from sync_addr a
+		where a.email_key = pe.email_key and (pe.person_id, pe.is_primary) is distinct from (a.person_id, a.is_primary)
+			and not exists (select 1 from sync_held_addr h where h.email_key = a.email_key);
+	insert into dir.person_email (email_key, person_id, is_primary)
+		select a.email_key, a.person_id, false from sync_addr a
+		where a.owner is null and not exists (select 1 from sync_held_addr h where h.email_key = a.email_key);
+	update dir.person_email pe set is_primary = true from sync_addr a
+		where a.email_key = pe.email_key and a.is_primary and not pe.is_primary and a.person_id = pe.person_id
+			and not exists (select 1 from sync_held_addr h where h.email_key = a.email_key);
+end $$;
+
+-- Flattens and compares: sync_plan_row is what would change, sync_edge the direct nesting.
+create function dir.sync_plan_members(p_src smallint, p_gen bigint) returns void
+language plpgsql set search_path = pg_catalog, dir, pg_temp as $$
+begin
+	create temp table sync_direct on commit drop as
+		select distinct g.group_id, p.person_id from sync_mu m
+		join dir.grp g on g.source_id = p_src and g.external_id = m.gext
+		join dir.person p on p.source_id = p_src and p.external_id = m.uext;
+	create temp table sync_edge on commit drop as
+		select distinct a.group_id as parent_id, b.group_id as child_id from sync_mg m
+		join dir.grp a on a.source_id = p_src and a.external_id = m.pext
+		join dir.grp b on b.source_id = p_src and b.external_id = m.cext
+		where a.group_id <> b.group_id;
+	analyze sync_direct;
+	analyze sync_edge;
+	create temp table sync_closure on commit drop as -- union, not union all: it ends on cycles
+		with recursive c(anc, des) as (
+			select parent_id, child_id from sync_edge
+			union
+			select c.anc, e.child_id from c join sync_edge e on e.parent_id = c.des)
+		select anc, des from c where anc <> des;
+	create temp table sync_eff on commit drop as
+		select x.person_id, x.group_id, bool_or(x.direct) as direct from (
+			select d.person_id, d.group_id, true as direct from sync_direct d
+			union all
+			select d.person_id, c.anc, false from sync_closure c join sync_direct d on d.group_id = c.des) x
+		group by 1, 2;
+	create unique index on sync_eff (person_id, group_id);
+	analyze sync_eff;
+	create temp table sync_plan_row on commit drop as
+		select '+'::"char" as op, e.person_id, e.group_id, e.direct from sync_eff e
+			left join dir.membership m using (person_id, group_id) where m.person_id is null
+		union all
+		select '-'::"char", m.person_id, m.group_id, m.direct from dir.membership m
+			join dir.grp g on g.group_id = m.group_id and g.source_id = p_src
+			left join sync_eff e on (e.person_id, e.group_id) = (m.person_id, m.group_id) where e.person_id is null;
+	analyze sync_plan_row;
+	insert into sync_line select format('%s member %s of %s%s', r.op, p.external_id, g.name_key,
+			case when r.direct then '' else ' (through another group)' end)
+		from sync_plan_row r join dir.person p using (person_id) join dir.grp g using (group_id);
+	-- A group in use that existed before and grows by much, or by a group: its additions wait.
+	create temp table sync_hold on commit drop as
+		select g.group_id, g.name_key, count(*) as adds,
+			(select count(*) from dir.membership m where m.group_id = g.group_id) as had,
+			exists (select 1 from sync_edge e where (e.parent_id = g.group_id
+					or exists (select 1 from sync_closure c where (c.anc, c.des) = (g.group_id, e.parent_id)))
+				and not exists (select 1 from dir.member_group o where (o.parent_id, o.child_id) = (e.parent_id, e.child_id)))
+				as nested
+		from sync_plan_row r join dir.grp g using (group_id) join authz.group_in_use u using (group_id)
+		where r.op = '+' and g.first_gen < p_gen
+		group by g.group_id;
+	delete from sync_hold h where not (h.nested or (h.adds >= 10 and h.adds > h.had));
+end $$;
+
+-- p_active: active people before the plan; p_lost: how many of them it takes away.
+create function dir.sync_brakes(p_src smallint, p_active bigint, p_lost bigint) returns jsonb
+language plpgsql set search_path = pg_catalog, dir, pg_temp as $$
+begin
+	return (with live as (select count(*) as n from dir.membership m join dir.grp g using (group_id) where g.source_id = p_src),
+	d as (select count(*) filter (where op = '-') as del from sync_plan_row),
+	per as (
+		select g.group_id, g.name_key, g.state, count(*) filter (where r.op = '-') as del,
+			count(*) filter (where r.op = '+') as add,
+			(select count(*) from dir.membership m where m.group_id = g.group_id) as had
+		from sync_plan_row r join dir.grp g using (group_id) join authz.group_in_use u using (group_id)
+		group by g.group_id),
+	moved as (select count(*) as n from sync_held_addr where not disputed),
+	primaries as (select count(*) as n from sync_lost_addr where is_primary),
+	b(name, tripped, detail) as (
+		select 'empty_source', (live.n > 0 and not exists (select 1 from sync_eff)) or (p_active > 0 and not exists (select 1 from sync_user))
+				or (live.n > 0 and not exists (select 1 from sync_grp)),
+			'the source lists no people, no groups or no memberships' from live
+		union all
+		select 'total_removals', live.n >= 200 and d.del > greatest(50, 0.05 * live.n),
+			format('%s of %s memberships would be removed', d.del, live.n) from live, d
+		union all
+		select 'people_lost', p_lost > greatest(20, 0.03 * p_active),
+			format('%s of %s active people would no longer be active', p_lost, p_active)
+		union all
+		select 'primary_addresses', primaries.n > greatest(20, 0.02 * p_active),
+			format('%s primary addresses would change', primaries.n) from primaries
+		union all
+		select 'addresses_moved', moved.n > greatest(5, 0.005 * p_active),
+			format('%s addresses would move to another person', moved.n) from moved
+		union all
+		select 'in_use_group_vanished', true, format('group %s is named by grants and would be gone', g.name_key)
+			from dir.grp g join authz.group_in_use u using (group_id)
+			where g.source_id = p_src and g.state = 'gone'
+				and exists (select 1 from dir.membership m where m.group_id = g.group_id)
+		union all
+		select 'in_use_group_emptied', true, format('group %s would lose all of its %s members', name_key, had)
+			from per where had > 0 and del = had and add = 0 and state = 'active'
+		union all
+		select 'in_use_group_halved', true, format('group %s would lose %s of its %s members', name_key, del, had)
+			from per where had >= 6 and del >= 3 and del > 0.5 * had and not (del = had and add = 0))
+	select coalesce(jsonb_agg(jsonb_build_object('name', name, 'detail', detail, 'hold', false) order by name, detail), '[]')
+	from b where tripped);
+end $$;
+
+create function dir.sync_plan(p_run bigint) returns jsonb
+language plpgsql set search_path = pg_catalog, dir, pg_temp as $$
+declare
+	src smallint;
+	gen bigint;
+	active bigint;
+	lost bigint;
+	plan jsonb;
+	brakes jsonb;
+begin
+	select s.source_id, s.generation + 1 into strict src, gen
+		from dir.sync_run r join dir.source s using (source_id) where r.run_id = p_run;
+	create temp table sync_line (line text collate "C" not null) on commit drop;
+	analyze sync_user, sync_email, sync_grp, sync_mu, sync_mg;
+	select count(*), count(*) filter (where u.ext is null or u.state <> 'active') into active, lost
+		from dir.person p left join sync_user u on u.ext = p.external_id
+		where p.source_id = src and p.state = 'active';
+	perform dir.sync_plan_people(src, gen);
+	perform dir.sync_plan_groups(src, gen);
+	perform dir.refresh_statistics();
+	perform dir.sync_plan_addresses(src);
+	perform dir.sync_plan_members(src, gen);
+	brakes := dir.sync_brakes(src, active, lost) || (
+		select coalesce(jsonb_agg(jsonb_build_object('name', 'in_use_group_surge', 'hold', true, 'detail',
+			format('group %s had %s members and would gain %s%s', h.name_key, h.had, h.adds,
+				case when h.nested then ' through a newly nested group' else '' end)) order by h.name_key), '[]')
+		from sync_hold h);
+	select jsonb_build_object('generation', gen, 'brakes', brakes,
+			'sha256', encode(sha256(convert_to(coalesce(string_agg(l.line, e'\n' order by l.line), ''), 'UTF8')), 'hex'),
+			'changes', count(*),
+			'lines', coalesce((select jsonb_agg(f.line) from (select x.line from sync_line x order by x.line limit 500) f), '[]'),
+			'counts', jsonb_build_object(
+				'people', (select count(*) from sync_user), 'groups', (select count(*) from sync_grp),
+				'memberships', (select count(*) from sync_eff),
+				'people_added', count(*) filter (where l.line like '+ person %'),
+				'people_changed', count(*) filter (where l.line like '~ person %'),
+				'people_gone', count(*) filter (where l.line like '- person %'),
+				'active_lost', lost,
+				'members_added', count(*) filter (where l.line like '+ member %'),
+				'members_removed', count(*) filter (where l.line like '- member %'),
+				'addresses_held', (select count(*) from sync_held_addr)))
+		into plan from sync_line l;
+	return plan;
+end $$;
+
+-- p_accept: the plan's digest and the names of two people, to go on in spite of its brakes.
+create function dir.sync_apply(p_run bigint, p_plan jsonb, p_generated_at timestamptz, p_accept text, p_by text[])
+returns jsonb
+language plpgsql set search_path = pg_catalog, dir, pg_temp as $$
+declare
+	src smallint;
+	gen bigint;
+	held bigint := 0;
+	changed boolean;
+	edges bigint;
+	added bigint := 0;
+	turned bigint;
+begin
+	select s.source_id, s.generation + 1 into strict src, gen
+		from dir.sync_run r join dir.source s using (source_id) where r.run_id = p_run;
+	if p_accept is not null then
+		perform dir.sync_check_accept(src, p_plan, p_accept, p_by);
+	else
+		delete from sync_plan_row r using sync_hold h where h.group_id = r.group_id and r.op = '+';
+		get diagnostics held = row_count;
+	end if;
+	-- No request starts between two generations: those who start one take this lock shared.
+	perform pg_advisory_xact_lock(hashtextextended('dirsync', 0));
+	insert into dir.membership_change (generation, op, person_id, group_id)
+		select gen, r.op, r.person_id, r.group_id from sync_plan_row r where gen > 1; -- a first load is summed up in sync_run
+	delete from dir.membership m using sync_plan_row r
+		where r.op = '-' and (r.person_id, r.group_id) = (m.person_id, m.group_id);
+	insert into dir.membership (person_id, group_id, direct, since_gen)
+		select r.person_id, r.group_id, r.direct, gen from sync_plan_row r where r.op = '+';
+	update dir.membership m set direct = e.direct from sync_eff e
+		where (e.person_id, e.group_id) = (m.person_id, m.group_id) and m.direct <> e.direct;
+	get diagnostics turned = row_count;
+	delete from dir.member_group o using dir.grp g where g.group_id = o.parent_id and g.source_id = src
+		and not exists (select 1 from sync_edge e where (e.parent_id, e.child_id) = (o.parent_id, o.child_id));
+	get diagnostics edges = row_count;
+	if held = 0 then -- a new nesting stays new until its members were let in
+		insert into dir.member_group select e.parent_id, e.child_id from sync_edge e on conflict do nothing;
+		get diagnostics added = row_count;
+	end if;
+	changed := (p_plan ->> 'changes')::bigint > held or edges + added + turned > 0;
+	update dir.source s set generation = case when changed then gen else s.generation end,
+			fetch_started_at = r.fetch_started_at, generated_at = p_generated_at
+		from dir.sync_run r where r.run_id = p_run and s.source_id = src;
+	update dir.sync_run r set state = case when changed then 'applied' else 'unchanged' end,
+			finished_at = clock_timestamp(), generation = case when changed then gen else gen - 1 end,
+			counts = p_plan -> 'counts', brakes = p_plan -> 'brakes', plan_sha256 = decode(p_plan ->> 'sha256', 'hex'),
+			override_by = case when p_accept is not null then p_by end
+		where r.run_id = p_run;
+	return jsonb_build_object('changed', changed, 'held', held, 'generation', case when changed then gen else gen - 1 end);
+end $$;
+
+create function dir.sync_check_accept(p_src smallint, p_plan jsonb, p_accept text, p_by text[]) returns void
+language plpgsql set search_path = pg_catalog, dir, pg_temp as $$
+begin
+	if p_accept <> p_plan ->> 'sha256' then
+		raise exception 'the plan is now %, not the accepted one: read it again', p_plan ->> 'sha256' using errcode = 'OP008';
+	end if;
+	if (select count(distinct lower(btrim(x))) from unnest(p_by) x where btrim(x) <> '') < 2 then
+		raise exception 'two people must accept a plan that a brake has stopped' using errcode = 'OP008';
+	end if;
+	if not exists (select 1 from dir.sync_run r where r.source_id = p_src and r.plan_sha256 = decode(p_accept, 'hex')
+			and r.brakes <> '[]' and r.finished_at > clock_timestamp() - interval '1 hour') then
+		raise exception 'this plan was not stopped within the last hour: run the sync, then accept what it shows'
+			using errcode = 'OP008';
+	end if;
+end $$;
+
+-- After the rollback to the savepoint: only what the source says of people it lists, and the record.
+create function dir.sync_refuse(p_run bigint, p_plan jsonb) returns jsonb
+language plpgsql set search_path = pg_catalog, dir, pg_temp as $$
+declare
+	src smallint;
+	gen bigint;
+	active bigint;
+	left_ bigint;
+	departures bigint;
+begin
+	select s.source_id, s.generation + 1 into strict src, gen
+		from dir.sync_run r join dir.source s using (source_id) where r.run_id = p_run;
+	select count(*), count(*) filter (where u.state <> 'active') into active, departures
+		from dir.person p left join sync_user u on u.ext = p.external_id where p.source_id = src and p.state = 'active';
+	left_ := 0;
+	if departures <= greatest(20, 0.03 * active) then
+		update dir.person p set state = u.state, last_gen = gen, gone_gen = case when u.state = 'gone' then gen end
+			from sync_user u where p.source_id = src and p.external_id = u.ext and p.state = 'active' and u.state <> 'active';
+		get diagnostics left_ = row_count;
+	end if;
+	update dir.source set generation = gen where source_id = src and left_ > 0;
+	update dir.sync_run set state = 'refused', finished_at = clock_timestamp(), counts = p_plan -> 'counts',
+			brakes = p_plan -> 'brakes', plan_sha256 = decode(p_plan ->> 'sha256', 'hex'),
+			generation = case when left_ > 0 then gen else gen - 1 end
+		where run_id = p_run;
+	return jsonb_build_object('departures', left_, 'departures_held', departures - left_);
+end $$;
+
+grant execute on function dir.quarantine(text, bigint, bigint), dir.sync_open(text, text, text[], interval, text),
+	dir.sync_close(bigint, text, text), dir.sync_begin(bigint, timestamptz), dir.sync_plan_people(smallint, bigint),
+	dir.sync_plan_groups(smallint, bigint), dir.sync_plan_addresses(smallint), dir.sync_plan_members(smallint, bigint),
+	dir.sync_brakes(smallint, bigint, bigint), dir.sync_plan(bigint), dir.sync_apply(bigint, jsonb, timestamptz, text, text[]),
+	dir.sync_check_accept(smallint, jsonb, text, text[]), dir.sync_refuse(bigint, jsonb) to opsd_sync;

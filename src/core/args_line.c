@@ -10,7 +10,7 @@
 #include "core/catalog.h"
 #include "core/command.h"
 
-enum { WORD_LEN = 64, NEAREST = 5 };
+enum { WORD_LEN = 64, NEAREST = 5, FAR = 1000 };
 
 struct scored {
 	const struct command *command;
@@ -50,21 +50,30 @@ static const char *known_prefix(const struct catalog *catalog, const char *word)
 	return NULL;
 }
 
+static size_t least(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+/* A name is near when a third of it is other; FAR otherwise. */
+static size_t near_name(const char *word, const char *name)
+{
+	size_t d = str_distance(word, name), limit = strlen(name) / 3;
+
+	return d <= (limit > 1 ? limit : 1) ? d : FAR;
+}
+
 /* How far what was typed is from a command: from its title, or from its name alone. */
 static size_t distance(const struct command *command, const char *first, const char *second)
 {
 	char *both = xasprintf("%s %s", first, second);
-	size_t best = str_distance(both, command->title), other;
+	size_t best = near_name(both, command->title);
 
 	free(both);
-	other = str_distance(first, command->title); /* workers.scale, workers-scale */
-	best = other < best ? other : best;
-	other = str_distance(first, command->name) + 1; /* the prefix was left out */
-	best = other < best ? other : best;
-	if (str_eq(first, command->prefix) && *second != '\0') {
-		other = str_distance(second, command->name);
-		best = other < best ? other : best;
-	}
+	best = least(best, near_name(first, command->title));    /* workers.scale */
+	best = least(best, near_name(first, command->name) + 1); /* the prefix was left out */
+	if (str_eq(first, command->prefix))
+		best = least(best, near_name(second, command->name));
 	return best;
 }
 
@@ -78,7 +87,7 @@ static void find_nearest(const struct catalog *catalog, const char *first, const
 		const struct command *command = catalog_command(catalog, i);
 		size_t d = distance(command, first, second), at = n;
 
-		if (d > strlen(command->title) / 3 + 1)
+		if (d >= FAR)
 			continue;
 		while (at > 0 && nearest[at - 1].distance > d) {
 			nearest[at] = nearest[at - 1];

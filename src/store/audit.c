@@ -9,7 +9,7 @@
 #include "base/xalloc.h"
 #include "store_internal.h"
 
-enum { READ_MS = 10 * 1000, MAY_MS = 2000, READ_MAX = 64 << 20 };
+enum { READ_MS = 10 * 1000, READ_MAX = 64 << 20 };
 
 struct reading {
 	struct call call;
@@ -51,8 +51,7 @@ static void on_answer(void *data, const struct db_answer *answer, const struct e
 }
 
 static struct call *read_start(struct db *db, const char *name, const char *sql,
-			       struct params *params, unsigned timeout_ms, store_json_fn done,
-			       void *data)
+			       struct params *params, store_json_fn done, void *data)
 {
 	struct reading *reading = xcalloc(1, sizeof(*reading));
 	const struct db_statement statement = {
@@ -62,7 +61,7 @@ static struct call *read_start(struct db *db, const char *name, const char *sql,
 	reading->call.cancel = reading_cancel;
 	reading->done = done;
 	reading->data = data;
-	reading->inner = db_start(db, &statement, 1, timeout_ms, on_answer, reading);
+	reading->inner = db_start(db, &statement, 1, READ_MS, on_answer, reading);
 	params_finish(params);
 	return &reading->call;
 }
@@ -79,7 +78,7 @@ struct call *store_audit_list(struct db *db, const json_t *filter, unsigned limi
 	params_text(&params, jget_str(filter, "outcome"));
 	params_int(&params, limit);
 	return read_start(db, "ops_audit_list", "SELECT ops.audit_list($1, $2, $3, $4, $5, $6)",
-			  &params, READ_MS, done, data);
+			  &params, done, data);
 }
 
 struct call *store_explain(struct db *db, const char *person, const char *action,
@@ -91,7 +90,7 @@ struct call *store_explain(struct db *db, const char *person, const char *action
 	params_text(&params, action);
 	params_json(&params, scope);
 	return read_start(db, "ops_explain", "SELECT ops.explain_request($1, $2, $3)", &params,
-			  READ_MS, done, data);
+			  done, data);
 }
 
 struct call *store_may(struct db *db, const char *team, const char *user, store_json_fn done,
@@ -101,12 +100,12 @@ struct call *store_may(struct db *db, const char *team, const char *user, store_
 
 	params_text(&params, team);
 	params_text(&params, user);
-	return read_start(db, "ops_may", "SELECT ops.may($1, $2)", &params, MAY_MS, done, data);
+	return read_start(db, "ops_may", "SELECT ops.may($1, $2)", &params, done, data);
 }
 
 struct call *store_health(struct db *db, store_json_fn done, void *data)
 {
 	struct params params = { 0 };
 
-	return read_start(db, "ops_health", "SELECT ops.health()", &params, MAY_MS, done, data);
+	return read_start(db, "ops_health", "SELECT ops.health()", &params, done, data);
 }

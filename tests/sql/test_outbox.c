@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* outbox: claimed in order, marked in batches, given up with an audit entry; and the readers. */
+#include "store_world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/audit.h"
+
+#define A (&replicas[0])
+#define B (&replicas[1])
+
+struct value {
+	int n;
+	json_t *json;
+	char msg[ERR_MSG_MAX];
+};
+
+static void on_value(void *data, const json_t *json, const struct err *err)
+{
+	struct value *value = data;
+
+	value->n++;
+	if (err != NULL)
+		snprintf(value->msg, sizeof(value->msg), "%s", err->msg);
+	else
+		value->json = json_deep_copy(json);
+}
+
+static void wait_value(struct value *value)
+{
+	while (value->n == 0)
+		once();
+	assert_string_equal(value->msg, "");
+}
+
+/* A read that is over: an audit line and a reply, not claimed by anybody. */
+static struct request *over(struct replica *replica)
+{
+	struct request *rq = make("datasets list", "ana", "{\"team\":\"ads\"}", NULL);
+	struct end end = receive(replica, rq);
+
+	expect_good(&end);
+	store_outbox_room(replica->store, 0);
+	end = settle(replica, rq, REQUEST_SUCCEEDED);
+	expect_good(&end);
+	return rq;
+}
+
+static struct end mark(struct replica *replica, const struct owed_mark *marks, unsigned n)
+{
+	struct end end = { 0 };
+
+	store_outbox_mark(replica->store, marks, n, on_end, &end);
+	wait_end(&end);
+	return end;
+}
+
+static void test_order(void **state)
+{
+	struct request *first = over(A), *second = over(B);
+	struct end end;
+
+	(void)state;
+	assert_int_equal(A->n_owed + B->n_owed, 0);
+	end = outbox_claim(A, 3);
+	expect_good(&end);
+	assert_int_equal(A->n_owed, 3);
+	assert_string_equal(A->owed[0]->kind, "audit");
+	assert_string_equal(A->owed[0]->request, first->id);
+	assert_string_equal(A->owed[1]->kind, "audit");
+	assert_string_equal(A->owed[1]->request, second->id);
+	assert_string_equal(A->owed[2]->kind, "reply");
+	assert_string_equal(A->owed[2]->request, first->id);
+	assert_string_equal(A->owed[2]->channel, "C1");
+	assert_string_equal(A->owed[2]->user, "U-ana");
+	assert_string_equal(A->owed[2]->response_url, "https://hooks.example/1");
+	assert_int_equal(A->owed[2]->attempts, 0);
+	assert_true(A->owed[2]->created_ms > 0);
+	end = outbox_claim(B, 10); /* what A claimed is A's */
+	expect_good(&end);
+	assert_int_equal(B->n_owed, 1);
+	assert_string_equal(B->owed[0]->request, second->id);
+	request_destroy(first);
+	request_destroy(second);
+}
+
+static void test_marks(void **state)
+{
+	struct request *rq = over(A);
+	struct owed_mark marks[2] = {
+		{ .end = OWED_DELIVERED, .ts = "1700000000.000100" },
+		{ .end = OWED_LATER, .later_ms = 60000, .error = "it said \"no\" \\" }
+	};
+	struct end end = outbox_claim(A, 10);
+
+	(void)state;
+	expect_good(&end);
+	marks[0].id = A->owed[0]->id;
+	marks[1].id = A->owed[1]->id;
+	end = mark(B, &marks[1], 1); /* not the holder */
+	expect_good(&end);
+	expect_sql("SELECT count(*) FROM ops.message WHERE claimed_by IS NOT NULL", "2");
+	end = mark(A, marks, 2);
+	expect_good(&end);
+	expect_sql("SELECT ts || (body IS NULL)::text || (due_at IS NULL)::text FROM ops.message "
+		   "WHERE kind = 'audit'",
+		   "1700000000.000100truetrue");
+	expect_sql("SELECT last_error || (response_url IS NOT NULL)::text || (due_at > "
+		   "clock_timestamp() + interval '50 s')"
+		   " FROM ops.message WHERE kind = 'reply'",
+		   "it said \"no\" \\truetrue");
+	end = mark(A, marks, 2); /* a repeat is harmless */
+	expect_good(&end);
+	good("UPDATE ops.message SET due_at = clock_timestamp() WHERE due_at IS NOT NULL");
+	owed_forget(A);
+	end = outbox_claim(B, 10);
+	expect_good(&end);
+	assert_int_equal(B->n_owed, 1);
+	assert_int_equal(B->owed[0]->attempts, 1); /* it may be there: look first */
+	/* A posted it after all, late: then it is delivered. */
+	marks[1].end = OWED_DELIVERED;
+	marks[1].error[0] = '\0';
+	end = mark(A, &marks[1], 1);
+	expect_good(&end);
+	expect_sql("SELECT count(*) FROM ops.message WHERE due_at IS NOT NULL", "0");
+	expect_sql("SELECT count(*) FROM ops.message WHERE response_url IS NOT NULL", "0");
+	request_destroy(rq);
+}
+
+static void test_poison(void **state)
+{
+	struct request *rq = over(A);
+	struct owed_mark marks[2] = { { .end = OWED_DEAD, .error = "channel_not_found" },
+				      { .end = OWED_LATER, .error = "timeout" } };
+	struct end end;
+
+	(void)state;
+	good("UPDATE ops.message SET attempts = 19 WHERE kind = 'reply'");
+	end = outbox_claim(A, 10);
+	expect_good(&end);
+	marks[0].id = A->owed[0]->id;
+	marks[1].id = A->owed[1]->id;
+	end = mark(A, marks, 2);
+	expect_good(&end);
+	expect_sql("SELECT count(*) FROM ops.message WHERE dead_at IS NOT NULL AND response_url IS "
+		   "NULL"
+		   " AND body IS NOT NULL",
+		   "2");
+	expect_sql(
+		"SELECT string_agg(body::json #>> '{facts,error}', ' ' ORDER BY id) FROM ops.audit"
+		" WHERE event = 'message.dead'",
+		"channel_not_found timeout");
+	request_destroy(rq);
+}
+
+static void test_room(void **state)
+{
+	struct request *rq = make("datasets list", "ana", "{\"team\":\"ads\"}", NULL);
+	struct end end = receive(A, rq);
+
+	(void)state;
+	expect_good(&end);
+	store_outbox_room(A->store, 1); /* two are written: none is claimed */
+	end = settle(A, rq, REQUEST_SUCCEEDED);
+	expect_good(&end);
+	assert_int_equal(A->n_owed, 0);
+	expect_sql("SELECT count(*) FROM ops.message WHERE claimed_by IS NULL AND due_at <= "
+		   "clock_timestamp()",
+		   "2");
+	request_destroy(rq);
+}
+
+static void test_readers(void **state)
+{
+	struct request *rq = over(A),
+		       *no = make("workers scale", "ana", "{\"team\":\"web\",\"count\":1}", NULL);
+	json_t *filter = json_pack("{s:s}", "outcome", "denied");
+	json_t *scope = json_pack("{s:s}", "team", "web");
+	struct value value = { 0 };
+	struct end end = receive(A, no);
+
+	(void)state;
+	expect_good(&end);
+	store_audit_list(A->work, filter, 10, on_value, &value);
+	wait_value(&value);
+	assert_int_equal(json_array_size(value.json), 1);
+	assert_string_equal(jget_str(json_array_get(value.json, 0), "request"), no->id);
+	assert_string_equal(jget_str(json_array_get(value.json, 0), "facts.who.email"),
+			    "ana@example.com");
+	json_decref(value.json);
+
+	value = (struct value){ 0 };
+	json_object_clear(filter);
+	json_object_set_new(filter, "person", json_string("ana@example.com"));
+	store_audit_list(A->work, filter, 2, on_value, &value);
+	wait_value(&value);
+	assert_int_equal(json_array_size(value.json), 2); /* newest first */
+	assert_string_equal(jget_str(json_array_get(value.json, 0), "event"), "request.denied");
+	assert_string_equal(jget_str(json_array_get(value.json, 1), "event"), "request.succeeded");
+	json_decref(value.json);
+
+	value = (struct value){ 0 };
+	store_explain(A->work, "ana@example.com", "workers.restart", scope, on_value, &value);
+	wait_value(&value);
+	assert_false(jget_bool(value.json, "allowed", true));
+	assert_string_equal(jget_str(value.json, "code"), "no_matching_grant");
+	assert_int_equal(jget_int(value.json, "directory.generation", 0), 7);
+	assert_int_equal(json_array_size(jget(value.json, "grants")), 2);
+	json_decref(value.json);
+
+	value = (struct value){ 0 };
+	store_may(A->work, "T1", "U-ana", on_value, &value);
+	wait_value(&value);
+	assert_int_equal(json_array_size(value.json), 4);
+	assert_string_equal(json_string_value(json_array_get(value.json, 0)), "datasets.list");
+	json_decref(value.json);
+	value = (struct value){ 0 };
+	store_may(A->work, "T1", "U-nobody", on_value, &value);
+	wait_value(&value);
+	assert_true(json_is_null(value.json));
+	json_decref(value.json);
+
+	value = (struct value){ 0 };
+	store_health(A->work, on_value, &value);
+	wait_value(&value);
+	assert_int_equal(jget_int(value.json, "owed", 0), 3);
+	assert_int_equal(jget_int(value.json, "replicas", 0), 2);
+	assert_in_range(jget_int(value.json, "directory.age_s", 0), 1, 30);
+	json_decref(value.json);
+	json_decref(filter);
+	json_decref(scope);
+	request_destroy(rq);
+	request_destroy(no);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		STORE_TEST(test_order), STORE_TEST(test_marks),   STORE_TEST(test_poison),
+		STORE_TEST(test_room),  STORE_TEST(test_readers),
+	};
+
+	return world_main(tests, sizeof(tests) / sizeof(tests[0]));
+}

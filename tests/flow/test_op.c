@@ -49,8 +49,10 @@ static struct call *answer(enum op_step step, call_done_fn done, void *data)
 	stage->trace[strlen(stage->trace)] = letters[step];
 	if (stage->script.silent[step])
 		return NULL;
+	if (kind == ERR_NONE)
+		return call_later(&stage->loop, NULL, done, data);
 	err_set(&err, kind, "scripted");
-	return call_later(&stage->loop, kind == ERR_NONE ? NULL : &err, done, data);
+	return call_later(&stage->loop, &err, done, data);
 }
 
 static struct call *on_receive(void *ctx, struct request *rq, call_done_fn done, void *data)

@@ -26,7 +26,7 @@ LIBRARIES = {
     r"pcre2\.h": ["src/base/pattern.c"],
     r"openssl/.*": ["src/base/digest.c", "src/net/ws.c"],
     r"curl/.*": ["src/net/http_internal.h"],
-    r"libwebsockets\.h": ["src/net/ws.c"],
+    r"libwebsockets\.h": ["src/net/ws_internal.h"],
     r"(libpq-fe|libpq/.*|pg_config)\.h": ["src/net/db.c", "src/net/db_internal.h"],
     r"microhttpd\.h": ["src/net/httpd.c"],
     r"(jq|jv)\.h": ["src/core/expr.c"],

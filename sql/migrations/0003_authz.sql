@@ -99,9 +99,10 @@ begin -- plpgsql: its plan is kept, that of an SQL function would be made anew i
 		where ap.action_id = p_action and (ap.scoped or s.grant_id is not null)
 		  and not coalesce(case
 			when s.grant_id is null then p_effect = 'forbid' -- unscoped allow is void, unscoped forbid covers all
-			when s.any_value then jsonb_typeof(p_params -> ap.param) in ('string', 'number')
+			-- a value of the wrong type comes to null: not to be evaluated
+			when s.any_value then nullif(jsonb_typeof(p_params -> ap.param) in ('string', 'number'), false)
 			when s.values_ is not null then
-				jsonb_typeof(p_params -> ap.param) = 'string' and p_params ->> ap.param = any (s.values_)
+				case jsonb_typeof(p_params -> ap.param) when 'string' then p_params ->> ap.param = any (s.values_) end
 			when jsonb_typeof(p_params -> ap.param) = 'number' and p_params ->> ap.param ~ '^-?[0-9]{1,15}$' then
 				(p_params ->> ap.param)::bigint between coalesce(s.int_min, -999999999999999)
 					and coalesce(s.int_max, 999999999999999)

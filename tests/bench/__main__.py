@@ -59,6 +59,7 @@ def arguments():
     parser.add_argument("--concurrency", type=int, default=32, help="commands outstanding in the wide phase")
     parser.add_argument("--soak", action="store_true", help="go on to 100,000 commands and watch the memory")
     parser.add_argument("--only", choices=("opsd", "peer"), help="measure one of the two")
+    parser.add_argument("--profile", help="then sample and trace each program and write what was found to this folder")
     parser.add_argument("--logs", help="keep the programs' logs in this folder")
     return parser.parse_args()
 

@@ -1,39 +1,41 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Kubernetes side as a process of the bench: it takes scale patches and keeps the last value."""
+"""The Kubernetes stand-in as a process of the bench: no records, statuses at once, a namespace for each team."""
 
 import asyncio
+import gc
 import json
 import signal
 
-from sandbox.slack.wire import Conn, json_answer
+from sandbox.kube import TOKEN, KubeStandin, seed
+
+from .subjects import TEAMS
 
 
-class Scales:
-    def __init__(self):
-        self.conns = set()
-        self.version = 1
-        self.replicas = {}
+class Open(KubeStandin):
+    """The peer sends no token; it counts as if it had sent the service's."""
 
-    def handle(self, req):
-        part = req.path.strip("/").split("/")
-        if req.method not in ("GET", "PATCH") or part[-1] != "scale" or part[:3] != ["apis", "apps", "v1"]:
-            return json_answer({"kind": "Status", "status": "Failure", "code": 404}, 404)
-        namespace, name = part[4], part[6]
-        if req.method == "PATCH":
-            self.version += 1
-            self.replicas[namespace, name] = req.json()["spec"]["replicas"]
-        spec = {"replicas": self.replicas.get((namespace, name), 1)}
-        return json_answer({"kind": "Scale", "apiVersion": "autoscaling/v1", "spec": spec, "status": spec,
-                            "metadata": {"name": name, "namespace": namespace, "resourceVersion": str(self.version)}})
+    def act(self, req, target, args, about, fault):
+        req.headers.setdefault("authorization", f"Bearer {TOKEN}")
+        return super().act(req, target, args, about, fault)
+
+
+def objects():
+    """What the two programs scale: `workers` is the peer's, `workers-dev` is opsd's."""
+    out = []
+    for ns in (f"t{n}" for n in range(1, TEAMS + 1)):
+        out.append({"kind": "Namespace", "metadata": {"name": ns, "labels": {"opsd/tenant": "true"}}})
+        out += [seed.workload("Deployment", ns, name, 2) for name in ("workers", "workers-dev", "workers-prod")]
+    return out
 
 
 async def main():
-    app, loop = Scales(), asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Conn(app), "127.0.0.1", 0)
-    print(json.dumps({"url": f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"}), flush=True)
+    standin = await Open(objects=objects(), record=False, workloads="instant").start()
+    print(json.dumps({"url": standin.base_url, "token": TOKEN}), flush=True)
+    gc.freeze()
+    gc.set_threshold(200000, 50, 1000)
     stop = asyncio.Event()
-    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     await stop.wait()
-    server.close()
+    await standin.stop()
 
 asyncio.run(main())

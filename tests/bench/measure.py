@@ -4,6 +4,7 @@
 import time
 
 from . import proc
+from .profile import profile
 
 WARM, TOTAL, SOAK, SOAK_STEP = 200, 10000, 100000, 10000
 OPEN_RATE, OPEN_COUNT = 50, 600
@@ -146,6 +147,8 @@ class Run:
             self.rss("rss_after")
             if options.soak:
                 self.soak()
+            if options.profile:
+                profile(self, options.profile, options.concurrency)
             self.out["commands"] = self.commands
             self.out["violations"] = self.world.control.violations(clear=True)
         finally:

@@ -48,7 +48,7 @@ class World:
             if process:
                 process.stop()
         if self.postgres:
-            self.postgres.stop()
+            self.postgres.close()
 
 
 def arguments():

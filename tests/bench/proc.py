@@ -59,7 +59,8 @@ class Process:
         self.lines, self.heard = [], threading.Condition()
         self.started = time.monotonic()
         with open(log, "wb") as out:
-            self.child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=out, env=env, cwd=cwd,
+            # it ends with the bench, however that ends
+            self.child = subprocess.Popen(["setpriv", "--pdeathsig=KILL", "--", *argv], stdin=subprocess.DEVNULL, stderr=out, env=env, cwd=cwd,
                                           stdout=subprocess.PIPE if lines else out)
         self.pid = self.child.pid
         if lines:

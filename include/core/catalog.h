@@ -46,5 +46,6 @@ json_t *catalog_actions(const struct catalog *catalog);
 json_t *
 catalog_schema(const struct action_kind *const *kinds); /* JSON schema of the files, for editors */
 char *catalog_docs(const struct catalog *catalog);      /* docs/commands.md; the caller frees */
+char *catalog_kinds(const struct action_kind *const *kinds); /* docs/action-kinds.md; likewise */
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cmd_catalog.c - opsd catalog test|docs|schema: the declarations alone, without a database. */
+/* cmd_catalog.c - opsd catalog test|docs|kinds|schema: the declarations alone, without a database.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,8 +23,8 @@
 
 enum { GOT_LEN = 600, DOCS_MAX = 4 * 1024 * 1024 };
 
-static const char usage[] = "catalog test [--grants FILE] | docs [--check FILE] | schema; "
-			    "each with [--dir DIR]";
+static const char usage[] = "catalog test [--grants FILE] | docs [--check FILE] | "
+			    "kinds [--check FILE] | schema; each with [--dir DIR]";
 
 struct catalog_options {
 	const char *what, *dir, *grants, *check;
@@ -226,26 +227,27 @@ static int test(const struct source *source, bool json)
 	return code;
 }
 
-/* --- docs, schema --- */
+/* --- pages, schema --- */
 
-static int docs(const struct source *source, const char *check)
+/* Prints a page, or says whether the file of it is up to date.  Takes text. */
+static int page(char *text, const struct catalog_options *own)
 {
-	char *text = catalog_docs(source->catalog), *there = NULL;
+	char *there = NULL;
 	int code = APP_GOOD;
 	size_t len;
 	struct err err;
 
-	if (check == NULL) {
+	if (own->check == NULL) {
 		(void)fputs(text, stdout);
 	} else {
-		there = file_read(check, DOCS_MAX, &len, &err);
+		there = file_read(own->check, DOCS_MAX, &len, &err);
 		if (there == NULL)
 			code = app_fail(APP_COULD_NOT, "%s", err.msg);
 		else if (strcmp(there, text) != 0)
 			code = app_fail(APP_FINDING,
 					"%s is not what the declarations say; write it anew with "
-					"\"opsd catalog docs > %s\"",
-					check, check);
+					"\"opsd catalog %s > %s\"",
+					own->check, own->what, own->check);
 	}
 	free(there);
 	free(text);
@@ -278,7 +280,7 @@ static bool parse(const struct app_options *options, struct catalog_options *own
 			return false;
 	}
 	return str_eq(own->what, "test") || str_eq(own->what, "docs") ||
-	       str_eq(own->what, "schema");
+	       str_eq(own->what, "kinds") || str_eq(own->what, "schema");
 }
 
 int cmd_catalog(struct app_options *options)
@@ -291,10 +293,12 @@ int cmd_catalog(struct app_options *options)
 		return app_fail(APP_USAGE, "%s", usage);
 	if (str_eq(own.what, "schema"))
 		return schema();
+	if (str_eq(own.what, "kinds"))
+		return page(catalog_kinds(action_kinds), &own);
 	if (!load(options, &own, &source))
 		code = APP_FINDING;
 	else if (str_eq(own.what, "docs"))
-		code = docs(&source, own.check);
+		code = page(catalog_docs(source.catalog), &own);
 	else
 		code = test(&source, options->json);
 	catalog_unref(source.catalog);

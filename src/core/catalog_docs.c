@@ -181,3 +181,52 @@ char *catalog_docs(const struct catalog *catalog)
 	}
 	return buf_take(&buf);
 }
+
+/* --- kinds --- */
+
+static const char *effect_words(enum action_effect effect)
+{
+	static const char *const words[] = {
+		[ACTION_READ] = "It reads.",
+		[ACTION_CONDITIONAL] =
+			"It changes its target only if that is still as it was planned.",
+		[ACTION_KEYED] = "It carries a key by which its target knows a repetition.",
+		[ACTION_ONCE] = "It is never tried again after an unclear end.",
+	};
+
+	return words[effect];
+}
+
+static void put_kind(struct buf *buf, const struct action_kind *kind)
+{
+	static const char *const types[] = {
+		[ACTION_TEXT] = "text",          [ACTION_NUMBER] = "number",
+		[ACTION_BOOL] = "true or false", [ACTION_OBJECT] = "mapping",
+		[ACTION_EXPR] = "expression",    [ACTION_LIST] = "list",
+	};
+
+	buf_printf(buf, "\n## %s\n\n", kind->name);
+	put_text(buf, kind->about);
+	buf_printf(buf, ". %s\n\n| Parameter | Type | Required | About |\n|---|---|---|---|\n",
+		   kind->effect_of != NULL ? "What it does depends on its parameters."
+					   : effect_words(kind->effect));
+	for (const struct action_param *p = kind->params; p->name != NULL; p++) {
+		buf_printf(buf, "| `%s` | %s | %s | ", p->name, types[p->type],
+			   p->required ? "yes" : "no");
+		put_text(buf, p->about);
+		buf_puts(buf, " |\n");
+	}
+}
+
+char *catalog_kinds(const struct action_kind *const *kinds)
+{
+	struct buf buf;
+
+	buf_init(&buf, DOCS_MAX);
+	buf_puts(&buf,
+		 "# Action kinds\n\nWhat `do` and `from` of a command may name. Made from the "
+		 "tables in `src/action/` by `opsd catalog kinds`.\n");
+	for (; *kinds != NULL; kinds++)
+		put_kind(&buf, *kinds);
+	return buf_take(&buf);
+}

@@ -19,6 +19,7 @@
 #include "internal.h"
 #include "kube/kind.h"
 #include "net/http.h"
+#include "net/parse.h"
 
 enum {
 	TRIES_MAX = 10,
@@ -26,7 +27,6 @@ enum {
 	BROKEN_WAIT_MS = 1000,
 	TIMEOUT_MS = 10000,
 	BODY_MAX = 4 << 20,
-	PARSE_HERE_MAX = 64 * 1024,
 	WARNINGS_MAX = 10,
 	URL_MAX = 8192,
 };
@@ -275,7 +275,7 @@ static void take_good(struct ask *ask, const struct http_response *response)
 	free(ask->text);
 	ask->text = xstrndup(response->body, response->len);
 	if (response->len > PARSE_HERE_MAX) {
-		ask->inner = kube_parse(ask->kube->loop, ask->text, response->len, on_parsed, ask);
+		ask->inner = parse_start(ask->kube->loop, ask->text, response->len, on_parsed, ask);
 		return;
 	}
 	value = json_parse(ask->text, response->len, response->len, &err);

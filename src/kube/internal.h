@@ -38,13 +38,6 @@ const char *kube_token_text(const struct kube_token *token); /* NULL: none */
 /* Reads the file again; done's err is set when the text did not change or cannot be read. */
 struct call *kube_token_renew(struct kube_token *token, call_done_fn done, void *data);
 
-/* --- parse.c: large JSON, parsed off the loop --- */
-
-/* value is lent; NULL: err. */
-typedef void (*kube_parsed_fn)(void *data, json_t *value, const struct err *err);
-struct call *kube_parse(uv_loop_t *loop, const char *text, size_t len, kube_parsed_fn done,
-			void *data);
-
 /* --- status.c: what an answer that is no success means; pure --- */
 
 struct kube_asked {

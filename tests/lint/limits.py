@@ -13,6 +13,9 @@ PARAMETERS = 6
 NESTING = 3
 COLUMNS = 100
 
+# Callbacks whose parameters a library dictates.
+FOREIGN = {"src/net/httpd.c": {"on_request"}}
+
 BLOCK = re.compile(r"^\s*(\} else )?(if|else|for|while|do|switch)\b.*\{$|^\s*\} else \{$")
 HASH_FOREACH = re.compile(r"^\s*\w*(foreach|ITER)\w*\s?\(.*\{$")
 
@@ -45,7 +48,7 @@ def parameters(signature):
     return commas + 1
 
 
-def check_function(lines, start, end):
+def check_function(lines, start, end, foreign=()):
     """lines[start] is the brace at column 0, lines[end] the closing one."""
     first = start
     while first > 0 and lines[first - 1].strip() and not lines[first - 1].startswith(("}", "#")) \
@@ -58,7 +61,7 @@ def check_function(lines, start, end):
     name = name.group(1) if name else "?"
     if end - first + 1 > FUNCTION_LINES:
         yield first + 1, f"{name} has {end - first + 1} lines, more than {FUNCTION_LINES}"
-    if parameters(signature) > PARAMETERS:
+    if parameters(signature) > PARAMETERS and name not in foreign:
         yield first + 1, f"{name} has {parameters(signature)} parameters, more than {PARAMETERS}"
     stack = []
     for i in range(start + 1, end):
@@ -88,7 +91,7 @@ def check(path):
         if line.rstrip() == "{":
             start = i
         elif line.startswith("}") and start is not None:
-            yield from check_function(lines, start, i)
+            yield from check_function(lines, start, i, FOREIGN.get(path, ()))
             start = None
     if path.startswith("include/"):
         for match in re.finditer(r"^[a-z][\w \*]*?(\w+)\(([^;{]*)\)[^;{]*;", "\n".join(lines), re.M):

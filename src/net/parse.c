@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * parse.c - JSON of some hundred kilobytes takes tens of milliseconds: it is parsed by a pool
- * thread, so that the loop goes on.
+/* parse.c - one JSON text on a thread of the pool; a cancelled one ends silently when it is done.
  */
+#include "net/parse.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
 #include "base/xalloc.h"
-#include "internal.h"
 
 struct parse {
 	struct call call;
@@ -17,7 +16,7 @@ struct parse {
 	size_t len;
 	json_t *value;
 	struct err err;
-	kube_parsed_fn done; /* NULL: cancelled */
+	parse_done_fn done; /* NULL: cancelled */
 	void *data;
 };
 
@@ -45,8 +44,8 @@ static void on_cancel(struct call *call)
 	((struct parse *)call)->done = NULL;
 }
 
-struct call *kube_parse(uv_loop_t *loop, const char *text, size_t len, kube_parsed_fn done,
-			void *data)
+struct call *parse_start(uv_loop_t *loop, const char *text, size_t len, parse_done_fn done,
+			 void *data)
 {
 	struct parse *parse = xcalloc(1, sizeof(*parse));
 

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* action.c - the table of all kinds, sorted by name. */
+#include "internal.h"
+
+const struct action_kind *const action_kinds[] = {
+	&action_http_call,
+	&action_http_list,
+	&action_kube_config,
+	&action_kube_list,
+	&action_kube_scale,
+	&action_kube_status,
+	NULL,
+};

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* internal.h - what the action kinds share. */
+#ifndef OPSD_ACTION_INTERNAL_H
+#define OPSD_ACTION_INTERNAL_H
+
+#include "action/env.h"
+#include "base/err.h"
+#include "core/action.h"
+#include "kube/client.h"
+#include "kube/kind.h"
+
+#define ACTION_MARK "opsd/last-request" /* annotation: which request changed the object last */
+
+/* --- env.c --- */
+
+struct api {
+	char *name, *url, *ca_file; /* url: no slash at the end */
+	char *bearer;               /* a secret; NULL: none */
+	struct http *http;
+};
+
+uv_loop_t *env_loop(const struct action_env *env);
+struct kube *env_kube(const struct action_env *env, const char *name);
+const struct api *env_api(const struct action_env *env, const char *name);
+
+size_t env_clusters(const struct action_env *env);
+struct kube *env_cluster_at(const struct action_env *env, size_t i);
+size_t env_apis(const struct action_env *env);
+const struct api *env_api_at(const struct action_env *env, size_t i);
+
+/* Does with name a cluster (an API) that is configured?  A template or a missing env passes. */
+bool env_check_cluster(const struct action_env *env, const json_t *with, const char **ret_param,
+		       struct err *err);
+bool env_check_api(const struct action_env *env, const json_t *with, const char **ret_param,
+		   struct err *err);
+
+/* A cluster without KEDA is not asked for it each time. */
+bool env_keda_missing(const struct action_env *env, const struct kube *kube);
+void env_set_keda_missing(struct action_env *env, const struct kube *kube);
+
+/* --- act.c: what every kind's calls have in common --- */
+
+struct act { /* first member of a kind's own struct */
+	struct call call;
+	struct action_env *env;
+	const struct action_run *run;
+	struct call *inner;              /* what is waited for */
+	void (*finish)(struct act *act); /* frees what the kind holds; may be NULL */
+	action_done_fn done;
+	void *data;
+	struct err err; /* of act_fail */
+};
+
+struct act *act_new(size_t size, struct action_env *env, const struct action_run *run,
+		    action_done_fn done, void *data);
+void act_end(struct act *act, json_t *result); /* takes result */
+void act_end_badly(struct act *act, const struct err *err);
+/* On the next turn; for what is wrong at once.  err is in act->err. */
+struct call *act_fail(struct act *act);
+
+/* Text that may still hold a {template}. */
+bool has_template(const char *text);
+int64_t number_of(const json_t *value, int64_t fallback); /* also "5" */
+
+/* --- place.c: the object that with names --- */
+
+struct place {
+	struct kube *kube;
+	const struct kube_kind *kind;
+	const char *space; /* NULL: cluster-wide, or all namespaces where that is allowed */
+	const char *name;  /* NULL where a name is not needed */
+};
+
+enum place_needs { PLACE_LIST, PLACE_OBJECT };
+
+/* fixed: the kind when with names none. */
+bool place_read(struct place *place, const struct action_env *env, const json_t *with,
+		const char *fixed, enum place_needs needs, struct err *err);
+bool place_check(const struct action_env *env, const json_t *with, bool scalable,
+		 const char **ret_param, struct err *err);
+json_t *place_target(const struct place *place);
+char *place_text(const struct place *place); /* "Deployment ads/web on cluster main" */
+
+/* --- gather.c: several requests to one cluster at once --- */
+
+struct gathered {
+	enum kube_problem problem;
+	struct err err;
+	json_t *body; /* NULL on error */
+};
+
+enum { GATHER_MAX = 8 };
+typedef void (*gather_done_fn)(void *data, const struct gathered *items);
+struct call *gather_start(struct kube *kube, const struct kube_request *requests, size_t n,
+			  gather_done_fn done, void *data);
+
+/* --- owners.c: who else owns a field and what they will do to it; pure --- */
+
+struct owners {
+	json_t *owners, *warnings; /* arrays of the plan */
+};
+
+/* Of any object: being deleted, a controller, Argo CD, Flux, Helm, managers of the field
+ * fieldsV1.<group>.<leaf>. */
+void owners_of_object(struct owners *owners, const struct place *place, const json_t *object,
+		      const char *group, const char *leaf);
+/* Autoscalers that set replicas; lists may be NULL. */
+void owners_of_replicas(struct owners *owners, const struct place *place, const json_t *hpas,
+			const json_t *scaled_objects, int64_t to);
+void owners_warn(struct owners *owners, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* --- change.c: set something in one object, only if it still is as planned, with our mark --- */
+
+struct change_kind {
+	const char *fixed; /* the kind when with names none */
+	/* What to merge into the object, of a plan; a new reference. */
+	json_t *(*fields)(const json_t *plan);
+	/* The value that the plan is about, as it is now; a new reference, null when absent. */
+	json_t *(*value)(const json_t *object, const json_t *plan);
+};
+
+/* The body of the conditional patch: fields, uid, version and our mark.  A new reference. */
+json_t *change_body(const struct change_kind *kind, const json_t *plan, const char *version,
+		    const char *request_id);
+struct call *change_apply(const struct change_kind *kind, struct action_env *env,
+			  const struct action_run *run, action_done_fn done, void *data);
+struct call *change_look(const struct change_kind *kind, struct action_env *env,
+			 const struct action_run *run, action_done_fn done, void *data);
+
+/* Adds " (did you mean …?)" to a NOT_FOUND by the names that are there; calls then(data, err). */
+struct call *nearby_start(const struct place *place, const struct action_run *run,
+			  const struct err *err, call_done_fn then, void *data);
+
+/* --- the kinds --- */
+
+extern const struct action_kind action_http_call, action_http_list, action_kube_config,
+	action_kube_list, action_kube_scale, action_kube_status;
+
+#endif

@@ -20,16 +20,16 @@ const char *const catalog_param_types[] = { "string",   "text", "enum",   "integ
 
 /* clang-format off */
 const struct key catalog_param_keys[] = {
-	{ "type",	KEY_TEXT,   true,  "string, text, enum, integer, boolean, duration, time or person" },
+	{ "type",	KEY_TEXT,   true,  "string, text, enum, integer, boolean, …" },
 	{ "about",	KEY_TEXT,   false, "what it is, for the form and the help" },
 	{ "optional",	KEY_BOOL,   false, "may be left out" },
-	{ "secret",	KEY_BOOL,   false, "asked for in the form only, shown and recorded as ***" },
+	{ "secret",	KEY_BOOL,   false, "asked for in the form only, shown as ***" },
 	{ "default",	KEY_ANY,    false, "the value when it is left out" },
 	{ "pattern",	KEY_TEXT,   false, "string: a regular expression for the whole value" },
 	{ "values",	KEY_LIST,   false, "enum: what it may be" },
 	{ "min",	KEY_ANY,    false, "integer, duration: the least" },
 	{ "max",	KEY_ANY,    false, "integer, duration: the most; text: characters" },
-	{ "from",	KEY_OBJECT, false, "string: a reading kind whose first column offers values" },
+	{ "from",	KEY_OBJECT, false, "string: a reading kind that lists the values" },
 	{ NULL, KEY_ANY, false, NULL },
 };
 

@@ -20,7 +20,7 @@ const struct key catalog_guard_keys[] = {
 	{ NULL, KEY_ANY, false, NULL },
 };
 const struct key catalog_approval_keys[] = {
-	{ "when",	KEY_TEXT,   false, "an expression on the arguments and .plan; absent: always" },
+	{ "when",	KEY_TEXT,   false, "on the arguments and .plan; absent: always" },
 	{ "need",	KEY_NUMBER, true,  "how many people, 1 to 5" },
 	{ "from",	KEY_OBJECT, true,  "{ can_approve: action } or { group: name }" },
 	{ NULL, KEY_ANY, false, NULL },

@@ -10,12 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
 #include "base/xalloc.h"
 #include "core/directory.h"
 #include "net/db.h"
+
+#include "array.h"
 #include "sync_rows.h"
 
 enum {
@@ -23,7 +24,6 @@ enum {
 	SHORT_MS = 60000,
 	LONG_MS = 1200000,
 	JSON_MAX = 4 << 20,
-	ARRAY_MAX = 64 << 10
 };
 
 enum step {
@@ -114,26 +114,6 @@ static void finish(struct sync *sync)
 static void set_outcome(struct sync *sync, const char *outcome)
 {
 	json_object_set_new(sync->value, "outcome", json_string(outcome));
-}
-
-/* ["a", "b"] as the text of a PostgreSQL array. */
-static char *array_text(const char *const *items, size_t n)
-{
-	struct buf buf;
-
-	buf_init(&buf, ARRAY_MAX);
-	(void)buf_puts(&buf, "{");
-	for (size_t i = 0; i < n; i++) {
-		(void)buf_puts(&buf, i == 0 ? "\"" : ",\"");
-		for (const char *c = items[i]; *c != '\0'; c++) {
-			if (*c == '"' || *c == '\\')
-				(void)buf_puts(&buf, "\\");
-			(void)buf_append(&buf, c, 1);
-		}
-		(void)buf_puts(&buf, "\"");
-	}
-	(void)buf_puts(&buf, "}");
-	return buf_take(&buf);
 }
 
 static bool has_hard_brake(const json_t *plan)

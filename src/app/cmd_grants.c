@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cmd_grants.c - opsd grants plan|apply FILE, grants list: reviewed grants, like a Terraform plan.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "action/env.h"
+#include "app/config.h"
+#include "app/once.h"
+#include "app/options.h"
+#include "base/diag.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "core/catalog.h"
+#include "core/grants.h"
+#include "store/grants.h"
+
+enum { REVIEWERS_MAX = 16 };
+
+static const char usage[] =
+	"grants plan FILE; grants apply FILE [--plan SHA256 [--accept-brakes]] [--commit ID] "
+	"[--reviewed-by PERSON]…; grants list";
+
+struct granting {
+	struct store_grants grants;
+	const char *reviewers[REVIEWERS_MAX];
+	const char *file;
+	bool list;
+};
+
+static bool take_value(struct granting *granting, const char *word, const char *value)
+{
+	struct store_grants *grants = &granting->grants;
+
+	if (str_eq(word, "--plan"))
+		grants->plan = value;
+	else if (str_eq(word, "--commit"))
+		grants->commit = value;
+	else if (str_eq(word, "--reviewed-by") && grants->n_reviewed_by < REVIEWERS_MAX)
+		granting->reviewers[grants->n_reviewed_by++] = value;
+	else
+		return false;
+	return true;
+}
+
+static bool read_options(const struct app_options *options, struct granting *granting)
+{
+	const char *what = options->argc > 0 ? options->argv[0] : "";
+
+	granting->list = str_eq(what, "list");
+	granting->grants.apply = str_eq(what, "apply");
+	granting->grants.reviewed_by = granting->reviewers;
+	if (!granting->list && !granting->grants.apply && !str_eq(what, "plan"))
+		return false;
+	for (int i = 1; i < options->argc; i++) {
+		const char *word = options->argv[i];
+
+		if (granting->list)
+			return false;
+		if (str_eq(word, "--accept-brakes")) {
+			granting->grants.accept = true;
+		} else if (word[0] == '-') {
+			if (i + 1 == options->argc ||
+			    !take_value(granting, word, options->argv[++i]))
+				return false;
+		} else if (granting->file == NULL) {
+			granting->file = word;
+		} else {
+			return false;
+		}
+	}
+	return !granting->grants.accept || granting->grants.plan != NULL;
+}
+
+static struct call *ask(struct db *db, void *data,
+			void (*answer)(void *data, const json_t *value, const struct err *err),
+			void *answer_data)
+{
+	struct granting *granting = data;
+
+	if (granting->list)
+		return store_grants_list(db, answer, answer_data);
+	return store_grants_start(db, &granting->grants, answer, answer_data);
+}
+
+static void print_movers(const json_t *plan, const char *member, const char *verb)
+{
+	size_t i, k;
+	json_t *row, *name;
+
+	json_array_foreach(json_object_get(plan, member), i, row)
+	{
+		const char *scope = jget_str_or(row, "scope", "");
+
+		(void)printf("%lld people %s: %s %s%s%s", (long long)jget_int(row, "people", 0),
+			     verb, jget_str_or(row, "can", ""), jget_str_or(row, "action", ""),
+			     scope[0] != '\0' ? " where " : "", scope);
+		json_array_foreach(json_object_get(row, "names"), k, name)(void)
+			printf("%s%s", k == 0 ? ": " : ", ", json_string_value(name));
+		(void)puts("");
+	}
+}
+
+static void print_plan(const json_t *plan)
+{
+	size_t i;
+	json_t *item;
+
+	json_array_foreach(json_object_get(plan, "lines"), i, item)(void)
+		puts(json_string_value(item));
+	print_movers(plan, "gain", "gain");
+	print_movers(plan, "lose", "lose");
+	json_array_foreach(json_object_get(plan, "problems"), i, item)(void) printf(
+		"PROBLEM %s: %s\n", jget_str_or(item, "key", ""), jget_str_or(item, "what", ""));
+	json_array_foreach(json_object_get(plan, "brakes"), i, item)(void) printf(
+		"BRAKE %s: %s\n", jget_str_or(item, "name", ""), jget_str_or(item, "detail", ""));
+	(void)printf("%lld grants, %lld changes on revision %lld, plan %s\n",
+		     (long long)jget_int(plan, "grants", 0),
+		     (long long)jget_int(plan, "changes", 0), (long long)jget_int(plan, "base", 0),
+		     jget_str_or(plan, "sha256", ""));
+}
+
+static int print_list(const json_t *value)
+{
+	size_t i;
+	json_t *grant;
+
+	json_array_foreach(json_object_get(value, "grants"), i, grant)(void)
+		printf("%-40s %-5s %s%s\n", jget_str_or(grant, "key", ""),
+		       jget_str_or(grant, "origin", ""), jget_str_or(grant, "text", ""),
+		       jget_bool(grant, "ended", false) ? " [ended]" : "");
+	(void)printf("revision %lld\n", (long long)jget_int(value, "revision", 0));
+	return APP_GOOD;
+}
+
+static int print(const json_t *value, bool json, void *data)
+{
+	const struct granting *granting = data;
+	const char *outcome = jget_str_or(value, "outcome", "");
+	const json_t *plan = json_object_get(value, "plan");
+	bool changes = jget_int(plan, "changes", 0) > 0;
+
+	if (json) {
+		char *text = json_text(value);
+
+		(void)puts(text);
+		free(text);
+	} else if (granting->list) {
+		return print_list(value);
+	} else {
+		print_plan(plan);
+		if (str_eq(outcome, "applied"))
+			(void)printf("Applied as revision %lld.\n",
+				     (long long)jget_int(value, "revision", 0));
+		else if (str_eq(outcome, "refused"))
+			(void)puts("Refused; nothing was changed.");
+		else if (!changes)
+			(void)puts("Nothing to change.");
+		else
+			(void)printf("To apply exactly this: opsd grants apply %s --plan %s\n",
+				     granting->file, jget_str_or(plan, "sha256", ""));
+	}
+	if (str_eq(outcome, "refused"))
+		return APP_FINDING;
+	return str_eq(outcome, "planned") && changes ? APP_FINDING : APP_GOOD;
+}
+
+static int report(const struct diags *diags)
+{
+	for (size_t i = 0; i < diags->n; i++)
+		(void)fprintf(stderr, "%s\n", diag_text(&diags->items[i]));
+	return APP_FINDING;
+}
+
+/* The actions that the commands use, and the file checked against them. */
+static json_t *read_actions(const struct config *config, struct diags *diags)
+{
+	char *dir = config_file(config, "catalog");
+	struct catalog *catalog = catalog_load(dir, action_kinds, NULL, diags);
+	json_t *actions = catalog != NULL ? catalog_actions(catalog) : NULL;
+
+	catalog_unref(catalog);
+	free(dir);
+	return actions;
+}
+
+static int run(struct app_options *options, const struct config *config, struct granting *granting,
+	       struct diags *diags)
+{
+	const struct once once = {
+		.url_setting = "database.grants_url", .ask = ask, .print = print, .data = granting
+	};
+	char *named =
+		granting->file == NULL && !granting->list ? config_file(config, "grants") : NULL;
+	const char *file = granting->file != NULL ? granting->file : named;
+	json_t *actions = NULL, *rows = NULL;
+	int code;
+
+	if (granting->list) {
+		code = once_run(options, &once);
+	} else if (file == NULL) {
+		code = app_fail(APP_USAGE, "%s", usage);
+	} else {
+		granting->file = file;
+		actions = read_actions(config, diags);
+		rows = actions != NULL ? grants_load(file, actions, diags) : NULL;
+		granting->grants.actions = actions;
+		granting->grants.rows = rows;
+		code = rows != NULL ? once_run(options, &once) : report(diags);
+	}
+	json_decref(actions);
+	json_decref(rows);
+	free(named);
+	return code;
+}
+
+int cmd_grants(struct app_options *options)
+{
+	struct granting granting = { .file = NULL };
+	struct diags diags;
+	struct config *config;
+	int code;
+
+	if (!read_options(options, &granting))
+		return app_fail(APP_USAGE, "%s", usage);
+	diags_init(&diags);
+	config = config_load(options->config, &diags);
+	code = config != NULL ? run(options, config, &granting, &diags) : report(&diags);
+	config_destroy(config);
+	diags_finish(&diags);
+	return config != NULL ? code : APP_COULD_NOT;
+}

@@ -63,7 +63,8 @@ class Jobs:
         template = job["spec"]["template"]
         pod = self.b.make(POD, ns, f"{name[:57]}-{secrets.token_hex(3)[:5]}", job,
                           (template.get("metadata") or {}).get("labels"),
-                          spec={**template["spec"], "nodeName": "node-1"}, status=self.b.pod_status(template["spec"], False, None))
+                          spec={**template["spec"], "nodeName": "node-1"},
+                          status=self.b.pod_status(template["spec"], False, None))
         self.b.event(job, "SuccessfulCreate", f"Created pod: {pod['metadata']['name']}", "Normal", "job-controller")
         stuck = self.b.server.stuck.get((ns, name))
         if stuck:

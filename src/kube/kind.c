@@ -11,34 +11,35 @@
 
 enum { PATH_MAX_BYTES = 4096 };
 
-/* clang-format off */
+/* kind, plural, brief, version, namespaced, scalable */
 static const struct kube_kind kinds[] = {
-	/* kind, plural, brief, version, namespaced, scalable */
-	{ "ConfigMap",               "configmaps",               "cm",     "v1",                       true,  false },
-	{ "CronJob",                 "cronjobs",                 "cj",     "batch/v1",                 true,  false },
-	{ "DaemonSet",               "daemonsets",               "ds",     "apps/v1",                  true,  false },
-	{ "Deployment",              "deployments",              "deploy", "apps/v1",                  true,  true },
-	{ "Event",                   "events",                   "ev",     "events.k8s.io/v1",         true,  false },
-	{ "HorizontalPodAutoscaler", "horizontalpodautoscalers", "hpa",    "autoscaling/v2",           true,  false },
-	{ "Ingress",                 "ingresses",                "ing",    "networking.k8s.io/v1",     true,  false },
-	{ "Job",                     "jobs",                     NULL,     "batch/v1",                 true,  false },
-	{ "Namespace",               "namespaces",               "ns",     "v1",                       false, false },
-	{ "Node",                    "nodes",                    "no",     "v1",                       false, false },
-	{ "PersistentVolume",        "persistentvolumes",        "pv",     "v1",                       false, false },
-	{ "PersistentVolumeClaim",   "persistentvolumeclaims",   "pvc",    "v1",                       true,  false },
-	{ "Pod",                     "pods",                     "po",     "v1",                       true,  false },
-	{ "PodDisruptionBudget",     "poddisruptionbudgets",     "pdb",    "policy/v1",                true,  false },
-	{ "ReplicaSet",              "replicasets",              "rs",     "apps/v1",                  true,  true },
-	{ "ResourceQuota",           "resourcequotas",           "quota",  "v1",                       true,  false },
-	{ "ScaledObject",            "scaledobjects",            "so",     "keda.sh/v1alpha1",         true,  false },
-	{ "SelfSubjectAccessReview", "selfsubjectaccessreviews", NULL,     "authorization.k8s.io/v1",  false, false },
-	{ "SelfSubjectReview",       "selfsubjectreviews",       NULL,     "authentication.k8s.io/v1", false, false },
-	{ "Service",                 "services",                 "svc",    "v1",                       true,  false },
-	{ "ServiceAccount",          "serviceaccounts",          "sa",     "v1",                       true,  false },
-	{ "StatefulSet",             "statefulsets",             "sts",    "apps/v1",                  true,  true },
-	{ "StorageClass",            "storageclasses",           "sc",     "storage.k8s.io/v1",        false, false },
+	{ "ConfigMap", "configmaps", "cm", "v1", true, false },
+	{ "CronJob", "cronjobs", "cj", "batch/v1", true, false },
+	{ "DaemonSet", "daemonsets", "ds", "apps/v1", true, false },
+	{ "Deployment", "deployments", "deploy", "apps/v1", true, true },
+	{ "Event", "events", "ev", "events.k8s.io/v1", true, false },
+	{ "HorizontalPodAutoscaler", "horizontalpodautoscalers", "hpa", "autoscaling/v2", true,
+	  false },
+	{ "Ingress", "ingresses", "ing", "networking.k8s.io/v1", true, false },
+	{ "Job", "jobs", NULL, "batch/v1", true, false },
+	{ "Namespace", "namespaces", "ns", "v1", false, false },
+	{ "Node", "nodes", "no", "v1", false, false },
+	{ "PersistentVolume", "persistentvolumes", "pv", "v1", false, false },
+	{ "PersistentVolumeClaim", "persistentvolumeclaims", "pvc", "v1", true, false },
+	{ "Pod", "pods", "po", "v1", true, false },
+	{ "PodDisruptionBudget", "poddisruptionbudgets", "pdb", "policy/v1", true, false },
+	{ "ReplicaSet", "replicasets", "rs", "apps/v1", true, true },
+	{ "ResourceQuota", "resourcequotas", "quota", "v1", true, false },
+	{ "ScaledObject", "scaledobjects", "so", "keda.sh/v1alpha1", true, false },
+	{ "SelfSubjectAccessReview", "selfsubjectaccessreviews", NULL, "authorization.k8s.io/v1",
+	  false, false },
+	{ "SelfSubjectReview", "selfsubjectreviews", NULL, "authentication.k8s.io/v1", false,
+	  false },
+	{ "Service", "services", "svc", "v1", true, false },
+	{ "ServiceAccount", "serviceaccounts", "sa", "v1", true, false },
+	{ "StatefulSet", "statefulsets", "sts", "apps/v1", true, true },
+	{ "StorageClass", "storageclasses", "sc", "storage.k8s.io/v1", false, false },
 };
-/* clang-format on */
 
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 

@@ -42,10 +42,10 @@ static const struct {
 	{ "applied",	SYNC_GOOD,	 "Applied." },
 	{ "unchanged",	SYNC_GOOD,	 "Nothing to change." },
 	{ "planned",	SYNC_GOOD,	 "Planned; nothing was changed." },
-	{ "refused",	SYNC_BRAKE,	 "Stopped by a brake; only plain departures were applied." },
-	{ "failed",	SYNC_INCOMPLETE, "The source is not complete; nothing was changed." },
-	{ "busy",	SYNC_LATE,	 "Another run of this source is under way; nothing was changed." },
-	{ "stale",	SYNC_LATE,	 "A newer snapshot was applied already; nothing was changed." },
+	{ "refused",	SYNC_BRAKE,	 "Stopped by a brake; only departures were applied." },
+	{ "failed",	SYNC_INCOMPLETE, "The source is incomplete; nothing was changed." },
+	{ "busy",	SYNC_LATE,	 "Another run of it is under way; nothing was changed." },
+	{ "stale",	SYNC_LATE,	 "A newer snapshot was first; nothing was changed." },
 };
 /* clang-format on */
 

@@ -39,6 +39,8 @@ struct granting {
 	void *data;
 };
 
+#define APPLY "SELECT authz.grants_apply($1::jsonb, $2, $3::boolean, $4, $5::text[])"
+
 /* clang-format off */
 static const struct {
 	const char *script, *sql;
@@ -47,7 +49,7 @@ static const struct {
 	[STEP_CONNECT]	= { NULL, NULL, STEP_BEGIN },
 	[STEP_BEGIN]	= { "BEGIN", NULL, STEP_PLAN },
 	[STEP_PLAN]	= { NULL, "SELECT authz.grants_plan($1::jsonb, $2::jsonb)", STEP_APPLY },
-	[STEP_APPLY]	= { NULL, "SELECT authz.grants_apply($1::jsonb, $2, $3::boolean, $4, $5::text[])", STEP_COMMIT },
+	[STEP_APPLY]	= { NULL, APPLY, STEP_COMMIT },
 	[STEP_COMMIT]	= { "COMMIT", NULL, STEP_WAKE },
 	[STEP_WAKE]	= { "NOTIFY authz_generation", NULL, STEP_END },
 	[STEP_ABANDON]	= { "ROLLBACK", NULL, STEP_END },

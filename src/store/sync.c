@@ -64,6 +64,9 @@ static void on_answer(void *data, const struct db_answer *answer, const struct e
 static void on_plain(void *data, const struct err *err);
 static void enter(struct sync *sync, enum step step);
 
+#define APPLY "SELECT dir.sync_apply($1::bigint, $2::jsonb, $3::timestamptz, $4, $5::text[])"
+#define OPEN "SELECT dir.sync_open($1, $2, $3::text[], $4::interval, $5)"
+
 /* clang-format off */
 static const struct {
 	const char *script;	/* or */
@@ -72,13 +75,13 @@ static const struct {
 } steps[] = {
 	[STEP_CONNECT]	= { NULL, NULL, STEP_OPEN },
 	[STEP_DRY]	= { "BEGIN", NULL, STEP_OPEN },
-	[STEP_OPEN]	= { NULL, "SELECT dir.sync_open($1, $2, $3::text[], $4::interval, $5)", STEP_BEGIN },
+	[STEP_OPEN]	= { NULL, OPEN, STEP_BEGIN },
 	[STEP_BEGIN]	= { "BEGIN", NULL, STEP_STAGE },
 	[STEP_STAGE]	= { NULL, "SELECT dir.sync_begin($1::bigint, $2::timestamptz)", STEP_COPY },
 	[STEP_COPY]	= { NULL, NULL, STEP_SAVE },
 	[STEP_SAVE]	= { "SAVEPOINT plan", NULL, STEP_PLAN },
 	[STEP_PLAN]	= { NULL, "SELECT dir.sync_plan($1::bigint)", STEP_APPLY },
-	[STEP_APPLY]	= { NULL, "SELECT dir.sync_apply($1::bigint, $2::jsonb, $3::timestamptz, $4, $5::text[])", STEP_COMMIT },
+	[STEP_APPLY]	= { NULL, APPLY, STEP_COMMIT },
 	[STEP_BACK]	= { "ROLLBACK TO SAVEPOINT plan", NULL, STEP_REFUSE },
 	[STEP_REFUSE]	= { NULL, "SELECT dir.sync_refuse($1::bigint, $2::jsonb)", STEP_COMMIT },
 	[STEP_COMMIT]	= { "COMMIT", NULL, STEP_WAKE },

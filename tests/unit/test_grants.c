@@ -194,7 +194,7 @@ static void test_mistakes(void **state)
 	expect("key: k, effect: maybe, who: \"group:a\", can: request, action: datasets.read",
 	       "an effect is allow or forbid");
 	expect_all("groups: { a: 3 }\ngrants: []\n",
-		   "g.yaml:1:11: a group is { name: …, id: … }, here \"a\"");
+		   "g.yaml:1:14: a group is { name: …, id: … }, here \"a\"");
 	expect_all("[]", "g.yaml:1:1: the file has a list grants (and may have groups)");
 }
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/str.h"
+#include "base/buf.h"
 
 /* Names of the test resolve here; all else goes to the C library. */
 int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
@@ -122,29 +122,29 @@ static void test_sending(void **state)
 	char *text = calloc(1, 600000);
 	struct seen seen = { 0 };
 	struct ws_config config = { 0 };
-	char expected[200] = "";
+	struct buf expected;
 	struct world world;
 
 	(void)state;
 	memset(text, 'x', 600000);
+	buf_init(&expected, 1000);
 	world_open(&world);
 	config.url = world_url("127.0.0.1", "TLS", "/linger?key=sizes");
 	world_start(&world, &seen, &config);
 	assert_false(ws_send(seen.ws, "early", 5));
 	assert_true(world_run_until(&world, &seen.opened, 1, 5000));
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-		size_t used = strlen(expected);
-
 		assert_true(ws_send(seen.ws, text, sizes[i]));
-		(void)snprintf(expected + used, sizeof(expected) - used, "text %zu; ", sizes[i]);
+		assert_true(buf_printf(&expected, "text %zu; ", sizes[i]));
 	}
 	assert_true(ws_queued(seen.ws) > 700000);
-	(void)strncat(expected, "close 4001 bye", sizeof(expected) - strlen(expected) - 1);
+	assert_true(buf_puts(&expected, "close 4001 bye"));
 	ws_close(seen.ws, 4001, "bye");
 	world_end(&world, &seen, 3000);
-	if (strstr(world_ask(&world, "sizes"), expected) == NULL)
+	if (strstr(world_ask(&world, "sizes"), buf_text(&expected)) == NULL)
 		fail_msg("%s", world_ask(&world, "sizes"));
 	world_close(&world);
+	buf_finish(&expected);
 	free(text);
 }
 

@@ -42,6 +42,7 @@ log_min_messages = warning
 log_line_prefix = '%m [%p] %a '
 fsync = {fsync}
 timezone = 'UTC'
+recovery_init_sync_method = syncfs
 """
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -172,6 +172,7 @@ static struct request *request_of(struct intake *intake, const struct envelope *
 {
 	struct request *rq = request_create();
 
+	id_request(rq->id); /* a click replaces it by the one on its button */
 	rq->delivery.envelope_id = arena_strdup(rq->arena, env->id);
 	rq->delivery.dedup = arena_strdup(rq->arena, env->dedup);
 	rq->delivery.kind = kind;

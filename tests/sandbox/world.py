@@ -330,7 +330,7 @@ class World:
             self.database = self.postgres.create()
             self.fill_database()
         else:
-            self.database = self.postgres.create(template(self))
+            self.database = self.postgres.create(template=template(self))
         self.db = self.postgres.session(self.database)
 
     def fill_database(self):

@@ -187,12 +187,12 @@ static int report(const struct testing *testing, bool json)
 	{
 		bool good = jget_bool(row, "good", false);
 
-		(void)printf("%-4s %s:%lld: %s %s\n", good ? "ok" : "BAD",
+		(void)printf("%-4s %s:%lld: %s (%s) -> %s\n", good ? "ok" : "BAD",
 			     jget_str_or(row, "file", ""), (long long)jget_int(row, "line", 0),
-			     jget_str_or(row, "command", ""), jget_str_or(row, "text", ""));
+			     jget_str_or(row, "command", ""), jget_str_or(row, "text", ""),
+			     jget_str_or(row, "got", ""));
 		if (!good)
-			(void)printf("     expected %s, got %s\n", jget_str_or(row, "expect", ""),
-				     jget_str_or(row, "got", ""));
+			(void)printf("     expected %s\n", jget_str_or(row, "expect", ""));
 	}
 	(void)printf("%zu tests, %zu bad%s\n", json_array_size(testing->rows), testing->bad,
 		     testing->grants == NULL

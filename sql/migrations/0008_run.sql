@@ -196,7 +196,8 @@ end $$;
 -- over (and given up after five times: then a person must look); what is unknown is brought up again.
 create function ops.claim_due(p_boot uuid, p_observer json, p_limit integer, p_audit_channel text)
 returns setof text
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+	set enable_seqscan = off set jit = off as $$
 declare
 	now_ timestamptz := clock_timestamp();
 	r ops.request;
@@ -252,7 +253,8 @@ end $$;
 
 -- Extends the leases that the caller still works under; answers with the ids that are not its own any more.
 create function ops.renew(p_boot uuid, p_ids text[], p_fences bigint[]) returns text[]
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+	set enable_seqscan = off set jit = off as $$
 declare
 	now_ timestamptz := clock_timestamp();
 	lost text[];

@@ -6,7 +6,8 @@ set local role opsd_owner;
 create function ops.outbox_claim(p_boot uuid, p_limit integer)
 returns table (id bigint, kind text, request_id text, channel text, slack_user text, response_url text, body text,
 	attempts integer, created_ms bigint)
-language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+	set enable_seqscan = off set jit = off as $$
 declare
 	now_ timestamptz := clock_timestamp();
 	left_ integer := p_limit;
@@ -35,8 +36,10 @@ end $$;
 -- holds it now; the other two ends count for its holder only.  After 20 tries 'later' means dead.
 create function ops.outbox_mark(p_boot uuid, p_observer json, p_ids bigint[], p_ends text[], p_ts text[],
 	p_later_ms bigint[], p_errors text[]) returns integer
--- generic: a plan for the very length of these arrays costs more to make than it saves
-language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
+-- generic: a plan for the very length of these arrays costs more to make than it saves; no seqscan: the plan
+-- may have been made while the table was empty
+language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+	set enable_seqscan = off set jit = off as $$
 declare
 	now_ timestamptz := clock_timestamp();
 	n integer;

@@ -108,8 +108,7 @@ void owed_forget(struct replica *replica)
 
 static void open_replica(struct replica *replica, const char *boot)
 {
-	static const char *const sets[] = { "SET lock_timeout = '3s'", "SET enable_seqscan = off",
-					    NULL };
+	static const char *const sets[] = { "SET lock_timeout = '3s'", "SET jit = off", NULL };
 	static char to[300];
 	struct db_config db = {
 		.name = "test", .url = to, .connections = CALLS_MAX, .on_connect = sets

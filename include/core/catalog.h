@@ -43,6 +43,10 @@ catalog_find_title(const struct catalog *catalog,
  * [{ "name", "risk", "scope": [{ "name", "type": "enum"|"int" }] }], sorted.  A new reference. */
 json_t *catalog_actions(const struct catalog *catalog);
 
+/* The declarations' own tests.  grants: rows of grants_load(); NULL: whether somebody may is not
+ * judged.  A new array of { "good", "command", "file", "line", "text", "expect", "got" }. */
+json_t *catalog_test(const struct catalog *catalog, const json_t *grants);
+
 json_t *
 catalog_schema(const struct action_kind *const *kinds); /* JSON schema of the files, for editors */
 char *catalog_docs(const struct catalog *catalog);      /* docs/commands.md; the caller frees */

@@ -14,14 +14,11 @@
 #include "base/secret.h"
 #include "base/str.h"
 #include "base/xalloc.h"
-#include "core/args.h"
 #include "core/catalog.h"
-#include "core/command.h"
 #include "core/expr.h"
 #include "core/grants.h"
-#include "core/policy.h"
 
-enum { GOT_LEN = 600, DOCS_MAX = 4 * 1024 * 1024 };
+enum { DOCS_MAX = 4 * 1024 * 1024 };
 
 static const char usage[] = "catalog test [--grants FILE] | docs [--check FILE] | "
 			    "kinds [--check FILE] | schema; each with [--dir DIR]";
@@ -90,103 +87,18 @@ static bool load(const struct app_options *options, const struct catalog_options
 
 /* --- test --- */
 
-struct testing {
-	const json_t *grants; /* NULL: no policy, so grants are not judged */
-	json_t *rows;
-	size_t bad;
-};
-
-static int64_t needed(const json_t *wanted)
+static int report(const json_t *rows, bool judged, bool json)
 {
-	int64_t n = 0;
-	json_t *rule;
-	size_t i;
-
-	json_array_foreach(wanted, i, rule) n += jget_int(rule, "need", 0);
-	return n;
-}
-
-/* What would happen to these arguments: "allow", "deny …", "approval 2"; why in got. */
-static const char *decide(const struct testing *testing, const struct command *command,
-			  const struct command_test *test, const json_t *args, char got[GOT_LEN])
-{
-	struct policy_ask ask = { .groups = test->groups,
-				  .n_groups = test->n_groups,
-				  .can = "request",
-				  .action = command->action };
-	json_t *scope = args_scope(command, args), *wanted;
-	const char *key = NULL, *deny;
-	struct err err;
-	bool failed, allowed;
-	int64_t n;
-
-	ask.scope = scope;
-	allowed = testing->grants == NULL || policy_allows(testing->grants, &ask, &key);
-	json_decref(scope);
-	if (!allowed) {
-		(void)snprintf(got, GOT_LEN, "%s%s", key != NULL ? "grant " : "no grant fits",
-			       key != NULL ? key : "");
-		return "deny";
-	}
-	deny = args_guard(command, args, &failed);
-	if (failed || deny != NULL) {
-		(void)snprintf(got, GOT_LEN, "%s", failed ? "a guard cannot be evaluated" : deny);
-		return "deny";
-	}
-	wanted = args_approvals(command, args, NULL, &err);
-	if (wanted == NULL) {
-		(void)snprintf(got, GOT_LEN, "%s", err.msg);
-		return "deny";
-	}
-	n = needed(wanted);
-	json_decref(wanted);
-	(void)snprintf(got, GOT_LEN, "%lld", (long long)n);
-	return n > 0 ? "approval" : "allow";
-}
-
-static void run_test(struct testing *testing, const struct command *command,
-		     const struct command_test *test)
-{
-	struct args_problems problems;
-	json_t *args = args_from_text(command, test->text, &problems);
-	char got[GOT_LEN] = "", says[GOT_LEN + 100];
-	const char *outcome = "invalid";
-	bool good;
-
-	if (args == NULL)
-		(void)snprintf(got, sizeof(got), "%s", problems.items[0].text);
-	else
-		outcome = decide(testing, command, test, args, got);
-	json_decref(args);
-	/* Without a policy nobody is refused for want of a grant. */
-	good = str_eq(outcome, test->expect) ||
-	       (testing->grants == NULL && str_eq(test->expect, "deny"));
-	if (str_eq(outcome, "approval") && good)
-		good = strtoll(got, NULL, 10) == test->approvals;
-	(void)snprintf(says, sizeof(says), "%s%s%s", outcome, str_eq(outcome, "allow") ? "" : ": ",
-		       str_eq(outcome, "allow") ? "" : got);
-	testing->bad += !good;
-	json_array_append_new(testing->rows,
-			      json_pack("{s:b, s:s, s:s, s:i, s:s, s:s, s:s}", "good", good,
-					"command", command->title, "file", command->file, "line",
-					test->line, "text", test->text, "expect", test->expect,
-					"got", says));
-}
-
-static int report(const struct testing *testing, bool json)
-{
+	size_t i, bad = 0;
 	json_t *row;
-	size_t i;
 
-	if (json) {
-		(void)json_dumpf(testing->rows, stdout, JSON_COMPACT);
-		(void)fputc('\n', stdout);
-		return testing->bad > 0 ? APP_FINDING : APP_GOOD;
-	}
-	json_array_foreach(testing->rows, i, row)
+	json_array_foreach(rows, i, row)
 	{
 		bool good = jget_bool(row, "good", false);
 
+		bad += !good;
+		if (json)
+			continue;
 		(void)printf("%-4s %s:%lld: %s (%s) -> %s\n", good ? "ok" : "BAD",
 			     jget_str_or(row, "file", ""), (long long)jget_int(row, "line", 0),
 			     jget_str_or(row, "command", ""), jget_str_or(row, "text", ""),
@@ -194,17 +106,20 @@ static int report(const struct testing *testing, bool json)
 		if (!good)
 			(void)printf("     expected %s\n", jget_str_or(row, "expect", ""));
 	}
-	(void)printf("%zu tests, %zu bad%s\n", json_array_size(testing->rows), testing->bad,
-		     testing->grants == NULL
-			     ? "; no grants file, so whether somebody may is not judged"
-			     : "");
-	return testing->bad > 0 ? APP_FINDING : APP_GOOD;
+	if (json) {
+		(void)json_dumpf(rows, stdout, JSON_COMPACT);
+		(void)fputc('\n', stdout);
+	} else {
+		(void)printf("%zu tests, %zu bad%s\n", json_array_size(rows), bad,
+			     judged ? ""
+				    : "; no grants file, so whether somebody may is not judged");
+	}
+	return bad > 0 ? APP_FINDING : APP_GOOD;
 }
 
 static int test(const struct source *source, bool json)
 {
-	struct testing testing = { .rows = json_array() };
-	json_t *grants = NULL, *actions = catalog_actions(source->catalog);
+	json_t *grants = NULL, *actions = catalog_actions(source->catalog), *rows;
 	struct diags diags;
 	int code;
 
@@ -212,18 +127,12 @@ static int test(const struct source *source, bool json)
 	if (source->grants != NULL)
 		grants = grants_load(source->grants, actions, &diags);
 	print_diags(&diags);
-	testing.grants = grants;
-	for (size_t i = 0; i < catalog_commands(source->catalog); i++) {
-		const struct command *command = catalog_command(source->catalog, i);
-
-		for (size_t j = 0; j < command->n_tests; j++)
-			run_test(&testing, command, &command->tests[j]);
-	}
-	code = diags.total > 0 ? APP_FINDING : report(&testing, json);
+	rows = catalog_test(source->catalog, grants);
+	code = diags.total > 0 ? APP_FINDING : report(rows, grants != NULL, json);
 	diags_finish(&diags);
+	json_decref(rows);
 	json_decref(grants);
 	json_decref(actions);
-	json_decref(testing.rows);
 	return code;
 }
 

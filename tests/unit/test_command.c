@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_command.c - usage, example and templates of one declared command; request and plan. */
+/* test_command.c - usage, example and templates of one declared command. */
 #include "test.h"
 
 #include <stdlib.h>

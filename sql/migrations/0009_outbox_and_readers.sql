@@ -89,10 +89,13 @@ begin
 			person := p_person::bigint;
 		end if;
 	end if;
-	select '[' || coalesce(string_agg('{"id":' || x.id || ',' || substr(x.body, 2), ',' order by x.xid desc, x.id desc), '')
+	-- at and actor: for a list that is read by people; the rest is the entry as it was written
+	select '[' || coalesce(string_agg('{"id":' || x.id || ',"at":"' || to_char(x.at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS"Z"')
+			|| '","actor":' || ops.js(coalesce(x.body::json #>> '{facts,who,email}', x.body::json #>> '{facts,who,name}',
+				x.slack_user, 'opsd')) || ',' || substr(x.body, 2), ',' order by x.xid desc, x.id desc), '')
 			|| ']' into answer
 		from (
-			select a.id, a.xid, a.body from ops.audit a
+			select a.id, a.xid, a.at, a.slack_user, a.body from ops.audit a
 			where (p_request is null or a.request_id = p_request)
 			  and (p_person is null or a.person_id = person or a.slack_user = p_person)
 			  and (p_action is null or a.action = p_action)
@@ -133,7 +136,7 @@ begin
 			'groups', (select coalesce(json_agg(g.name_key order by g.name_key), '[]') from dir.membership m
 				join dir.grp g using (group_id) where m.person_id = who and g.state = 'active'))
 			from dir.person p where p.person_id = who),
-		'grants', (select coalesce(json_agg(json_build_object('key', x.grant_key, 'effect', x.effect, 'via', x.via,
+		'grants', (select coalesce(json_agg(json_build_object('grant_key', x.grant_key, 'effect', x.effect, 'via', x.via,
 			'verdict', x.verdict, 'mine', x.mine)), '[]')
 			from authz.explain(who, 'request', p_action, coalesce(p_scope, '{}')) x),
 		'directory', json_build_object('generation', d.generation, 'revision', d.revision,
@@ -204,4 +207,5 @@ grant execute on function
 	ops.explain_request(text, text, jsonb),
 	ops.health()
 	to opsd_service, opsd_auditor, opsd_grants;
+grant execute on function ops.resolve(text, text, text) to opsd_grants;
 grant select on ops.audit_recent to opsd_auditor;

@@ -375,8 +375,25 @@ def test_explain_and_list_answer_json():
     assert answer["person"]["groups"] == ["ads-oncall"]
     listed = json.loads(psql("select ops.audit_list('R0', null, null, null, null, 10)", "opsd_auditor"))
     assert [e["event"] for e in listed] == ["request.allowed"]
+    assert listed[0]["actor"] == "ben@example.com" and listed[0]["at"].endswith("Z")
     assert json.loads(psql("select ops.audit_list(null, 'U-none', null, null, null, 10)", "opsd_service")) == []
     assert json.loads(psql("select ops.health()", "opsd_service"))["migration"] is None
+
+
+def test_resolve():
+    psql(receive("R-u"), "opsd_service")
+    psql("select ops.start(%s, 'R-u', 1, 'kube.scale', 'once', '{}', '{}', 'digest', 'CAUDIT', 0)" % ME, "opsd_service")
+    refused("select ops.resolve('R-u', 'succeeded', 'looked')", "opsd_grants", "OP011")  # it is running
+    psql("select ops.settle(%s, 'R-u', 1, 'unknown', null, null, 'no answer', null, null, '{}', '{}', 'CAUDIT', 0)" % ME,
+         "opsd_service")
+    refused("select ops.resolve('R-u', 'succeeded', 'looked')", "opsd_service")
+    refused("select ops.resolve('R-u', 'succeeded', '')", "opsd_grants", "OP011")
+    refused("select ops.resolve('R-u', 'denied', 'looked')", "opsd_grants", "OP011")
+    assert psql("select ops.resolve('R-u', 'failed', 'looked')", "opsd_grants") == "failed"
+    assert psql("select state from ops.step where request_id = 'R-u'") == "not_applied"
+    assert psql("select body::json #>> '{facts,why}' || (body::json #>> '{observer,login}') from ops.audit where request_id = 'R-u'"
+                " order by id desc limit 1") == "lookedowner"
+    assert psql("select count(*) from ops.message where request_id = 'R-u' and kind = 'audit' and channel = 'CAUDIT'") == "2"
 
 
 # what is indexed is used, whatever the plans cached

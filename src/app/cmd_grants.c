@@ -83,7 +83,8 @@ static struct call *ask(struct db *db, void *data,
 	return store_grants_start(db, &granting->grants, answer, answer_data);
 }
 
-static void print_movers(const json_t *plan, const char *member, const char *verb)
+static void print_movers(const json_t *plan, const char *member, const char *one,
+			 const char *several)
 {
 	size_t i, k;
 	json_t *row, *name;
@@ -91,12 +92,15 @@ static void print_movers(const json_t *plan, const char *member, const char *ver
 	json_array_foreach(json_object_get(plan, member), i, row)
 	{
 		const char *scope = jget_str_or(row, "scope", "");
+		int64_t people = jget_int(row, "people", 0);
 
-		(void)printf("%lld people %s: %s %s%s%s", (long long)jget_int(row, "people", 0),
-			     verb, jget_str_or(row, "can", ""), jget_str_or(row, "action", ""),
+		(void)printf("%lld %s: %s %s%s%s", (long long)people, people == 1 ? one : several,
+			     jget_str_or(row, "can", ""), jget_str_or(row, "action", ""),
 			     scope[0] != '\0' ? " where " : "", scope);
-		json_array_foreach(json_object_get(row, "names"), k, name)(void)
-			printf("%s%s", k == 0 ? ": " : ", ", json_string_value(name));
+		json_array_foreach(json_object_get(row, "names"), k, name)
+		{
+			(void)printf("%s%s", k == 0 ? ": " : ", ", json_string_value(name));
+		}
 		(void)puts("");
 	}
 }
@@ -106,14 +110,22 @@ static void print_plan(const json_t *plan)
 	size_t i;
 	json_t *item;
 
-	json_array_foreach(json_object_get(plan, "lines"), i, item)(void)
-		puts(json_string_value(item));
-	print_movers(plan, "gain", "gain");
-	print_movers(plan, "lose", "lose");
-	json_array_foreach(json_object_get(plan, "problems"), i, item)(void) printf(
-		"PROBLEM %s: %s\n", jget_str_or(item, "key", ""), jget_str_or(item, "what", ""));
-	json_array_foreach(json_object_get(plan, "brakes"), i, item)(void) printf(
-		"BRAKE %s: %s\n", jget_str_or(item, "name", ""), jget_str_or(item, "detail", ""));
+	json_array_foreach(json_object_get(plan, "lines"), i, item)
+	{
+		(void)puts(json_string_value(item));
+	}
+	print_movers(plan, "gain", "person gains", "people gain");
+	print_movers(plan, "lose", "person loses", "people lose");
+	json_array_foreach(json_object_get(plan, "problems"), i, item)
+	{
+		(void)printf("PROBLEM %s: %s\n", jget_str_or(item, "key", ""),
+			     jget_str_or(item, "what", ""));
+	}
+	json_array_foreach(json_object_get(plan, "brakes"), i, item)
+	{
+		(void)printf("BRAKE %s: %s\n", jget_str_or(item, "name", ""),
+			     jget_str_or(item, "detail", ""));
+	}
 	(void)printf("%lld grants, %lld changes on revision %lld, plan %s\n",
 		     (long long)jget_int(plan, "grants", 0),
 		     (long long)jget_int(plan, "changes", 0), (long long)jget_int(plan, "base", 0),
@@ -125,10 +137,12 @@ static int print_list(const json_t *value)
 	size_t i;
 	json_t *grant;
 
-	json_array_foreach(json_object_get(value, "grants"), i, grant)(void)
-		printf("%-40s %-5s %s%s\n", jget_str_or(grant, "key", ""),
-		       jget_str_or(grant, "origin", ""), jget_str_or(grant, "text", ""),
-		       jget_bool(grant, "ended", false) ? " [ended]" : "");
+	json_array_foreach(json_object_get(value, "grants"), i, grant)
+	{
+		(void)printf("%-40s %-5s %s%s\n", jget_str_or(grant, "key", ""),
+			     jget_str_or(grant, "origin", ""), jget_str_or(grant, "text", ""),
+			     jget_bool(grant, "ended", false) ? " [ended]" : "");
+	}
 	(void)printf("revision %lld\n", (long long)jget_int(value, "revision", 0));
 	return APP_GOOD;
 }

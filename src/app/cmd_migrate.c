@@ -23,8 +23,10 @@ static void list(const json_t *value, const char *member, const char *verb)
 	size_t i;
 	json_t *name;
 
-	json_array_foreach(json_object_get(value, member), i, name)(void)
-		printf("%-8s %s\n", verb, json_string_value(name));
+	json_array_foreach(json_object_get(value, member), i, name)
+	{
+		(void)printf("%-8s %s\n", verb, json_string_value(name));
+	}
 }
 
 static int print(const json_t *value, bool json, void *data)

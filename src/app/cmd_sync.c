@@ -151,7 +151,10 @@ static void print_plan(const json_t *plan)
 	size_t i;
 	json_t *item;
 
-	json_array_foreach(lines, i, item)(void) printf("%s\n", json_string_value(item));
+	json_array_foreach(lines, i, item)
+	{
+		(void)printf("%s\n", json_string_value(item));
+	}
 	if ((size_t)changes > json_array_size(lines))
 		(void)printf("… and %lld more\n",
 			     (long long)changes - (long long)json_array_size(lines));
@@ -160,9 +163,13 @@ static void print_plan(const json_t *plan)
 		     (long long)jget_int(plan, "counts.groups", 0),
 		     (long long)jget_int(plan, "counts.memberships", 0), (long long)changes,
 		     jget_str_or(plan, "sha256", ""));
-	json_array_foreach(json_object_get(plan, "brakes"), i, item)(void) printf(
-		"BRAKE %s: %s%s\n", jget_str_or(item, "name", ""), jget_str_or(item, "detail", ""),
-		jget_bool(item, "hold", false) ? " (these are held, the rest is not)" : "");
+	json_array_foreach(json_object_get(plan, "brakes"), i, item)
+	{
+		(void)printf("BRAKE %s: %s%s\n", jget_str_or(item, "name", ""),
+			     jget_str_or(item, "detail", ""),
+			     jget_bool(item, "hold", false) ? " (these are held, the rest is not)"
+							    : "");
+	}
 	if (json_array_size(json_object_get(plan, "brakes")) > 0)
 		(void)printf("If this is meant: opsd sync --accept-plan %s --by PERSON --by "
 			     "PERSON, within the hour "

@@ -290,8 +290,11 @@ static void read_pairs(struct reading *reading, json_t *node, const char *member
 	if (list != NULL && !json_is_array(list) && !json_is_null(list))
 		conftree_diag(reading->tree, reading->diags, reading->pointer, "%s is a list",
 			      member);
-	json_array_foreach(list, i, item)(void)
-		directory_add_pair(reading->directory, pairs, id, json_string_value(item), &where);
+	json_array_foreach(list, i, item)
+	{
+		(void)directory_add_pair(reading->directory, pairs, id, json_string_value(item),
+					 &where);
+	}
 }
 
 static void read_person(struct reading *reading, json_t *node)

@@ -306,7 +306,9 @@ static json_t *read_actions(struct reading *reading, json_t *node)
 
 	if (json_is_array(value)) {
 		json_array_foreach(value, i, item)
+		{
 			read_action(reading, json_string_value(item), actions);
+		}
 	} else {
 		read_action(reading, json_string_value(value), actions);
 	}
@@ -480,7 +482,10 @@ static json_t *sorted(json_t *rows)
 	json_t *list = json_array(), *row;
 	const char *key;
 
-	json_object_foreach(rows, key, row) keys[i++] = key;
+	json_object_foreach(rows, key, row)
+	{
+		keys[i++] = key;
+	}
 	qsort(keys, n, sizeof(*keys), by_string);
 	for (i = 0; i < n; i++)
 		json_array_append(list, json_object_get(rows, keys[i]));

@@ -13,6 +13,7 @@
 
 #include "base/call.h"
 #include "base/json.h"
+#include "chat/guess.h"
 #include "core/op.h"
 #include "slack/socket.h"
 
@@ -30,11 +31,7 @@ struct intake_config {
 	const json_t *prefixes; /* { "/workers": "workers" }: slash commands of one prefix; others
 				   take all */
 	unsigned max_ops;       /* requests under way; beyond it people are told to wait; 0: 2000 */
-	/* Which actions a Slack user may use: an array of names, or null when not known. */
-	struct call *(*may)(void *ctx, const char *team, const char *user,
-			    void (*done)(void *data, const json_t *actions, const struct err *err),
-			    void *data);
-	void *ctx;
+	struct guess_port may;  /* which actions a Slack user may use */
 };
 
 struct intake *intake_create(uv_loop_t *loop, const struct intake_config *config);

@@ -203,11 +203,12 @@ static void make_chat(struct service *service)
 	struct owed_port owed = {
 		.ctx = service, .room = owed_room, .claim = owed_claim, .mark = owed_mark
 	};
-	struct intake_config intake = { .web = service->web,
-					.people = service->people,
-					.prefixes = config_node(service->config, "slack.commands"),
-					.may = may,
-					.ctx = service };
+	struct intake_config intake = {
+		.web = service->web,
+		.people = service->people,
+		.prefixes = config_node(service->config, "slack.commands"),
+		.may = { .loop = &service->loop, .may = may, .ctx = service }
+	};
 
 	service_ports(service, &ports);
 	service->ops = op_list_create(&service->loop, &ports);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/list.h"
 #include "base/log.h"
@@ -31,14 +32,37 @@
 #include "slack/view.h"
 #include "slack/web.h"
 
-enum { MAX_OPS = 2000, FACTS_FRESH_MS = 60 * 1000, MAX_SHOWS = 64, TEXT_KEPT_MAX = 4000 };
+enum {
+	MAX_OPS = 2000,
+	FACTS_FRESH_MS = 60 * 1000,
+	MAX_SHOWS = 64,
+	TEXT_KEPT_MAX = 4000,
+	PROBLEMS_TEXT_MAX = 8000,
+	FORM_MS = 2500
+};
 
 struct intake {
 	uv_loop_t *loop;
 	struct intake_config config;
 	struct slack_socket *socket;
 	struct catalog *catalog;
-	struct list shows;
+	struct list shows, guesses, openings;
+};
+
+/* A command that is not known: what could be meant is asked for before it is recorded. */
+struct guessing {
+	struct list_node node;
+	struct intake *intake;
+	struct request *rq;
+	struct call *call;
+};
+
+/* A form that is being opened: when Slack does not open it, the person is told what is missing. */
+struct opening {
+	struct list_node node;
+	struct intake *intake;
+	struct call *call;
+	char *response_url, *text;
 };
 
 /* Something to show that needs an answer from elsewhere first: help, the home tab, an opened form.
@@ -144,7 +168,8 @@ static void show_start(struct intake *intake, const struct envelope *env, const 
 	show->why = xstrdup_null(why);
 	show->home = home;
 	list_push(&intake->shows, &show->node);
-	show->call = intake->config.may(intake->config.ctx, env->team, env->user, on_may, show);
+	show->call =
+		intake->config.may.may(intake->config.may.ctx, env->team, env->user, on_may, show);
 }
 
 /* requests */
@@ -212,28 +237,60 @@ static bool too_busy(struct intake *intake, const struct envelope *env, struct s
 	return true;
 }
 
-/* "count must be …; reason is missing. Example: …" */
-static const char *problems_text(struct request *rq, const struct command *command,
-				 const struct args_problems *problems)
+/* "count must be …; reason is missing. Example: …"  The caller frees. */
+static char *problems_text(const struct command *command, const struct args_problems *problems)
 {
 	char *example = command_example(command);
-	const char *text = "";
+	struct buf buf;
 
+	buf_init(&buf, PROBLEMS_TEXT_MAX);
 	for (size_t i = 0; i < problems->n; i++)
-		text = arena_printf(rq->arena, "%s%s%s", text, i == 0 ? "" : " ",
-				    problems->items[i].text);
-	text = arena_printf(rq->arena, "%s Example: %s", text, example);
+		buf_printf(&buf, "%s%s", i == 0 ? "" : " ", problems->items[i].text);
+	buf_printf(&buf, " Example: %s", example);
 	free(example);
-	return text;
+	return buf_take(&buf);
 }
 
+static void opening_free(struct opening *opening)
+{
+	list_remove(&opening->intake->openings, &opening->node);
+	free(opening->response_url);
+	free(opening->text);
+	free(opening);
+}
+
+static void on_opened(void *data, const struct slack_answer *answer, const struct err *err)
+{
+	struct opening *opening = data;
+	json_t *message;
+
+	(void)answer;
+	if (err != NULL) {
+		log_warn("form not opened", LOG_STR("error", err->msg));
+		message = render_note(opening->text);
+		if (opening->response_url != NULL)
+			(void)slack_web_respond(opening->intake->config.web, opening->response_url,
+						message, NULL, NULL);
+		else
+			json_decref(message);
+	}
+	opening_free(opening);
+}
+
+/* instead: what is said when Slack does not open the form, since its ticket lives 3 s. */
 static void open_form(struct intake *intake, const struct envelope *env,
-		      const struct command *command, const json_t *values)
+		      const struct command *command, const json_t *values, const char *instead)
 {
 	json_t *view = form_view(command, values, env->channel);
 	json_t *args = json_pack("{s:s, s:o}", "trigger_id", env->trigger_id, "view", view);
+	struct opening *opening = xcalloc(1, sizeof(*opening));
 
-	(void)slack_web_call(intake->config.web, "views.open", args, 2500, NULL, NULL);
+	opening->intake = intake;
+	opening->response_url = xstrdup_null(env->response_url);
+	opening->text = xstrdup(instead);
+	list_push(&intake->openings, &opening->node);
+	opening->call =
+		slack_web_call(intake->config.web, "views.open", args, FORM_MS, on_opened, opening);
 }
 
 static void slash_command(struct intake *intake, const struct envelope *env, struct slack_via via,
@@ -246,19 +303,51 @@ static void slash_command(struct intake *intake, const struct envelope *env, str
 	/* Nothing is wrong but what is missing: ask for it, with what was typed filled in. */
 	if (args == NULL && problems.missing_only && env->trigger_id != NULL) {
 		json_t *typed = args_typed(line->command, line->rest);
+		char *text_instead = problems_text(line->command, &problems);
 
 		ack(intake, via, env->id, NULL);
-		open_form(intake, env, line->command, typed);
+		open_form(intake, env, line->command, typed, text_instead);
 		json_decref(typed);
+		free(text_instead);
 		return;
 	}
 	rq = request_of(intake, env, via, "slash");
 	rq->text = arena_strdup(rq->arena, text);
-	if (args != NULL)
+	if (args != NULL) {
 		set_command(rq, line->command, args);
-	else
-		rq->rejection = problems_text(rq, line->command, &problems);
+	} else {
+		char *rejection = problems_text(line->command, &problems);
+
+		rq->rejection = arena_strdup(rq->arena, rejection);
+		free(rejection);
+	}
 	(void)op_start(intake->config.ops, rq, OP_RECEIVE);
+}
+
+static void on_guess(void *data, const char *sentence)
+{
+	struct guessing *guessing = data;
+	struct request *rq = guessing->rq;
+
+	rq->rejection = arena_printf(rq->arena, "%s%s", rq->rejection, sentence);
+	list_remove(&guessing->intake->guesses, &guessing->node);
+	(void)op_start(guessing->intake->config.ops, rq, OP_RECEIVE);
+	free(guessing);
+}
+
+static void unknown_command(struct intake *intake, const struct envelope *env, struct slack_via via,
+			    const char *text, const struct line *line)
+{
+	struct guessing *guessing = xcalloc(1, sizeof(*guessing));
+	struct request *rq = request_of(intake, env, via, "slash");
+
+	rq->text = arena_strndup(rq->arena, text, TEXT_KEPT_MAX);
+	rq->rejection = arena_strdup(rq->arena, line->problem);
+	guessing->intake = intake;
+	guessing->rq = rq;
+	list_push(&intake->guesses, &guessing->node);
+	guessing->call = guess_start(&intake->config.may, env->team, env->user, line->nearest,
+				     on_guess, guessing);
 }
 
 static void on_slash(struct intake *intake, const struct envelope *env, struct slack_via via)
@@ -277,11 +366,7 @@ static void on_slash(struct intake *intake, const struct envelope *env, struct s
 		show_start(intake, env, line.command != NULL ? line.command->title : line.prefix,
 			   false, NULL);
 	} else if (line.kind == LINE_UNKNOWN) {
-		struct request *rq = request_of(intake, env, via, "slash");
-
-		rq->text = arena_strndup(rq->arena, text, TEXT_KEPT_MAX);
-		rq->rejection = arena_strdup(rq->arena, line.problem);
-		(void)op_start(intake->config.ops, rq, OP_RECEIVE);
+		unknown_command(intake, env, via, text, &line);
 	} else {
 		slash_command(intake, env, via, text, &line);
 	}
@@ -346,7 +431,8 @@ static void on_action(struct intake *intake, const struct envelope *env, struct 
 		ack(intake, via, env->id, NULL);
 		command = catalog_find_title(intake->catalog, env->value);
 		if (command != NULL && env->trigger_id != NULL)
-			open_form(intake, env, command, NULL);
+			open_form(intake, env, command, NULL,
+				  "The form could not be opened. Use the slash command.");
 		return;
 	}
 	if (!str_eq(env->action_id, "confirm") && !str_eq(env->action_id, "cancel") &&
@@ -531,6 +617,8 @@ struct intake *intake_create(uv_loop_t *loop, const struct intake_config *config
 	intake->loop = loop;
 	intake->config = *config;
 	list_init(&intake->shows);
+	list_init(&intake->guesses);
+	list_init(&intake->openings);
 	return intake;
 }
 
@@ -556,6 +644,19 @@ void intake_destroy(struct intake *intake)
 
 		call_cancel(&show->call);
 		show_free(show);
+	}
+	while ((node = list_first(&intake->openings)) != NULL) {
+		struct opening *opening = list_entry(node, struct opening, node);
+
+		call_cancel(&opening->call);
+		opening_free(opening);
+	}
+	while ((node = list_pop(&intake->guesses)) != NULL) {
+		struct guessing *guessing = list_entry(node, struct guessing, node);
+
+		call_cancel(&guessing->call);
+		request_destroy(guessing->rq);
+		free(guessing);
 	}
 	catalog_unref(intake->catalog);
 	free(intake);

@@ -115,11 +115,11 @@ static void unknown_line(const struct catalog *catalog, const char *first, const
 	find_nearest(catalog, first, second, line);
 	if (prefix != NULL)
 		(void)snprintf(line->problem, sizeof(line->problem),
-			       "%s has no command \"%s\"; `help %s` lists what it has", prefix,
+			       "%s has no command \"%s\"; `help %s` lists what it has.", prefix,
 			       shown, prefix);
 	else
 		(void)snprintf(line->problem, sizeof(line->problem),
-			       "There is no command \"%s\"; `help` lists what you can run", shown);
+			       "There is no command \"%s\"; `help` lists what you can run.", shown);
 }
 
 /* "help", "help workers", "help workers scale". */

@@ -58,6 +58,7 @@ void world_open(struct world *world)
 	uv_unref((uv_handle_t *)&world->watchdog);
 	world->control = http_create(&world->loop, &control);
 	world_do(world, "reset", "{}");
+	json_decref(world_api(world, "reset", "{}"));
 	world_do(world, "token", "{\"token\":\"kube-token-of-test\",\"file\":\"%s\"}",
 		 need("KUBE_TOKEN"));
 	open_env(world);
@@ -90,7 +91,8 @@ static void on_control(void *data, const struct http_response *response, const s
 	told->done = true;
 }
 
-static json_t *control(struct world *world, const char *call, const char *json, va_list ap)
+static json_t *control(struct world *world, const char *base, const char *call, const char *json,
+		       va_list ap)
 {
 	static const char *const headers[] = { "Content-Type: application/json", NULL };
 	char body[4096], url[200];
@@ -100,7 +102,7 @@ static json_t *control(struct world *world, const char *call, const char *json, 
 	};
 
 	(void)vsnprintf(body, sizeof(body), json, ap);
-	(void)snprintf(url, sizeof(url), "%s/_/%s", need("KUBE_CONTROL"), call);
+	(void)snprintf(url, sizeof(url), "%s/_/%s", base, call);
 	request.body_len = strlen(body);
 	(void)http_start(world->control, &request, on_control, &told);
 	while (!told.done)
@@ -114,7 +116,7 @@ json_t *world_control(struct world *world, const char *call, const char *json, .
 	va_list ap;
 
 	va_start(ap, json);
-	answer = control(world, call, json, ap);
+	answer = control(world, need("KUBE_CONTROL"), call, json, ap);
 	va_end(ap);
 	return answer;
 }
@@ -124,8 +126,19 @@ void world_do(struct world *world, const char *call, const char *json, ...)
 	va_list ap;
 
 	va_start(ap, json);
-	json_decref(control(world, call, json, ap));
+	json_decref(control(world, need("KUBE_CONTROL"), call, json, ap));
 	va_end(ap);
+}
+
+json_t *world_api(struct world *world, const char *call, const char *json, ...)
+{
+	json_t *answer;
+	va_list ap;
+
+	va_start(ap, json);
+	answer = control(world, need("API_URL"), call, json, ap);
+	va_end(ap);
+	return answer;
 }
 
 int world_count(struct world *world, const char *verb, const char *resource)
@@ -201,7 +214,7 @@ struct end world_act(struct world *world, const struct action_kind *kind, enum a
 	json_t *values = json_loads(with, 0, NULL);
 	struct action_run run = { .request_id = REQUEST_ID,
 				  .with = values,
-				  .args = values,
+				  .args = json_object_get(values, "args"),
 				  .plan = plan,
 				  .cursor = jget_str(values, "test_cursor"),
 				  .timeout_ms = 3000 };

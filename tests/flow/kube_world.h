@@ -33,6 +33,10 @@ json_t *world_control(struct world *world, const char *call, const char *json, .
 	__attribute__((format(printf, 3, 4)));
 void world_do(struct world *world, const char *call, const char *json, ...)
 	__attribute__((format(printf, 3, 4)));
+/* The same for the platform's API. */
+json_t *world_api(struct world *world, const char *call, const char *json, ...)
+	__attribute__((format(printf, 3, 4)));
+
 /* How many requests with this verb on this resource reached the cluster (dry runs too). */
 int world_count(struct world *world, const char *verb, const char *resource);
 

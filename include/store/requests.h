@@ -53,23 +53,24 @@ struct call *store_offer(struct store *store, struct request *rq, const json_t *
 			 call_done_fn done, void *data);
 
 /*
- * A click on Confirm or Cancel: delivery and asker of the click; id and digest from the button.
+ * A click on Confirm or Cancel: delivery and asker of the click; id and digest of rq from the
+ * button.
  * Only the requester (as a person) may; decided afresh.  Out: the row's command title, args, scope,
  * text, plan, … as json in ret_row, state CONFIRMING with a new fence (go on: plan again, then
  * start), CANCELLED, EXPIRED, DENIED, or known_state when it was already settled or taken by an
  * earlier click.  Same 1.5 s and disown rule as receive.
  */
-struct call *store_confirm(struct store *store, struct request *rq, bool yes, const char *digest,
-			   json_t **ret_row, call_done_fn done, void *data);
+struct call *store_confirm(struct store *store, struct request *rq, bool yes, json_t **ret_row,
+			   call_done_fn done, void *data);
 
 /*
  * ALLOWED|CONFIRMING -> RUNNING: decides again, records plan, digest and the step's intent
- * (kind, effect class, filled parameters), renews the lease.  The effect may start only after this.
- * Out: state RUNNING, or DENIED when the right is gone (announcement owed), or err ERR_DENIED
- * "fenced off" when another replica has taken the request over: stop, touch nothing.
+ * (the command's kind, effect class, filled parameters), renews the lease.  The effect may start
+ * only after this. Out: state RUNNING, or DENIED when the right is gone (announcement owed), or err
+ * ERR_DENIED "fenced off" when another replica has taken the request over: stop, touch nothing.
  */
-struct call *store_start(struct store *store, struct request *rq, const char *kind,
-			 const char *effect, const json_t *with, call_done_fn done, void *data);
+struct call *store_start(struct store *store, struct request *rq, const char *effect,
+			 const json_t *with, call_done_fn done, void *data);
 
 /*
  * RECEIVED|ALLOWED|CONFIRMING|RUNNING (with our fence) -> SUCCEEDED | FAILED | UNKNOWN: outcome,

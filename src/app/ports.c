@@ -141,11 +141,9 @@ static void on_confirmed(void *data, const struct err *err)
 static struct call *port_confirm(void *ctx, struct request *rq, call_done_fn done, void *data)
 {
 	struct port_call *port = port_new(ctx, rq, done, data);
-	char digest[65];
 
-	memcpy(digest, rq->digest, sizeof(digest));
 	port->inner = store_confirm(port->service->store, rq, str_eq(rq->delivery.kind, "confirm"),
-				    digest, &port->row, on_confirmed, port);
+				    &port->row, on_confirmed, port);
 	return &port->call;
 }
 
@@ -236,8 +234,8 @@ static struct call *port_start(void *ctx, struct request *rq, call_done_fn done,
 	struct port_call *port = port_new(ctx, rq, done, data);
 
 	fill_run(port, ACTION_MS);
-	port->inner = store_start(port->service->store, rq, rq->command->kind->name,
-				  effect_name(rq->command), port->with, on_done, port);
+	port->inner = store_start(port->service->store, rq, effect_name(rq->command), port->with,
+				  on_done, port);
 	return &port->call;
 }
 

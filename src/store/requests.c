@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "base/xalloc.h"
+#include "core/action.h"
 #include "core/args.h"
 #include "core/catalog.h"
 #include "core/command.h"
@@ -223,8 +224,8 @@ struct call *store_decide(struct store *store, struct request *rq, call_done_fn 
 
 /* confirm */
 
-struct call *store_confirm(struct store *store, struct request *rq, bool yes, const char *digest,
-			   json_t **ret_row, call_done_fn done, void *data)
+struct call *store_confirm(struct store *store, struct request *rq, bool yes, json_t **ret_row,
+			   call_done_fn done, void *data)
 {
 	struct job *job = job_create(store, rq, done, data);
 	struct params params;
@@ -239,7 +240,7 @@ struct call *store_confirm(struct store *store, struct request *rq, bool yes, co
 	params_text(&params, rq->asker.response_url);
 	params_asker(&params, &rq->asker);
 	params_bool(&params, yes);
-	params_text(&params, digest);
+	params_text(&params, rq->digest);
 	params_text(&params, store->audit_channel);
 	params_int(&params, store_reserve(store, 0));
 	job->take = take_answer;
@@ -334,8 +335,8 @@ static bool take_started(struct job *job, const struct db_answer *answer, struct
 	return true;
 }
 
-struct call *store_start(struct store *store, struct request *rq, const char *kind,
-			 const char *effect, const json_t *with, call_done_fn done, void *data)
+struct call *store_start(struct store *store, struct request *rq, const char *effect,
+			 const json_t *with, call_done_fn done, void *data)
 {
 	struct job *job = job_create(store, rq, done, data);
 	struct params params;
@@ -343,7 +344,7 @@ struct call *store_start(struct store *store, struct request *rq, const char *ki
 	params_init(&params, store);
 	params_text(&params, rq->id);
 	params_int(&params, rq->fence);
-	params_text(&params, kind);
+	params_text(&params, rq->command->kind->name);
 	params_text(&params, effect);
 	params_json(&params, has_secret(rq->command) ? NULL : with);
 	params_json(&params, rq->plan);

@@ -9,6 +9,7 @@
 #include "base/arena.h"
 #include "base/secret.h"
 #include "base/str.h"
+#include "core/action.h"
 #include "store/migrate.h"
 
 enum { CALLS_MAX = 8 };
@@ -16,7 +17,7 @@ enum { CALLS_MAX = 8 };
 struct replica replicas[2];
 static unsigned made; /* numbers envelopes and intents */
 
-/* clang-format off */
+static const struct action_kind kind = { .name = "kube.scale", .effect = ACTION_CONDITIONAL };
 static const struct param params[] = {
 	{ .name = "team", .about = "team", .type = PARAM_STRING },
 	{ .name = "count", .about = "count", .type = PARAM_INTEGER, .optional = true, .max = 500 },
@@ -25,17 +26,17 @@ static const struct param secret_params[] = {
 	{ .name = "team", .about = "team", .type = PARAM_STRING },
 	{ .name = "token", .about = "token", .type = PARAM_STRING, .secret = true },
 };
+
+/* clang-format off */
+#define COMMAND(PREFIX, NAME, ACTION, RISK, PARAMS)                                                  \
+	{ .prefix = PREFIX, .name = NAME, .title = PREFIX " " NAME, .action = ACTION, .risk = RISK,   \
+	  .params = PARAMS, .n_params = 2, .kind = &kind }
 static const struct command commands[] = {
-	{ .prefix = "datasets", .name = "list", .title = "datasets list", .action = "datasets.list", .risk = 0,
-	  .params = params, .n_params = 2 },
-	{ .prefix = "workers", .name = "scale", .title = "workers scale", .action = "workers.scale", .risk = 1,
-	  .params = params, .n_params = 2 },
-	{ .prefix = "workers", .name = "restart", .title = "workers restart", .action = "workers.restart", .risk = 2,
-	  .params = params, .n_params = 2 },
-	{ .prefix = "workers", .name = "drop", .title = "workers drop", .action = "workers.drop", .risk = 3,
-	  .params = params, .n_params = 2 },
-	{ .prefix = "workers", .name = "join", .title = "workers join", .action = "workers.scale", .risk = 1,
-	  .params = secret_params, .n_params = 2 },
+	COMMAND("datasets", "list",    "datasets.list",	  0, params),
+	COMMAND("workers",  "scale",   "workers.scale",	  1, params),
+	COMMAND("workers",  "restart", "workers.restart", 2, params),
+	COMMAND("workers",  "drop",    "workers.drop",	  3, params),
+	COMMAND("workers",  "join",    "workers.scale",	  1, secret_params),
 };
 /* clang-format on */
 
@@ -235,7 +236,7 @@ struct end confirm(struct replica *replica, struct request *rq, bool yes, json_t
 {
 	struct end end = { 0 };
 
-	store_confirm(replica->store, rq, yes, rq->digest, ret_row, on_end, &end);
+	store_confirm(replica->store, rq, yes, ret_row, on_end, &end);
 	wait_end(&end);
 	return end;
 }
@@ -256,7 +257,7 @@ struct end begin(struct replica *replica, struct request *rq)
 	json_t *with = json_pack("{s:s}", "cluster", "main");
 	struct end end = { 0 };
 
-	store_start(replica->store, rq, "kube.scale", "conditional", with, on_end, &end);
+	store_start(replica->store, rq, "conditional", with, on_end, &end);
 	json_decref(with);
 	wait_end(&end);
 	return end;

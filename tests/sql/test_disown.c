@@ -160,6 +160,7 @@ static void test_click(void **state)
 	expect_sql("SELECT state || ' ' || (claimed_by IS NULL) || ' ' || (wake_at = expires_at) "
 		   "FROM ops.request",
 		   "confirming true true");
+	click->command = rq->command;
 	end = begin(A, click); /* the click that does not count cannot start anything */
 	assert_int_equal(end.kind, ERR_DENIED);
 	second = make_click(rq, "ana", NULL);

@@ -85,9 +85,9 @@ static void start_some(struct actor *actor)
 {
 	json_t *with = json_object();
 
+	actor->rq->command = offers[actor->target]->command;
 	actor->rq->plan = plan_of(3, 5);
-	store_start(actor->replica->store, actor->rq, "kube.scale", "conditional", with, on_started,
-		    actor);
+	store_start(actor->replica->store, actor->rq, "conditional", with, on_started, actor);
 	json_decref(with);
 }
 
@@ -135,8 +135,7 @@ static void on_clicked(void *data, const struct err *err)
 static void click(struct actor *actor, const char *user, bool yes)
 {
 	actor->rq = make_click(offers[actor->target], user, NULL);
-	store_confirm(actor->replica->store, actor->rq, yes, actor->rq->digest, NULL, on_clicked,
-		      actor);
+	store_confirm(actor->replica->store, actor->rq, yes, NULL, on_clicked, actor);
 }
 
 static void on_row(void *data, const json_t *row)

@@ -243,6 +243,7 @@ static void test_whole_way(void **state)
 	assert_string_equal(jget_str(row, "args.team"), "ads");
 	assert_string_equal(jget_str(row, "digest"), rq->digest);
 
+	click->command = rq->command;
 	click->plan = plan_of(3, 5);
 	end = begin(B, click);
 	expect_good(&end);

@@ -94,6 +94,10 @@ json_t *args_shown(const struct command *command, const json_t *args);
  * caller frees. */
 char *args_text(const struct command *command, const json_t *args);
 
+/* rest as it may be recorded: what follows the name of a secret parameter, in whatever spelling, is
+ * "***".  The caller frees. */
+char *args_redact(const struct command *command, const char *rest);
+
 /* Seconds from "2h", "90m", "1d", "1h30m"; false: not a duration. */
 bool args_duration(const char *text, int64_t *ret_s);
 

@@ -35,10 +35,14 @@ void args_problem(struct args_problems *problems, const char *param, const char 
 	va_start(ap, fmt);
 	(void)vsnprintf(problem->text, sizeof(problem->text), fmt, ap);
 	va_end(ap);
-	/* A cut may fall into a character. */
+	/* A cut may fall into a character; several problems are shown one after the other. */
 	whole = strlen(problem->text);
+	if (whole > sizeof(problem->text) - 2)
+		whole = sizeof(problem->text) - 2;
 	while (whole > 0 && !str_utf8_valid(problem->text, whole))
 		whole--;
+	if (whole > 0 && strchr(".?!", problem->text[whole - 1]) == NULL)
+		problem->text[whole++] = '.';
 	problem->text[whole] = '\0';
 }
 

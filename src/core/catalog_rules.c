@@ -235,6 +235,10 @@ void catalog_read_approvals(struct loader *loader, struct node node, struct comm
 	size_t n = rules(loader, node, "approval rules", RULES_MAX);
 	struct approval_rule *list = arena_alloc(loader->catalog->arena, (n + 1) * sizeof(*list));
 
+	if (n > 0 && !CATALOG_APPROVALS_COLLECTED)
+		node_key_diag(loader, node,
+			      "approvals are not collected by this version: no command may rely on "
+			      "them");
 	if (n > 0 && command->risk == 0)
 		node_diag(loader, node, "a command of risk 0 only reads: nobody approves it");
 	for (size_t i = 0; i < n; i++) {

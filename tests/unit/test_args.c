@@ -254,7 +254,7 @@ static void test_missing(void **state)
 	assert_int_equal(problems.n, 2);
 	assert_string_equal(problems.items[0].param, "count");
 	assert_string_equal(problems.items[0].text,
-			    "count is missing: a whole number from 0 to 200, like count=5");
+			    "count is missing: a whole number from 0 to 200, like count=5.");
 	assert_string_equal(problems.items[1].param, "reason");
 	assert_null(args_from_text(&scale, "team=ads role=devv", &problems));
 	assert_false(problems.missing_only);
@@ -417,6 +417,34 @@ static void test_secrets(void **state)
 	json_decref(shown);
 }
 
+static void check_redacted(const char *text, const char *expected)
+{
+	char *redacted = args_redact(&other, text);
+
+	assert_string_equal(redacted, expected);
+	free(redacted);
+}
+
+/* What is kept of a line on which somebody typed a secret all the same. */
+static void test_redact(void **state)
+{
+	(void)state;
+	check_redacted("who=@U0ANA  at=18:00", "who=@U0ANA  at=18:00");
+	check_redacted("token=hunter2 who=@U0ANA", "token=*** who=@U0ANA");
+	check_redacted("x TOKEN=\"hunter 2\" y", "x TOKEN=***");
+	check_redacted("token = hunter2 who=@U0ANA", "token *** who=@U0ANA");
+	check_redacted("token =hunter2", "token ***");
+	check_redacted("token= hunter2 y", "token=***");
+	check_redacted("token=hunter 2 x=y n=1", "token=*** n=1");
+	check_redacted("--token hunter2 n=1", "--token *** n=1");
+	check_redacted("--token=hunter2 n=1", "--token=*** n=1");
+	check_redacted("token:hunter2", "token ***");
+	check_redacted("token: hunter2 n=1", "token *** n=1");
+	check_redacted("token hunter2", "token ***");
+	check_redacted("token=\"hunter2 n=1", "token=***");
+	check_redacted("", "");
+}
+
 static void test_guard_and_approvals(void **state)
 {
 	struct err err;
@@ -471,13 +499,21 @@ static void test_guard_and_approvals(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good),          cmocka_unit_test(test_text_takes_the_rest),
-		cmocka_unit_test(test_other_types),   cmocka_unit_test(test_values_refused),
-		cmocka_unit_test(test_names_refused), cmocka_unit_test(test_slips),
-		cmocka_unit_test(test_missing),       cmocka_unit_test(test_nasty),
-		cmocka_unit_test(test_duration),      cmocka_unit_test(test_values),
-		cmocka_unit_test(test_json),          cmocka_unit_test(test_typed),
-		cmocka_unit_test(test_secrets),       cmocka_unit_test(test_guard_and_approvals),
+		cmocka_unit_test(test_good),
+		cmocka_unit_test(test_text_takes_the_rest),
+		cmocka_unit_test(test_other_types),
+		cmocka_unit_test(test_values_refused),
+		cmocka_unit_test(test_names_refused),
+		cmocka_unit_test(test_slips),
+		cmocka_unit_test(test_missing),
+		cmocka_unit_test(test_nasty),
+		cmocka_unit_test(test_duration),
+		cmocka_unit_test(test_values),
+		cmocka_unit_test(test_json),
+		cmocka_unit_test(test_typed),
+		cmocka_unit_test(test_secrets),
+		cmocka_unit_test(test_redact),
+		cmocka_unit_test(test_guard_and_approvals),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

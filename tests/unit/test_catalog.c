@@ -119,9 +119,6 @@ static const char good[] =
 	"      reason: { type: text, max: 300 }\n"
 	"    guard:\n"
 	"      - { when: \".count == 0\", deny: Use workers stop }\n"
-	"    approval:\n"
-	"      - { when: '.role == \"prod\" or .plan.step_percent > 100', need: 1, "
-	"from: { can_approve: workers.scale } }\n"
 	"    do:\n"
 	"      kube.scale: { cluster: main, namespace: \"{team}\", name: \"workers-{role}\", "
 	"replicas: \"{count}\" }\n"
@@ -168,7 +165,7 @@ static void test_good(void **state)
 	assert_string_equal(scale->kind->name, "kube.scale");
 	assert_int_equal(scale->n_tests, 3);
 	assert_int_equal(scale->tests[1].approvals, 1);
-	assert_int_equal(scale->tests[1].line, 23);
+	assert_int_equal(scale->tests[1].line, 21);
 	actions = catalog_actions(catalog);
 	want = json_loads("[{\"name\":\"workers.read\",\"risk\":0,\"scope\":[]},"
 			  "{\"name\":\"workers.scale\",\"risk\":2,\"scope\":["
@@ -259,6 +256,7 @@ static void test_all_mistakes(void **state)
 	check_said("a.yaml:20:17: ", ".x is no parameter of workers scale");
 	check_said("a.yaml:21:17: ", "\"env\" may not be used");
 	check_said("a.yaml:21:", "{n} is replaced in");
+	check_said("a.yaml:22:5: ", "approvals are not collected by this version");
 	check_said("a.yaml:23:", "\"need\" must be 1 to 5");
 	check_said("a.yaml:23:", "either can_approve or group");
 	check_said("a.yaml:25:",

@@ -12,7 +12,7 @@ fail() {
 
 case " $* " in *" --help "* | *" -h "*) exec /usr/bin/python3 tests/sandbox/run.py --help ;; esac
 deploy/install-packages.sh || exit $?
-build=${BUILD:-build}
+build=$(realpath -m "${BUILD:-build}")
 if [ -z "${OPSD:-}" ] && [[ " $* " != *" --no-opsd "* ]]; then
 	mkdir -p "$build"
 	if [ ! -f "$build/build.ninja" ]; then

@@ -63,7 +63,22 @@ class Behave:
             self.jobs.on_change(obj)
         if gone and kind is POD:
             self.server.logs.forget(ns, name)
+            self.lost_pod(ns, name, meta)
         self.owners.on_change(kind, ns, name, event)
+
+    def lost_pod(self, ns, name, meta):
+        """Somebody deleted a pod of a workload: another takes its place."""
+        for owner in meta.get("ownerReferences") or []:
+            names = self.pods.get(owner["uid"])
+            if not names or name not in names:
+                continue
+            if owner["kind"] == "ReplicaSet":
+                names.remove(name)
+                owner = next(iter((self.store.peek(REPLICA_SET, ns, owner["name"]) or {"metadata": {}})["metadata"].get(
+                    "ownerReferences") or []), owner)
+            for kind in (DEPLOYMENT, STATEFUL_SET):
+                if kind.kind == owner["kind"]:
+                    self.touch(kind, ns, owner["name"])
 
     def touch(self, kind, ns, name):
         """Look at a workload soon."""
@@ -154,8 +169,11 @@ class Behave:
                       spec=spec, status=self.pod_status(spec, False, stuck))
         for i, name in enumerate(names):
             pod = self.store.peek(POD, meta["namespace"], name)
-            if pod is None:
-                continue
+            if pod is None:             # somebody deleted it; its name comes back
+                pod = self.make(POD, meta["namespace"], name, owner, {**(template["metadata"].get("labels") or {}),
+                                                                      **(labels or {})},
+                                spec=json.loads(json.dumps(template["spec"])),
+                                status=self.pod_status(template["spec"], False, stuck))
             want = self.pod_status(pod["spec"], i < ready, stuck)
             want["startTime"] = pod["status"].get("startTime", want["startTime"])
             have = pod["status"]

@@ -241,8 +241,16 @@ class StatefulSets:
         ns = s["metadata"]["namespace"]
         if self.b.store.peek(REVISION, ns, name) is None:
             numbers = [r["revision"] for r in self.b.owned(REVISION, s)]
-            self.b.make(REVISION, ns, name, s, revision=max(numbers, default=0) + 1,
+            labels = {**((s["spec"]["template"].get("metadata") or {}).get("labels") or {}),
+                      "controller.kubernetes.io/hash": name.rpartition("-")[2]}
+            self.b.make(REVISION, ns, name, s, labels, revision=max(numbers, default=0) + 1,
                         data={"spec": {"template": {**clone(s["spec"]["template"]), "$patch": "replace"}}})
+            return name
+        newest = max(self.b.owned(REVISION, s), key=lambda r: r["revision"])
+        if newest["metadata"]["name"] != name:          # rolled back: the newest number moves to it
+            def change(o):
+                o["revision"] = newest["revision"] + 1
+            self.b.store.edit(REVISION, ns, name, change)
         return name
 
     def step(self, s):

@@ -560,6 +560,21 @@ def test_stateful_set_by_ordinals(kube):
     assert no.status == 422 and "are forbidden" in no.json["message"]
 
 
+def test_a_deleted_pod_comes_back(kube):
+    admin = Client(kube.base_url, "sandbox-admin-token")
+    pods = kube.c.get(CORE + "ads/pods", labelSelector="app=workers-prod").json["items"]
+    name, first = pods[0]["metadata"]["name"], kube.c.get(CORE + "core/pods/queue-1").json["metadata"]["uid"]
+    assert admin("DELETE", CORE + f"ads/pods/{name}").status == 200
+    assert admin("DELETE", CORE + "core/pods/queue-1").status == 200
+    back = wait(kube, "Pod", "queue-1", "core", want={"status": {"phase": "Running"}})
+    assert back["metadata"]["uid"] != first
+    for _ in range(200):
+        now = kube.c.get(CORE + "ads/pods", labelSelector="app=workers-prod").json["items"]
+        if len(now) == 6:
+            break
+    assert len(now) == 6 and name not in [p["metadata"]["name"] for p in now]
+
+
 # Faults
 
 def test_canned_faults(kube):

@@ -236,7 +236,8 @@ void ws_opened(struct ws *ws)
 	ws->end.opened = true;
 	ws->end.status = 0;
 	ws->heard_ms = uv_now(ws->context->loop);
-	err_set(&ws->end_err, ERR_UNCERTAIN, "the connection to %s was lost", ws->url.authority);
+	err_set(&ws->end_err, ERR_UNCERTAIN, "the connection to %s was lost, or broke the protocol",
+		ws->url.authority);
 	ws_enter(ws, WS_OPEN);
 	ws->events.open(ws->data);
 }
@@ -356,9 +357,14 @@ void ws_peer_closes(struct ws *ws, const unsigned char *payload, size_t len)
 		ws_enter(ws, WS_CLOSING);
 }
 
-void ws_gone(struct ws *ws)
+void ws_gone(struct ws *ws, struct lws *wsi)
 {
-	detach(ws);
+	if (ws->state == WS_CONNECTING) {
+		ws_connect_failed(ws, wsi, "closed before the upgrade");
+		return;
+	}
+	lws_set_opaque_user_data(wsi, NULL);
+	ws->wsi = NULL;
 	if (ws->state == WS_OPEN || ws->state == WS_FLUSHING || ws->state == WS_CLOSING)
 		ws_enter(ws, WS_ENDED);
 }

@@ -62,15 +62,16 @@ static void remember(struct ws *ws, const char *why)
 	const char *address =
 		ws->context->proxied ? "through the proxy" : ws->addresses.address[ws->next - 1];
 
-	if (ws->end.status > 0 && ws->end.status != 101)
+	if (ws->end.status > 0) {
 		err_set(&ws->end_err, ERR_RETRY, "%s refused the websocket with HTTP %d",
 			ws->url.authority, ws->end.status);
-	else if (complaint[0] != '\0' && !str_eq(complaint, why))
-		err_set(&ws->end_err, ERR_RETRY, "no websocket to %s (%s): %s: %s",
-			ws->url.authority, address, why, complaint);
-	else
-		err_set(&ws->end_err, ERR_RETRY, "no websocket to %s (%s): %s", ws->url.authority,
-			address, why);
+		return;
+	}
+	/* Its own words for: connect() failed. */
+	if (str_eq(why, "closed before established") || str_eq(why, "Unable to connect"))
+		why = "refused or not reachable";
+	err_set(&ws->end_err, ERR_RETRY, "no websocket to %s (%s): %s", ws->url.authority, address,
+		complaint[0] != '\0' ? complaint : why);
 }
 
 static void read_refusal(struct ws *ws, struct lws *wsi)
@@ -80,7 +81,7 @@ static void read_refusal(struct ws *ws, struct lws *wsi)
 	int n;
 
 	ws->end.status = (int)lws_http_client_http_response(wsi);
-	if (ws->end.status <= 0) {
+	if (ws->end.status <= 0 || ws->end.status == 101) { /* none, or a wrong upgrade */
 		ws->end.status = 0;
 		return;
 	}

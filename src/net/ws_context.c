@@ -23,6 +23,12 @@ enum {
 	END_QUIET_TICKS = 2,
 	HEADER_MAX = 16384, /* of the answer to an upgrade */
 	FD_MAX = 256,
+	/*
+	 * The plain text of one TLS record, so that one read empties it.  With less, libwebsockets
+	 * 4.1 spins for ever when it closes in the middle of a record: it loops until OpenSSL has
+	 * nothing pending, but no longer reads.
+	 */
+	READ_MAX = 16384,
 	/* Our own deadlines are shorter; its connect timeout must be the shorter of the two. */
 	LWS_CONNECT_S = 50,
 	LWS_TIMEOUT_S = 60,
@@ -71,6 +77,9 @@ int ws_on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, v
 	case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
 		ws_connect_failed(ws, wsi, in);
 		return 0;
+	case LWS_CALLBACK_CLOSED_CLIENT_HTTP: /* reset in the middle of the upgrade */
+		ws_connect_failed(ws, wsi, "closed before the upgrade");
+		return 0;
 	case LWS_CALLBACK_CLIENT_ESTABLISHED:
 		ws_opened(ws);
 		return 0;
@@ -85,7 +94,8 @@ int ws_on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, v
 		ws_peer_closes(ws, in, len);
 		return 0;
 	case LWS_CALLBACK_CLIENT_CLOSED:
-		ws_gone(ws);
+	case LWS_CALLBACK_WSI_DESTROY: /* should there be an end that we do not know */
+		ws_gone(ws, wsi);
 		return 0;
 	default:
 		return 0;
@@ -93,7 +103,7 @@ int ws_on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, v
 }
 
 static const struct lws_protocols protocols[] = {
-	{ .name = "opsd", .callback = ws_on_event },
+	{ .name = "opsd", .callback = ws_on_event, .rx_buffer_size = READ_MAX },
 	{ .name = NULL },
 };
 
@@ -134,6 +144,7 @@ static bool make_lws(struct ws_context *context)
 	settings.connect_timeout_secs = LWS_CONNECT_S;
 	settings.timeout_secs = LWS_TIMEOUT_S;
 	settings.fd_limit_per_thread = FD_MAX;
+	settings.pt_serv_buf_size = READ_MAX;
 	settings.max_http_header_data = HEADER_MAX;
 	settings.gid = settings.uid = -1;
 	context->lws = lws_create_context(&settings);

@@ -111,6 +111,6 @@ int ws_received(struct ws *ws, const char *piece, size_t len);
 void ws_ponged(struct ws *ws, const char *payload, size_t len);
 int ws_writeable(struct ws *ws);
 void ws_peer_closes(struct ws *ws, const unsigned char *payload, size_t len);
-void ws_gone(struct ws *ws);
+void ws_gone(struct ws *ws, struct lws *wsi);
 
 #endif

@@ -137,6 +137,13 @@ async def raw(client, args):
     await client.serve()
 
 
+async def rawmore(client, args):
+    """One violation and much more in the same write, so in the same TLS record."""
+    await client.send(frame(b"before") + VIOLATIONS[args[0]] + frame(b"m" * 15000))
+    await client.send(frame(b"m" * 50000))
+    await client.serve()
+
+
 VIOLATIONS = {
     "rsv": frame(b"x", rsv=4),
     "stray": frame(b"x", 0),
@@ -146,9 +153,10 @@ VIOLATIONS = {
     "opcode": frame(b"x", 3),
     "fragmented-ping": frame(b"x", PING, fin=False),
     "masked": frame(b"masked", mask=True),
-    "tera": frame(b"q" * 4000, length=1 << 40),
+    "tera": frame(b"q" * 20000, length=1 << 40),
     "close1": frame(b"x", CLOSE),
     "garbage": bytes(range(256)) * 8,
+    "close": close(1001, b"more follows"),
 }
 
 
@@ -211,11 +219,16 @@ async def drop(client, _):
     await client.send(frame(b"x" * 100)[:50])
 
 
+def abort(writer):
+    sock = writer.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
 async def reset(client, _):
     await client.send(frame(b"x"))
-    sock = client.writer.get_extra_info("socket")
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    client.writer.transport.abort()
+    await client.reader.readexactly(1)  # the client has spoken, so it is open
+    abort(client.writer)
 
 
 async def burst(client, args):
@@ -234,7 +247,7 @@ async def rate(client, args):
 
 
 SCRIPTS = {f.__name__: f for f in (
-    echo, seen, split, fragments, big, raw, endless, binary, noclose, code, bareclose, linger,
+    echo, seen, split, fragments, big, raw, rawmore, endless, binary, noclose, code, bareclose, linger,
     lingercode, silent, chatty, deaf, drop, reset, burst, rate)}
 
 
@@ -261,6 +274,9 @@ async def upgrade(reader, writer):
     if parts[0] == "badaccept":
         accept = base64.b64encode(bytes(20)).decode()
     elif parts[0] == "nobody":
+        return None
+    elif parts[0] == "abort":
+        abort(writer)
         return None
     elif parts[0] == "hang":
         await asyncio.sleep(30)

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ws against a peer that breaks rules: each case ends with one clear closed event, in time, and
+ * leaves nothing on the loop.
+ */
+#include "ws_world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct hostile {
+	const char *env, *path;
+	bool opens;
+	unsigned messages;
+	int status, code; /* code -1: any */
+	int64_t retry_after_ms;
+	unsigned limit_ms; /* from start to closed */
+	const char *says;  /* part of the sentence */
+};
+
+#define OPENS .opens = true, .retry_after_ms = -1
+#define REFUSED .opens = false, .retry_after_ms = -1
+
+/* clang-format off */
+static const struct hostile cases[] = {
+	/* Frames that break a rule: refused with a close, after what came before. */
+	{ "TLS", "/raw/rsv", OPENS, .messages = 1, .code = -1, .limit_ms = 2000 },
+	{ "TLS", "/raw/stray", OPENS, .messages = 1, .code = -1, .limit_ms = 2000 },
+	{ "TLS", "/raw/nested", OPENS, .messages = 1, .code = -1, .limit_ms = 2000 },
+	{ "TLS", "/raw/ping126", OPENS, .messages = 1, .code = -1, .limit_ms = 2000 },
+	{ "TLS", "/raw/longclose", OPENS, .messages = 1, .code = -1, .limit_ms = 2000 },
+	{ "TLS", "/raw/opcode", OPENS, .messages = 1, .code = -1, .limit_ms = 2000 },
+	{ "TLS", "/raw/fragmented-ping", OPENS, .messages = 1, .code = -1, .limit_ms = 2000 },
+	{ "TLS", "/raw/garbage", OPENS, .messages = 1, .code = -1, .limit_ms = 2000 },
+	{ "TLS", "/raw/close1", OPENS, .messages = 1, .code = -1, .limit_ms = 2000 },
+	{ "TLS", "/rawmore/rsv", OPENS, .messages = 1, .code = -1, .limit_ms = 2000 },
+	{ "TLS", "/rawmore/stray", OPENS, .messages = 1, .code = -1, .limit_ms = 2000 },
+	{ "TLS", "/rawmore/nested", OPENS, .messages = 1, .code = -1, .limit_ms = 2000 },
+	{ "TLS", "/rawmore/ping126", OPENS, .messages = 1, .code = -1, .limit_ms = 2000 },
+	{ "TLS", "/rawmore/opcode", OPENS, .messages = 1, .code = -1, .limit_ms = 2000 },
+	{ "TLS", "/rawmore/close", OPENS, .messages = 1, .code = 1001, .limit_ms = 2000 },
+	{ "PLAIN", "/rawmore/rsv", OPENS, .messages = 1, .code = -1, .limit_ms = 2000 },
+	{ "PLAIN", "/rawmore/close", OPENS, .messages = 1, .code = 1001, .limit_ms = 2000 },
+	{ "TLS", "/raw/tera", OPENS, .messages = 1, .code = -1, .limit_ms = 2000,
+	  .says = "too large" },
+	{ "TLS", "/big/1048577", OPENS, .code = -1, .limit_ms = 4000, .says = "too large" },
+	{ "TLS", "/endless", OPENS, .code = -1, .limit_ms = 6000, .says = "too large" },
+	/* Proper and improper ends. */
+	{ "TLS", "/code/1000", OPENS, .code = 1000, .limit_ms = 2000, .says = "1000: because" },
+	{ "TLS", "/code/1009", OPENS, .code = 1009, .limit_ms = 2000, .says = "1009: because" },
+	{ "TLS", "/code/1011", OPENS, .code = 1011, .limit_ms = 2000 },
+	{ "TLS", "/code/1012", OPENS, .code = 1002, .limit_ms = 2000 }, /* libwebsockets 4.1 */
+	{ "TLS", "/code/4000", OPENS, .code = 4000, .limit_ms = 2000 },
+	{ "TLS", "/code/999", OPENS, .code = 1002, .limit_ms = 2000 },
+	{ "TLS", "/bareclose", OPENS, .code = -1, .limit_ms = 2000 },
+	{ "TLS", "/lingercode/1001", OPENS, .code = 1001, .limit_ms = 2000 },
+	{ "PLAIN", "/lingercode/1001", OPENS, .code = 1001, .limit_ms = 2000 },
+	{ "TLS", "/drop", OPENS, .limit_ms = 2000, .says = "lost" },
+	{ "PLAIN", "/drop", OPENS, .limit_ms = 2000, .says = "lost" },
+	{ "TLS", "/reset", OPENS, .code = -1, .limit_ms = 2000, .says = "lost" },
+	{ "PLAIN", "/reset", OPENS, .code = -1, .limit_ms = 2000, .says = "lost" },
+	{ "TLS", "/silent", OPENS, .limit_ms = 3000, .says = "nothing was heard" },
+	{ "TLS", "/deaf", OPENS, .limit_ms = 3000, .says = "nothing was heard" },
+	/* Answers that are no upgrade. */
+	{ "TLS", "/badaccept", REFUSED, .limit_ms = 2000 },
+	{ "TLS", "/status/200", REFUSED, .status = 200, .limit_ms = 2000, .says = "HTTP 200" },
+	{ "TLS", "/status/302", REFUSED, .status = 302, .limit_ms = 2000, .says = "HTTP 302" },
+	{ "TLS", "/status/401", REFUSED, .status = 401, .limit_ms = 2000, .says = "HTTP 401" },
+	{ "TLS", "/status/403", REFUSED, .status = 403, .limit_ms = 2000, .says = "HTTP 403" },
+	{ "TLS", "/status/409", REFUSED, .status = 409, .limit_ms = 2000, .says = "HTTP 409" },
+	{ "TLS", "/status/429/17", .status = 429, .retry_after_ms = 17000, .limit_ms = 2000 },
+	{ "TLS", "/status/503/99999", .status = 503, .retry_after_ms = 3600000, .limit_ms = 2000 },
+	{ "TLS", "/status/503/soon", REFUSED, .status = 503, .limit_ms = 2000 },
+	{ "TLS", "/abort", REFUSED, .limit_ms = 2000 },
+	{ "PLAIN", "/abort", REFUSED, .limit_ms = 2000 },
+	{ "PLAIN", "/nobody", REFUSED, .limit_ms = 2000 },
+	{ "TLS", "/nobody", REFUSED, .limit_ms = 2000 },
+	{ "TLS", "/hang", REFUSED, .limit_ms = 2500, .says = "within 400 ms" },
+	{ "TLS", "/http", REFUSED, .limit_ms = 2500 },
+	{ "TLS", "/slowhead", REFUSED, .limit_ms = 2500 },
+	{ "TLS", "/longhead", REFUSED, .limit_ms = 2500 },
+	/* TLS that is not ours, slow or dead. */
+	{ "STRANGE", "/echo", REFUSED, .limit_ms = 2000, .says = "certificate" },
+	{ "MISNAMED", "/echo", REFUSED, .limit_ms = 2000, .says = "mismatch" },
+	{ "EXPIRED", "/echo", REFUSED, .limit_ms = 2000, .says = "expired" },
+	{ "SLOWTLS", "/code/1001", OPENS, .code = 1001, .limit_ms = 4000 },
+	{ "STALLTLS", "/echo", REFUSED, .limit_ms = 2500, .says = "within 400 ms" },
+	{ "MUTE", "/echo", REFUSED, .limit_ms = 2500, .says = "within 400 ms" },
+	{ "FULL", "/echo", REFUSED, .limit_ms = 2500, .says = "within 400 ms" },
+	{ "REFUSED", "/echo", REFUSED, .limit_ms = 2000, .says = "refused or not reachable" },
+};
+/* clang-format on */
+
+static void check_end(const struct hostile *hostile, const struct seen *seen)
+{
+	const struct ws_end *end = &seen->end;
+
+	print_message("# %s %s: %d ms, status %d, code %d: %s\n", hostile->env, hostile->path,
+		      (int)(seen->closed_ms - seen->started_ms), end->status, end->code,
+		      seen->err.msg);
+	assert_true(seen->opened == hostile->opens);
+	assert_int_equal(seen->closed, 1);
+	assert_false(end->ours);
+	if (hostile->messages > 0)
+		assert_int_equal(seen->messages, hostile->messages);
+	assert_int_equal(end->status, hostile->status);
+	assert_int_equal(end->retry_after_ms, hostile->retry_after_ms);
+	if (hostile->code != -1)
+		assert_int_equal(end->code, hostile->code);
+	assert_true(seen->closed_ms - seen->started_ms <= hostile->limit_ms);
+	if (hostile->says != NULL && strstr(seen->err.msg, hostile->says) == NULL)
+		fail_msg("'%s' is not in: %s", hostile->says, seen->err.msg);
+}
+
+/* So that the server knows that it is open. */
+static void greet(struct seen *seen)
+{
+	assert_true(ws_send(seen->ws, "hello", 5));
+}
+
+static void test_each_case_alone(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct seen seen = { .on_open = greet };
+		struct ws_config config = { .url = world_url("127.0.0.1", cases[i].env,
+							     cases[i].path),
+					    .connect_ms = cases[i].opens ? 4000 : 400,
+					    .ping_ms = 200,
+					    .dead_ms = 800 };
+		struct world world;
+
+		world_open(&world);
+		world_start(&world, &seen, &config);
+		world_end(&world, &seen, 8000);
+		check_end(&cases[i], &seen);
+		world_close(&world);
+	}
+}
+
+/* The same on one context at once, beside one that lives through it all. */
+static void test_all_cases_at_once(void **state)
+{
+	enum { N = sizeof(cases) / sizeof(cases[0]) };
+	static struct seen seen[N];
+	struct seen good = { 0 };
+	struct ws_config config = { .ping_ms = 100, .dead_ms = 4000 };
+	struct world world;
+
+	(void)state;
+	memset(seen, 0, sizeof(seen));
+	world_open(&world);
+	config.url = world_url("127.0.0.1", "TLS", "/echo");
+	world_start(&world, &good, &config);
+	assert_true(world_run_until(&world, &good.opened, 1, 5000));
+	for (size_t i = 0; i < N; i++) {
+		config = (struct ws_config){ .url = world_url("127.0.0.1", cases[i].env,
+							      cases[i].path),
+					     .connect_ms = cases[i].opens ? 10000 : 1500,
+					     .ping_ms = 500,
+					     .dead_ms = 3000 };
+		seen[i].on_open = greet;
+		world_start(&world, &seen[i], &config);
+	}
+	for (size_t i = 0; i < N; i++) {
+		world_end(&world, &seen[i], 20000);
+		assert_int_equal(seen[i].closed, 1);
+	}
+	assert_int_equal(good.closed, 0);
+	assert_true(ws_send(good.ws, "still here", 10));
+	assert_true(world_run_until(&world, &good.messages, 1, 5000));
+	ws_close(good.ws, 1000, "");
+	world_end(&world, &good, 3000);
+	world_close(&world);
+}
+
+/* What a close of ours meets: no answer, an answer but the connection stays, a peer that reads
+ * nothing. */
+static void test_closing_is_never_waited_for(void **state)
+{
+	static const char *const paths[] = { "/noclose", "/linger", "/deaf", "/echo" };
+
+	(void)state;
+	for (size_t i = 0; i < 8; i++) {
+		struct seen seen = { 0 };
+		struct ws_config config = { .url = world_url("127.0.0.1", i < 4 ? "TLS" : "PLAIN",
+							     paths[i % 4]) };
+		struct world world;
+		uint64_t asked_ms;
+		char *large = calloc(1, 3000000);
+
+		world_open(&world);
+		world_start(&world, &seen, &config);
+		assert_true(world_run_until(&world, &seen.opened, 1, 5000));
+		if (i % 4 == 2)
+			assert_true(ws_send(seen.ws, large, 3000000));
+		asked_ms = uv_now(&world.loop);
+		ws_close(seen.ws, 1001, "going");
+		world_end(&world, &seen, 3000);
+		assert_true(seen.end.ours);
+		assert_true(seen.closed_ms - asked_ms < 1300);
+		world_close(&world);
+		free(large);
+	}
+}
+
+/* The context goes while all kinds of things are under way. */
+static void test_context_goes_in_the_middle(void **state)
+{
+	static const unsigned turns[] = { 0, 1, 2, 5, 10, 20, 40, 80 };
+	static const char *const envs[] = { "TLS",  "PLAIN", "SLOWTLS", "STALLTLS",
+					    "MUTE", "FULL",  "REFUSED", "STRANGE" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(turns) / sizeof(turns[0]); i++) {
+		struct seen seen[8] = { { 0 } };
+		struct world world;
+
+		world_open(&world);
+		for (size_t n = 0; n < 8; n++) {
+			struct ws_config config = { .url = world_url("127.0.0.1", envs[n],
+								     "/burst/100/1000") };
+
+			world_start(&world, &seen[n], &config);
+		}
+		for (unsigned n = 0; n < turns[i]; n++)
+			(void)uv_run(&world.loop, UV_RUN_NOWAIT);
+		for (size_t n = 0; n < 8; n++)
+			if (seen[n].closed == 0)
+				ws_abandon(seen[n].ws);
+		world_close(&world);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_each_case_alone),
+		cmocka_unit_test(test_all_cases_at_once),
+		cmocka_unit_test(test_closing_is_never_waited_for),
+		cmocka_unit_test(test_context_goes_in_the_middle),
+	};
+
+	return cmocka_run_group_tests_name("ws_hostile", tests, NULL, NULL);
+}

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* act.c - the beginning and the end of a kind's call. */
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +7,8 @@
 #include "base/xalloc.h"
 #include "core/command.h"
 #include "internal.h"
+
+enum { CELL_MAX = 200 };
 
 static void act_free(struct act *act)
 {
@@ -84,4 +85,24 @@ int64_t number_of(const json_t *value, int64_t fallback)
 	if (json_is_string(value) && str_to_i64(json_string_value(value), &n))
 		return n;
 	return fallback;
+}
+
+json_t *cell_of(const json_t *value)
+{
+	char *text, *cut;
+	json_t *made;
+	size_t len;
+
+	if (value == NULL || json_is_null(value))
+		return json_string("");
+	if (json_is_string(value) && json_string_length(value) <= CELL_MAX)
+		return json_incref((json_t *)(uintptr_t)value);
+	text = json_is_string(value) ? xstrdup(json_string_value(value))
+				     : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+	len = str_utf16_prefix(text, CELL_MAX);
+	cut = xasprintf("%.*s%s", (int)len, text, text[len] != '\0' ? "…" : "");
+	made = json_string(cut);
+	free(text);
+	free(cut);
+	return made;
 }

@@ -49,9 +49,15 @@ json_t *change_body(const struct change_kind *kind, const json_t *plan, const ch
 	return body;
 }
 
-static const json_t *first_change(const json_t *plan)
+static const json_t *as_planned(const json_t *plan)
 {
-	return json_array_get(json_object_get(plan, "changes"), 0);
+	return jget(plan, "precondition.from");
+}
+
+static const char *field_of(const json_t *plan)
+{
+	return jget_str_or(json_array_get(json_object_get(plan, "changes"), 0), "field",
+			   "the value");
 }
 
 static const char *mark_of(const json_t *object)
@@ -88,7 +94,7 @@ static json_t *evidence(const json_t *object)
 static void end_done(struct change *change, const json_t *object, const struct kube_answer *answer)
 {
 	const json_t *plan = change->act.run->plan;
-	const json_t *wanted = json_object_get(first_change(plan), "to");
+	const json_t *wanted = jget(plan, "precondition.to");
 	char *text = facts_changes_text(json_object_get(plan, "changes"));
 	json_t *now = object != NULL ? change->kind->value(object, plan) : NULL;
 	json_t *outcome = json_object(), *found = evidence(object);
@@ -114,15 +120,14 @@ static void end_done(struct change *change, const json_t *object, const struct k
 
 static void end_changed(struct change *change, const json_t *now)
 {
-	const json_t *from = json_object_get(first_change(change->act.run->plan), "from");
-	char *what = place_text(&change->place), *is = value_text(now), *was = value_text(from);
+	char *what = place_text(&change->place), *is = value_text(now);
+	char *was = value_text(as_planned(change->act.run->plan));
 	struct err err;
 
 	err_set(&err, ERR_INVALID,
 		"%s was changed by somebody else meanwhile: %s is now %s (was %s). Ask again if it "
 		"still should be changed.",
-		what, jget_str_or(first_change(change->act.run->plan), "field", "the value"), is,
-		was);
+		what, field_of(change->act.run->plan), is, was);
 	free(what);
 	free(is);
 	free(was);
@@ -165,7 +170,7 @@ static void on_read_again(void *data, const struct kube_answer *answer, const st
 		return;
 	}
 	now = change->kind->value(object, run->plan);
-	same = json_equal(now, json_object_get(first_change(run->plan), "from"));
+	same = json_equal(now, (json_t *)(uintptr_t)as_planned(run->plan));
 	if (!same || change->patches >= PATCHES_MAX) {
 		end_changed(change, now);
 	} else {
@@ -278,7 +283,7 @@ static void on_looked(void *data, const struct kube_answer *answer, const struct
 {
 	struct change *change = data;
 	const struct action_run *run = change->act.run;
-	const char *field = jget_str_or(first_change(run->plan), "field", "the value");
+	const char *field = field_of(run->plan);
 	const json_t *object = answer->body;
 	char *what, *is;
 	json_t *now;

@@ -16,7 +16,7 @@
 #include "base/xalloc.h"
 #include "http_ask.h"
 
-enum { DONE_MAX = 300, TEXT_MAX = 2500 };
+enum { DONE_MAX = 300, TEXT_MAX = 2500, FIELDS_MAX = 40 };
 
 static const struct action_param params[] = {
 	{ "api", ACTION_TEXT, true, "an API of the configuration" },
@@ -153,6 +153,22 @@ static json_t *outcome_of(const struct action_run *run, int status, const json_t
 	return outcome;
 }
 
+/* [[name, value], …] with texts for values of any kind. */
+static json_t *as_fields(const json_t *pairs)
+{
+	json_t *fields = json_array(), *pair;
+	size_t i;
+
+	json_array_foreach((json_t *)(uintptr_t)pairs, i, pair)
+	{
+		if (i >= FIELDS_MAX)
+			break;
+		json_array_append_new(fields, json_pack("[o, o]", cell_of(json_array_get(pair, 0)),
+							cell_of(json_array_get(pair, 1))));
+	}
+	return fields;
+}
+
 static json_t *shown_of(const struct action_run *run, const json_t *answer, struct err *err)
 {
 	const char *source = jget_str(run->with, "fields");
@@ -173,7 +189,8 @@ static json_t *shown_of(const struct action_run *run, const json_t *answer, stru
 	}
 	fields = http_shape(source, run->args, answer, err);
 	if (fields != NULL) {
-		json_object_set_new(result, "fields", fields);
+		json_object_set_new(result, "fields", as_fields(fields));
+		json_decref(fields);
 		return result;
 	}
 	json_decref(result);

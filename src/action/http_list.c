@@ -11,7 +11,7 @@
 #include "base/xalloc.h"
 #include "http_ask.h"
 
-enum { CELL_MAX = 200, COLUMNS_MAX = 10, ROWS_MAX = 500 };
+enum { COLUMNS_MAX = 10, ROWS_MAX = 500 };
 
 static const struct action_param params[] = {
 	{ "api", ACTION_TEXT, true, "an API of the configuration" },
@@ -26,24 +26,6 @@ static const struct action_param params[] = {
 	{ NULL, ACTION_TEXT, false, NULL },
 };
 
-static json_t *cell(const json_t *value)
-{
-	char *text, *cut;
-	json_t *made;
-
-	if (value == NULL || json_is_null(value))
-		return json_string("");
-	if (json_is_string(value) && json_string_length(value) <= CELL_MAX)
-		return json_incref((json_t *)(uintptr_t)value);
-	text = json_is_string(value) ? xstrdup(json_string_value(value))
-				     : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
-	cut = xstrndup(text, str_utf16_prefix(text, CELL_MAX));
-	made = json_string(cut);
-	free(text);
-	free(cut);
-	return made;
-}
-
 /* The titles: as declared, or the keys of the first row that is an object. */
 static json_t *columns_of(const json_t *with, const json_t *items)
 {
@@ -54,7 +36,7 @@ static json_t *columns_of(const json_t *with, const json_t *items)
 
 	json_array_foreach((json_t *)(uintptr_t)declared, i,
 			   value) if (json_array_size(columns) < COLUMNS_MAX)
-		json_array_append_new(columns, cell(value));
+		json_array_append_new(columns, cell_of(value));
 	if (declared == NULL) {
 		json_object_foreach(json_array_get(items, 0), key,
 				    value) if (json_array_size(columns) < COLUMNS_MAX)
@@ -72,12 +54,12 @@ static json_t *row_of(const json_t *item, const json_t *columns)
 
 	if (json_is_object(item)) {
 		json_array_foreach((json_t *)(uintptr_t)columns, i, value) json_array_append_new(
-			row, cell(json_object_get(item, json_string_value(value))));
+			row, cell_of(json_object_get(item, json_string_value(value))));
 	} else if (json_is_array(item)) {
 		json_array_foreach((json_t *)(uintptr_t)item, i, value) if (i < COLUMNS_MAX)
-			json_array_append_new(row, cell(value));
+			json_array_append_new(row, cell_of(value));
 	} else {
-		json_array_append_new(row, cell(item));
+		json_array_append_new(row, cell_of(item));
 	}
 	return row;
 }

@@ -61,6 +61,8 @@ struct call *act_fail(struct act *act);
 /* Text that may still hold a {template}. */
 bool has_template(const char *text);
 int64_t number_of(const json_t *value, int64_t fallback); /* also "5" */
+/* Any value as a text of at most 200 characters for a table.  A new reference. */
+json_t *cell_of(const json_t *value);
 
 /* --- place.c: the object that with names --- */
 
@@ -109,10 +111,25 @@ void owners_of_replicas(struct owners *owners, const struct place *place, const 
 			const json_t *scaled_objects, int64_t to);
 void owners_warn(struct owners *owners, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* --- change.c: set something in one object, only if it still is as planned, with our mark --- */
+/* --- change.c: set something in one object, only if it still is as planned, with our mark ---
+ *
+ * A plan's precondition holds uid, resourceVersion, from (the value as planned) and to (as wanted).
+ */
+
+struct planning { /* what a kind's build fills in */
+	const struct place *place;
+	const struct action_run *run;
+	const json_t *object;
+	json_t *changes;      /* array */
+	json_t *precondition; /* has uid and resourceVersion */
+	json_t *target;
+	struct owners owners;
+};
 
 struct change_kind {
 	const char *fixed; /* the kind when with names none */
+	/* Planning of change_plan; false: err (the change is refused). */
+	bool (*build)(struct planning *planning, struct err *err);
 	/* What to merge into the object, of a plan; a new reference. */
 	json_t *(*fields)(const json_t *plan);
 	/* The value that the plan is about, as it is now; a new reference, null when absent. */
@@ -122,10 +139,29 @@ struct change_kind {
 /* The body of the conditional patch: fields, uid, version and our mark.  A new reference. */
 json_t *change_body(const struct change_kind *kind, const json_t *plan, const char *version,
 		    const char *request_id);
+/* Reads the object, builds, then asks the cluster by a dry run.  more: what is read beside it. */
+struct call *change_plan(const struct change_kind *kind, struct action_env *env,
+			 const struct action_run *run, action_done_fn done, void *data);
 struct call *change_apply(const struct change_kind *kind, struct action_env *env,
 			  const struct action_run *run, action_done_fn done, void *data);
 struct call *change_look(const struct change_kind *kind, struct action_env *env,
 			 const struct action_run *run, action_done_fn done, void *data);
+
+/* One more change of the plan; from and to are stolen. */
+void planning_change(struct planning *planning, const char *field, json_t *from, json_t *to);
+/* What the change insists on and what it makes of it; both are stolen. */
+void planning_expect(struct planning *planning, json_t *from, json_t *to);
+
+/* The plan's skeleton and its end, for kinds that read more than the object. */
+void planning_start(struct planning *planning, const struct place *place,
+		    const struct action_run *run, const json_t *object);
+json_t *planning_plan(struct planning *planning); /* takes all; a new reference */
+
+/* The patch as a dry run: then(data, err) with err NULL when it would be taken; warnings go to the
+ * plan. */
+struct call *dry_run_start(const struct change_kind *kind, const struct place *place,
+			   const struct action_run *run, json_t *plan, call_done_fn then,
+			   void *data);
 
 /* Adds " (did you mean …?)" to a NOT_FOUND by the names that are there; calls then(data, err). */
 struct call *nearby_start(const struct place *place, const struct action_run *run,
@@ -133,7 +169,9 @@ struct call *nearby_start(const struct place *place, const struct action_run *ru
 
 /* --- the kinds --- */
 
-extern const struct action_kind action_http_call, action_http_list, action_kube_config,
-	action_kube_list, action_kube_scale, action_kube_status;
+extern const struct action_kind action_http_call, action_http_list, action_kube_autoscale,
+	action_kube_config, action_kube_cronjob, action_kube_events, action_kube_job,
+	action_kube_list, action_kube_logs, action_kube_restart, action_kube_scale,
+	action_kube_status;
 
 #endif

@@ -27,8 +27,6 @@ static const struct action_param params[] = {
 struct config {
 	struct act act;
 	struct place place;
-	json_t *plan;
-	struct owners owners; /* borrowed from plan */
 };
 
 static bool key_ok(const char *key)
@@ -61,10 +59,9 @@ static const char *plan_key(const json_t *plan)
 
 static json_t *config_fields(const json_t *plan)
 {
-	json_t *to = json_object_get(json_array_get(json_object_get(plan, "changes"), 0), "to");
 	json_t *data = json_object(), *fields = json_object();
 
-	json_object_set(data, plan_key(plan), to);
+	json_object_set(data, plan_key(plan), jget(plan, "precondition.to"));
 	json_object_set_new(fields, "data", data);
 	return fields;
 }
@@ -76,31 +73,7 @@ static json_t *config_value(const json_t *object, const json_t *plan)
 	return value != NULL ? json_incref(value) : json_null();
 }
 
-static const struct change_kind change = { .fixed = "ConfigMap",
-					   .fields = config_fields,
-					   .value = config_value };
-
 /* --- plan --- */
-
-static void on_finish(struct act *act)
-{
-	json_decref(((struct config *)act)->plan);
-}
-
-static void on_near(void *data, const struct err *err)
-{
-	act_end_badly(data, err);
-}
-
-static void refuse(struct config *config, const char *why)
-{
-	char *what = place_text(&config->place);
-	struct err err;
-
-	err_set(&err, ERR_INVALID, "%s: %s", what, why);
-	free(what);
-	act_end_badly(&config->act, &err);
-}
 
 /* NULL: the key may be set. */
 static const char *why_not(const json_t *object, const char *key)
@@ -117,15 +90,19 @@ static const char *why_not(const json_t *object, const char *key)
 }
 
 /* The nearest key of those that are there, for a key that would be new. */
-static void warn_new_key(struct config *config, const json_t *object, const char *key)
+static void warn_new_key(struct planning *planning, const char *key)
 {
 	const char *names[ROWS_MAX], *name, *near;
-	json_t *data = json_object_get(object, "data"), *value;
+	json_t *data = json_object_get(planning->object, "data"), *value;
 	size_t n = 0;
 
-	json_object_foreach(data, name, value) if (n < ROWS_MAX) names[n++] = name;
+	json_object_foreach(data, name, value)
+	{
+		if (n < ROWS_MAX)
+			names[n++] = name;
+	}
 	near = str_nearest(key, names, n);
-	owners_warn(&config->owners, "%s is a new key%s%s%s", key,
+	owners_warn(&planning->owners, "%s is a new key%s%s%s", key,
 		    near != NULL ? "; did you mean " : "", near != NULL ? near : "",
 		    near != NULL ? "?" : ".");
 }
@@ -138,93 +115,48 @@ static bool generated_name(const char *name)
 	return dash != NULL && strlen(dash + 1) == 10 && strspn(dash + 1, "bcdfghkmt2456789") == 10;
 }
 
-static void build_plan(struct config *config, const json_t *object, const char *key, char *to)
+static void warn_owners(struct planning *planning, const char *key)
 {
-	const json_t *from = json_object_get(json_object_get(object, "data"), key);
-	json_t *plan = json_object(), *changes = json_array(), *target;
 	char *leaf = xasprintf("f:%s", key);
 
-	target = place_target(&config->place);
-	json_object_set_new(target, "key", json_string(key));
-	if (!str_eq(json_string_value(from), to)) {
-		json_t *item = json_pack("{s:s, s:s}", "field", key, "to", to);
-
-		json_object_set_new(item, "from",
-				    from != NULL ? json_incref((json_t *)(uintptr_t)from)
-						 : json_null());
-		json_array_append_new(changes, item);
-	}
-	json_object_set_new(plan, "target", target);
-	json_object_set_new(plan, "changes", changes);
-	json_object_set_new(plan, "precondition",
-			    json_pack("{s:s, s:s}", "uid", jget_str_or(object, "metadata.uid", ""),
-				      "resourceVersion",
-				      jget_str_or(object, "metadata.resourceVersion", "")));
-	config->owners.owners = json_array();
-	config->owners.warnings = json_array();
-	json_object_set_new(plan, "owners", config->owners.owners);
-	json_object_set_new(plan, "warnings", config->owners.warnings);
-	config->plan = plan;
-	owners_of_object(&config->owners, &config->place, object, "f:data", leaf);
-	if (from == NULL)
-		warn_new_key(config, object, key);
-	if (generated_name(config->place.name))
-		owners_warn(&config->owners, "Its name is made by Kustomize: the next deployment "
-					     "uses another one.");
-	owners_warn(&config->owners, "Pods that read it as environment variables see the new value "
-				     "only after a restart.");
+	owners_of_object(&planning->owners, planning->place, planning->object, "f:data", leaf);
+	if (generated_name(planning->place->name))
+		owners_warn(&planning->owners, "Its name is made by Kustomize: the next "
+					       "deployment uses another one.");
+	owners_warn(&planning->owners, "Pods that read it as environment variables see the new "
+				       "value only after a restart.");
 	free(leaf);
-	free(to);
 }
 
-static void on_read(void *data, const struct kube_answer *answer, const struct err *err)
+static bool config_build(struct planning *planning, struct err *err)
 {
-	struct config *config = data;
-	const struct action_run *run = config->act.run;
-	const char *key = jget_str_or(run->with, "key", ""), *why;
-	json_t *plan;
+	const char *key = jget_str_or(planning->run->with, "key", ""), *why;
+	json_t *from = json_object_get(json_object_get(planning->object, "data"), key);
+	char *to, *what;
 
-	config->act.inner = NULL;
-	if (answer->problem == KUBE_NOT_FOUND) {
-		config->act.inner = nearby_start(&config->place, run, err, on_near, config);
-		return;
-	}
-	if (err != NULL) {
-		act_end_badly(&config->act, err);
-		return;
-	}
-	why = why_not(answer->body, key);
+	why = why_not(planning->object, key);
 	if (why != NULL) {
-		refuse(config, why);
-		return;
+		what = place_text(planning->place);
+		err_set(err, ERR_INVALID, "%s: %s", what, why);
+		free(what);
+		return false;
 	}
-	build_plan(config, answer->body, key, wanted_value(run->with));
-	plan = config->plan;
-	config->plan = NULL;
-	act_end(&config->act, plan);
+	to = wanted_value(planning->run->with);
+	json_object_set_new(planning->target, "key", json_string(key));
+	if (!str_eq(json_string_value(from), to))
+		planning_change(planning, key, from != NULL ? json_incref(from) : json_null(),
+				json_string(to));
+	planning_expect(planning, from != NULL ? json_incref(from) : json_null(), json_string(to));
+	if (from == NULL)
+		warn_new_key(planning, key);
+	warn_owners(planning, key);
+	free(to);
+	return true;
 }
 
-static struct call *get(struct config *config, kube_done_fn done)
-{
-	struct kube_request request = { .method = "GET",
-					.kind = config->place.kind,
-					.space = config->place.space,
-					.name = config->place.name,
-					.request_id = config->act.run->request_id,
-					.timeout_ms = config->act.run->timeout_ms };
-
-	config->act.inner = kube_call(config->place.kube, &request, done, config);
-	return &config->act.call;
-}
-
-static struct config *config_new(struct action_env *env, const struct action_run *run,
-				 action_done_fn done, void *data)
-{
-	struct act *act = act_new(sizeof(struct config), env, run, done, data);
-
-	act->finish = on_finish;
-	return (struct config *)act;
-}
+static const struct change_kind change = {
+	.fixed = "ConfigMap", .build = config_build, .fields = config_fields, .value = config_value
+};
 
 static bool value_ok(const char *value, struct err *err)
 {
@@ -242,21 +174,25 @@ static bool value_ok(const char *value, struct err *err)
 static struct call *plan_config(struct action_env *env, const struct action_run *run,
 				action_done_fn done, void *data)
 {
-	struct config *config = config_new(env, run, done, data);
 	const char *key = jget_str(run->with, "key");
 	char *value = wanted_value(run->with);
-	struct err *err = &config->act.err;
-	bool good = place_read(&config->place, env, run->with, change.fixed, PLACE_OBJECT, err);
+	struct err err;
+	bool good = value_ok(value, &err);
 
+	free(value);
 	if (good && !key_ok(key)) {
-		err_set(err, ERR_INVALID,
+		err_set(&err, ERR_INVALID,
 			"\"%.80s\" cannot be a key: letters, digits, -, _ and . are allowed",
 			key == NULL ? "" : key);
 		good = false;
 	}
-	good = good && value_ok(value, err);
-	free(value);
-	return good ? get(config, on_read) : act_fail(&config->act);
+	if (!good) {
+		struct act *act = act_new(sizeof(*act), env, run, done, data);
+
+		act->err = err;
+		return act_fail(act);
+	}
+	return change_plan(&change, env, run, done, data);
 }
 
 /* --- reading --- */
@@ -296,6 +232,21 @@ static void add_rows(json_t *rows, const json_t *data, const char *only, bool bi
 	}
 }
 
+static void on_near(void *data, const struct err *err)
+{
+	act_end_badly(data, err);
+}
+
+static void refuse(struct config *config, const char *why)
+{
+	char *what = place_text(&config->place);
+	struct err err;
+
+	err_set(&err, ERR_INVALID, "%s: %s", what, why);
+	free(what);
+	act_end_badly(&config->act, &err);
+}
+
 static void on_shown(void *data, const struct kube_answer *answer, const struct err *err)
 {
 	struct config *config = data;
@@ -327,18 +278,30 @@ static void on_shown(void *data, const struct kube_answer *answer, const struct 
 	free(what);
 }
 
+static struct call *show(struct action_env *env, const struct action_run *run, action_done_fn done,
+			 void *data)
+{
+	struct act *act = act_new(sizeof(struct config), env, run, done, data);
+	struct config *config = (struct config *)act;
+	struct kube_request request = { .method = "GET",
+					.request_id = run->request_id,
+					.timeout_ms = run->timeout_ms };
+
+	if (!place_read(&config->place, env, run->with, change.fixed, PLACE_OBJECT, &act->err))
+		return act_fail(act);
+	request.kind = config->place.kind;
+	request.space = config->place.space;
+	request.name = config->place.name;
+	act->inner = kube_call(config->place.kube, &request, on_shown, config);
+	return &act->call;
+}
+
 static struct call *apply_config(struct action_env *env, const struct action_run *run,
 				 action_done_fn done, void *data)
 {
-	struct config *config;
-
-	if (run->plan != NULL)
-		return change_apply(&change, env, run, done, data);
-	config = config_new(env, run, done, data);
-	if (!place_read(&config->place, env, run->with, change.fixed, PLACE_OBJECT,
-			&config->act.err))
-		return act_fail(&config->act);
-	return get(config, on_shown);
+	if (run->plan == NULL)
+		return show(env, run, done, data);
+	return change_apply(&change, env, run, done, data);
 }
 
 static struct call *look_config(struct action_env *env, const struct action_run *run,

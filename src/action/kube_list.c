@@ -13,7 +13,7 @@
 #include "internal.h"
 #include "net/http.h"
 
-enum { PAGE = 50, PAGE_MAX = 500, CELL_MAX = 200, COLUMNS_MAX = 10 };
+enum { PAGE = 50, PAGE_MAX = 500, COLUMNS_MAX = 10 };
 
 static const struct action_param params[] = {
 	{ "cluster", ACTION_TEXT, true, "a cluster of the configuration" },
@@ -29,22 +29,6 @@ struct listing {
 	struct act act;
 	struct place place;
 };
-
-static json_t *cell(const json_t *value)
-{
-	char *text = NULL;
-	json_t *made;
-
-	if (json_is_string(value) && json_string_length(value) <= CELL_MAX)
-		return json_incref((json_t *)(uintptr_t)value);
-	if (json_is_string(value))
-		text = xstrndup(json_string_value(value), CELL_MAX);
-	else if (value != NULL && !json_is_null(value))
-		text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
-	made = text == NULL ? json_string("") : json_string(text);
-	free(text);
-	return made != NULL ? made : json_string("…");
-}
 
 /* Wide columns (priority above 0) are left out. */
 static bool is_shown(const json_t *definitions, size_t i)
@@ -77,7 +61,7 @@ static json_t *row_of(const json_t *row, const json_t *definitions, bool spaces)
 	{
 		if (!is_shown(definitions, i) || json_array_size(cells) >= COLUMNS_MAX)
 			continue;
-		json_array_append_new(cells, cell(value));
+		json_array_append_new(cells, cell_of(value));
 		if (i == 0 && spaces)
 			json_array_append_new(
 				cells,

@@ -30,16 +30,13 @@ struct scale {
 	struct place place;
 	int64_t to;
 	json_t *plan;
-	struct owners owners; /* borrowed from plan */
 };
 
 /* --- what is changed --- */
 
 static json_t *scale_fields(const json_t *plan)
 {
-	json_t *to = json_object_get(json_array_get(json_object_get(plan, "changes"), 0), "to");
-
-	return json_pack("{s:{s:O}}", "spec", "replicas", to);
+	return json_pack("{s:{s:O}}", "spec", "replicas", jget(plan, "precondition.to"));
 }
 
 static json_t *scale_value(const json_t *object, const json_t *plan)
@@ -59,20 +56,12 @@ static void on_finish(struct act *act)
 	json_decref(((struct scale *)act)->plan);
 }
 
-static void end_plan(struct scale *scale)
-{
-	json_t *plan = scale->plan;
-
-	scale->plan = NULL;
-	act_end(&scale->act, plan);
-}
-
 static void on_near(void *data, const struct err *err)
 {
 	act_end_badly(data, err);
 }
 
-static void warn_lists(struct scale *scale, const struct gathered *items)
+static void warn_lists(struct scale *scale, struct owners *owners, const struct gathered *items)
 {
 	static const char *const names[] = { "HorizontalPodAutoscalers", "KEDA's ScaledObjects" };
 
@@ -82,7 +71,7 @@ static void warn_lists(struct scale *scale, const struct gathered *items)
 		if (problem == KUBE_NO_RESOURCE && i == 1)
 			env_set_keda_missing(scale->act.env, scale->place.kube);
 		else if (problem != KUBE_FINE)
-			owners_warn(&scale->owners, "opsd could not see whether %s scale this: %s",
+			owners_warn(owners, "opsd could not see whether %s scale this: %s",
 				    names[i], items[i + 1].err.msg);
 	}
 }
@@ -113,71 +102,39 @@ static bool controlled_by_deployment(struct scale *scale, const json_t *object)
 	return false;
 }
 
-static void build_plan(struct scale *scale, const json_t *object)
+static void build_plan(struct scale *scale, const struct gathered *items)
 {
+	const json_t *object = items[0].body;
 	int64_t from = jget_int(object, "spec.replicas", 1), step = scale->to - from;
-	json_t *plan = json_object(), *changes = json_array();
+	struct planning planning;
 
+	planning_start(&planning, &scale->place, scale->act.run, object);
 	if (step != 0)
-		json_array_append_new(changes,
-				      json_pack("{s:s, s:I, s:I}", "field", "replicas", "from",
-						(json_int_t)from, "to", (json_int_t)scale->to));
-	json_object_set_new(plan, "target", place_target(&scale->place));
-	json_object_set_new(plan, "changes", changes);
-	json_object_set_new(plan, "step_percent",
+		planning_change(&planning, "replicas", json_integer(from), json_integer(scale->to));
+	planning_expect(&planning, json_integer(from), json_integer(scale->to));
+	owners_of_object(&planning.owners, &scale->place, object, "f:spec", "f:replicas");
+	owners_of_replicas(&planning.owners, &scale->place, items[1].body, items[2].body,
+			   scale->to);
+	warn_lists(scale, &planning.owners, items);
+	if (jget_bool(object, "spec.paused", false))
+		owners_warn(&planning.owners, "Its rollout is paused: the number of replicas "
+					      "changes, other changes wait.");
+	scale->plan = planning_plan(&planning);
+	json_object_set_new(scale->plan, "step_percent",
 			    json_integer((step < 0 ? -step : step) * 100 / (from > 0 ? from : 1)));
-	json_object_set_new(
-		plan, "precondition",
-		json_pack("{s:s, s:s, s:I}", "uid", jget_str_or(object, "metadata.uid", ""),
-			  "resourceVersion", jget_str_or(object, "metadata.resourceVersion", ""),
-			  "generation", (json_int_t)jget_int(object, "metadata.generation", 0)));
-	scale->owners.owners = json_array();
-	scale->owners.warnings = json_array();
-	json_object_set_new(plan, "owners", scale->owners.owners);
-	json_object_set_new(plan, "warnings", scale->owners.warnings);
-	scale->plan = plan;
 }
 
-static void on_dry_run(void *data, const struct kube_answer *answer, const struct err *err)
+static void on_tried(void *data, const struct err *err)
 {
 	struct scale *scale = data;
-	json_t *text;
-	size_t i;
+	json_t *plan = scale->plan;
 
-	scale->act.inner = NULL;
-	json_array_foreach(answer->warnings, i, text)
-		owners_warn(&scale->owners, "The cluster warns: %s", json_string_value(text));
-	/* Its status moved meanwhile: apply reads again; a webhook that cannot take part says
-	 * nothing about the change itself. */
-	if (err == NULL || answer->problem == KUBE_CONFLICT) {
-		end_plan(scale);
-	} else if (strstr(err->msg, "does not support dry run") != NULL) {
-		owners_warn(&scale->owners, "A webhook of the cluster cannot be asked beforehand; "
-					    "it may still refuse the change.");
-		end_plan(scale);
-	} else {
+	if (err != NULL) {
 		act_end_badly(&scale->act, err);
+		return;
 	}
-}
-
-static void dry_run(struct scale *scale)
-{
-	const struct action_run *run = scale->act.run;
-	json_t *body = change_body(&change, scale->plan,
-				   jget_str_or(scale->plan, "precondition.resourceVersion", ""),
-				   run->request_id);
-	struct kube_request request = { .method = "PATCH",
-					.kind = scale->place.kind,
-					.space = scale->place.space,
-					.name = scale->place.name,
-					.body = body,
-					.content_type = "application/merge-patch+json",
-					.request_id = run->request_id,
-					.dry_run = true,
-					.timeout_ms = run->timeout_ms };
-
-	scale->act.inner = kube_call(scale->place.kube, &request, on_dry_run, scale);
-	json_decref(body);
+	scale->plan = NULL;
+	act_end(&scale->act, plan);
 }
 
 static void on_seen(void *data, const struct gathered *items)
@@ -197,17 +154,12 @@ static void on_seen(void *data, const struct gathered *items)
 	}
 	if (controlled_by_deployment(scale, object))
 		return;
-	build_plan(scale, object);
-	owners_of_object(&scale->owners, &scale->place, object, "f:spec", "f:replicas");
-	owners_of_replicas(&scale->owners, &scale->place, items[1].body, items[2].body, scale->to);
-	warn_lists(scale, items);
-	if (jget_bool(object, "spec.paused", false))
-		owners_warn(&scale->owners, "Its rollout is paused: the number of replicas "
-					    "changes, other changes wait.");
+	build_plan(scale, items);
 	if (json_array_size(json_object_get(scale->plan, "changes")) == 0)
-		end_plan(scale);
+		on_tried(scale, NULL);
 	else
-		dry_run(scale);
+		scale->act.inner = dry_run_start(&change, &scale->place, scale->act.run,
+						 scale->plan, on_tried, scale);
 }
 
 static void ask(struct scale *scale)

@@ -356,7 +356,7 @@ static void test_config(void **state)
 	world_open(&world);
 	plan = world_act(&world, kind, ACT_PLAN, SETTING("LOG_LEVEL", "debug"), NULL);
 	assert_good(plan);
-	assert_holds(&plan, "[{\"field\":\"LOG_LEVEL\",\"to\":\"debug\",\"from\":\"info\"}]");
+	assert_holds(&plan, "[{\"field\":\"LOG_LEVEL\",\"from\":\"info\",\"to\":\"debug\"}]");
 	assert_string_equal(jget_str(plan.result, "target.key"), "LOG_LEVEL");
 	world_do(&world, "fault", "{\"mode\":\"close_after\",\"verb\":\"patch\",\"times\":1}");
 	end = world_act(&world, kind, ACT_APPLY, SETTING("LOG_LEVEL", "debug"), plan.result);

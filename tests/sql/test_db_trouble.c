@@ -160,6 +160,35 @@ static void test_several_hosts(void **state)
 	assert_string_equal(ask("SELECT 'second'").text, "second");
 }
 
+/* The name is checked although libpq is given a number to connect to. */
+static void test_tls(void **state)
+{
+	static const char *const hosts[] = { "localhost", "127.0.0.1" };
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		char to[400];
+
+		snprintf(to, sizeof(to),
+			 "postgresql://owner:correct-horse@%s:%d/"
+			 "postgres?sslmode=verify-full&sslrootcert=%s",
+			 hosts[i], atoi(strrchr(url(), ':') + 1), getenv("OPSD_TEST_DB_CA"));
+		create_full(to, 1, 0, NULL);
+		if (i == 0) {
+			assert_string_equal(
+				ask("SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+					.text,
+				"TLSv1.3");
+			db_destroy(world.db);
+			continue;
+		}
+		while (db_stats(world.db)->reconnects < 1)
+			once();
+		assert_non_null(
+			strstr(db_last_error(world.db), "does not match host name \"127.0.0.1\""));
+	}
+}
+
 static void test_notify(void **state)
 {
 	struct seen killed = { 0 };
@@ -195,6 +224,7 @@ int main(void)
 		TEST(test_frozen_server_while_connecting),
 		TEST(test_sentences_of_connecting),
 		TEST(test_several_hosts),
+		TEST(test_tls),
 		TEST(test_notify),
 	};
 

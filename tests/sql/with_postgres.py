@@ -6,6 +6,7 @@ The cluster is made in a scratch directory, listens on 127.0.0.1 at a port that 
 removed at the end.  The command finds in its environment
   OPSD_TEST_DB_URL   a superuser's URL
   OPSD_TEST_DB_CTL   this file: "$OPSD_TEST_DB_CTL start|stop|pid" controls the server
+  OPSD_TEST_DB_CA    a PEM file: the server also speaks TLS, with a certificate for "localhost"
 PostgreSQL refuses to run as root, so root becomes the user "postgres" for it.
 """
 import glob
@@ -49,6 +50,20 @@ def free_port():
         return s.getsockname()[1]
 
 
+def make_certificate(data):
+    """Self-signed, so it is its own authority."""
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                    "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
+                    "-keyout", data + "/server.key", "-out", data + "/server.crt"],
+                   check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60)
+    os.chmod(data + "/server.key", 0o600)
+    if os.geteuid() == 0:
+        user = pwd.getpwnam("postgres")
+        for name in ("server.key", "server.crt"):
+            os.chown(data + "/" + name, user.pw_uid, user.pw_gid)
+    shutil.copyfile(data + "/server.crt", data + ".ca")
+
+
 def make(data, port):
     pwfile = data + ".pw"
     with open(pwfile, "w") as f:
@@ -59,11 +74,12 @@ def make(data, port):
         os.chown(os.path.dirname(data), user.pw_uid, user.pw_gid)
     run([bin_dir() + "/initdb", "--pgdata", data, "--username", "owner", "--pwfile", pwfile,
          "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync"])
+    make_certificate(data)
     with open(data + "/postgresql.conf", "a") as f:
         f.write("listen_addresses = '127.0.0.1'\nport = %d\nunix_socket_directories = ''\n"
                 "fsync = off\nshared_buffers = 64MB\nmax_connections = 40\n"
                 "log_min_messages = warning\nmax_wal_size = 256MB\n"
-                "max_prepared_transactions = 10\n" % port)
+                "ssl = on\n" % port)
 
 
 def control(data, what):
@@ -93,6 +109,8 @@ def main():
         make(data, port)
         control(data, "start")
         env = dict(os.environ, OPSD_TEST_DB_DATA=data, OPSD_TEST_DB_CTL=os.path.abspath(__file__),
+                   PGSSLMODE="disable",  # where a test does not say otherwise: TLS costs time
+                   OPSD_TEST_DB_CA=data + ".ca",
                    OPSD_TEST_DB_URL="postgresql://owner:%s@127.0.0.1:%d/postgres" % (PASSWORD, port))
         return subprocess.run(sys.argv[1:], env=env).returncode
     finally:

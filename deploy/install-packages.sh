@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Installs what deploy/packages.txt names and is missing. Changes nothing when all is there.
-# usage: deploy/install-packages.sh [--list]     --list: only say what is missing
+# usage: deploy/install-packages.sh [--no-tests] [--list]
+#   --no-tests  not what the tests alone need;  --list  only say what is missing
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -9,13 +10,24 @@ command -v dpkg-query >/dev/null || {
 	echo "install-packages: no Debian packages on this system; install what deploy/packages.txt names yourself" >&2
 	exit 3
 }
-mapfile -t wanted < <(sed -e 's/#.*//' -e 's/[[:space:]]//g' -e '/^$/d' packages.txt)
+list=false leave=''
+for option in "$@"; do
+	case $option in
+	--list) list=true ;;
+	--no-tests) leave=tests ;;
+	*)
+		echo "install-packages: unknown option $option" >&2
+		exit 2
+		;;
+	esac
+done
+mapfile -t wanted < <(sed 's/#.*//' packages.txt | awk -v leave="$leave" 'NF && !(leave != "" && $2 == leave) { print $1 }')
 mapfile -t missing < <(
 	comm -13 <(dpkg-query -W -f '${Package} ${db:Status-Status}\n' | sed -n 's/ installed$//p' | sort -u) \
 		<(printf '%s\n' "${wanted[@]}" | sort -u)
 )
 [ ${#missing[@]} -gt 0 ] || exit 0
-if [ "${1:-}" = --list ]; then
+if $list; then
 	printf '%s\n' "${missing[@]}"
 	exit 1
 fi
@@ -30,6 +42,12 @@ if [ "$(id -u)" -ne 0 ]; then
 	as_root=(sudo)
 fi
 echo "installing: ${missing[*]}" >&2
+# Only the programs of PostgreSQL are wanted: no server that runs on this machine from now on.
+no_server=/etc/postgresql-common/createcluster.d/opsd-no-server.conf
+if [[ " ${missing[*]} " == *" postgresql "* ]]; then
+	echo 'create_main_cluster = false' | "${as_root[@]}" install -D -m 644 /dev/stdin "$no_server"
+	trap '"${as_root[@]}" rm -f "$no_server"' EXIT
+fi
 {
 	"${as_root[@]}" apt-get update -qq
 	"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"

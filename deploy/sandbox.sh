@@ -11,7 +11,7 @@ fail() {
 }
 
 case " $* " in *" --help "* | *" -h "*) exec /usr/bin/python3 tests/sandbox/run.py --help ;; esac
-deploy/install-packages.sh || exit $?
+deploy/install-packages.sh --no-tests || exit $?
 build=$(realpath -m "${BUILD:-build}")
 if [ -z "${OPSD:-}" ] && [[ " $* " != *" --no-opsd "* ]]; then
 	mkdir -p "$build"

@@ -13,17 +13,10 @@ from ops.audit_recent a limit $1"""
 
 
 def sentence(body):
-    """What an entry says besides who and which action, in one line."""
+    """What an entry says in words; the page makes its own line of the facts."""
     facts = body.get("facts")
     facts = facts if isinstance(facts, dict) else {}
-    changes = [f"{c.get('field')} {c.get('from')} → {c.get('to')}" for c in facts.get("changes") or []
-               if isinstance(c, dict)]
-    args = {k: v for k, v in (facts.get("args") or {}).items() if k != "reason"}
-    target = facts.get("target") or {}
-    parts = [facts.get("error"), facts.get("message"), ", ".join(changes),
-             "/".join(str(target[k]) for k in ("namespace", "name") if target.get(k)),
-             ", ".join(f"{k}={v}" for k, v in args.items() if not isinstance(v, (dict, list))), facts.get("reason")]
-    return " · ".join(str(p) for p in parts if p)[:300]
+    return " · ".join(str(facts[k]) for k in ("error", "message", "reason") if facts.get(k))[:300]
 
 
 def entry(row):
@@ -33,7 +26,7 @@ def entry(row):
         body = {}
     return {"id": int(row["id"]), "at": row["at"], "kind": row["event"], "outcome": row["outcome"],
             "request": row["request_id"], "action": row["action"], "person": row["person"] or row["slack_user"],
-            "text": sentence(body) or row["outcome"], "body": body}
+            "text": sentence(body), "body": body}
 
 
 class AuditPage:

@@ -12,6 +12,7 @@ from .jobs import Jobs
 from .kinds import DAEMON_SET, DEPLOYMENT, EVENT, JOB, POD, REPLICA_SET, REVISION, STATEFUL_SET
 from .store import new_uid, now
 
+EVENTS_MAX = 2000
 OWNED = (REPLICA_SET, JOB, POD, REVISION)
 
 
@@ -139,6 +140,9 @@ class Behave:
         if old is not None:
             self.store.edit(EVENT, ns, name, lambda e: e.update(count=e["count"] + 1, lastTimestamp=at))
             return
+        if len(self.store.table(EVENT)) >= EVENTS_MAX:
+            for old in list(self.store.table(EVENT).values())[:EVENTS_MAX // 4]:
+                self.store.delete(EVENT, old.obj)
         self.store.put("ADDED", EVENT, {
             "apiVersion": "v1", "kind": "Event",
             "metadata": {"name": name, "namespace": ns, "uid": new_uid(), "creationTimestamp": at},

@@ -245,6 +245,8 @@ class KubeStandin:
             user = self.access.user(authorization)
             if user is None:
                 raise status.unauthorized()
+        if "impersonate-user" in req.headers:
+            user = self.impersonated(user, req.headers["impersonate-user"])
         if fault and fault.mode not in ("watch", "log"):
             self.refusal(fault, target, user, about)
         form = views.form_of(req.headers.get("accept", ""))
@@ -260,6 +262,13 @@ class KubeStandin:
         if not self.access.may(user, about["verb"], kind.group, about["resource"], target.ns, target.name):
             raise status.forbidden(user.name, about["verb"], kind, target.sub, target.ns, target.name)
         return self.verb(req, target, args, about["verb"], form, fault)
+
+    def impersonated(self, user, name):
+        """The user that a request speaks for; the rules are those of the service, or nobody's."""
+        if not self.access.may(user, "impersonate", "", "users"):
+            raise Failure(403, "Forbidden", f'users "{name}" is forbidden: User "{user.name}" cannot impersonate '
+                          'resource "users" in API group "" at the cluster scope', {"name": name, "kind": "users"})
+        return User(name, "", [], user.everything)
 
     def verb(self, req, target, args, verb, form, fault):
         api = self.api

@@ -78,6 +78,10 @@ def test_who_and_what_may(kube):
     assert no.status == 403 and no.json["message"] == (
         'deployments.apps "workers-prod" is forbidden: User "system:serviceaccount:opsd:opsd" cannot patch resource '
         '"deployments/scale" in API group "apps" in the namespace "ads"')
+    as_ana = kube.c("GET", WORKERS, headers={"Impersonate-User": "ana"})
+    assert as_ana.status == 403 and as_ana.json["message"] == (
+        'users "ana" is forbidden: User "system:serviceaccount:opsd:opsd" cannot impersonate resource "users" in API '
+        'group "" at the cluster scope')
     secret = kube.c.get(CORE + "ads/secrets")
     assert secret.status == 403 and secret.json["message"].startswith("secrets is forbidden: User")
 

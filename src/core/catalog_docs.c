@@ -11,6 +11,8 @@
 
 enum { DOCS_MAX = 4 * 1024 * 1024 };
 
+#define LICENCE "<!-- SPDX-License-Identifier: Apache-2.0 -->\n"
+
 static const char *const risks[] = {
 	"reads",
 	"changes something small, at once",
@@ -164,8 +166,9 @@ char *catalog_docs(const struct catalog *catalog)
 	struct buf buf;
 
 	buf_init(&buf, DOCS_MAX);
-	buf_puts(&buf, "# Commands\n\nMade from `commands/` by `opsd catalog docs`; change the "
-		       "declarations, not this page.\n\n");
+	buf_puts(&buf,
+		 LICENCE "# Commands\n\nMade from `commands/` by `opsd catalog docs`; change the "
+			 "declarations, not this page.\n\n");
 	put_overview(&buf, catalog);
 	for (size_t i = 0; i < catalog->n_prefixes; i++) {
 		const struct prefix *prefix = &catalog->prefixes[i];
@@ -223,7 +226,7 @@ char *catalog_kinds(const struct action_kind *const *kinds)
 	struct buf buf;
 
 	buf_init(&buf, DOCS_MAX);
-	buf_puts(&buf,
+	buf_puts(&buf, LICENCE
 		 "# Action kinds\n\nWhat `do` and `from` of a command may name. Made from the "
 		 "tables in `src/action/` by `opsd catalog kinds`.\n");
 	for (; *kinds != NULL; kinds++)

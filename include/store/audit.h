@@ -14,6 +14,15 @@ typedef void (*store_json_fn)(void *data, const json_t *value, const struct err 
 struct call *store_audit_list(struct db *db, const json_t *filter, unsigned limit,
 			      store_json_fn done, void *data);
 
+/*
+ * Computes every seal of the log again from the entries: { "good", "seals", "entries", "unsealed",
+ * "hash": of the newest seal, "problem": sentence or null }.  expect_no and expect_hash: a seal
+ * that was noted outside the database and must be in the chain (0, NULL: none): only such a copy
+ * shows that the newest seals were cut off.
+ */
+struct call *store_audit_verify(struct db *db, int64_t expect_no, const char *expect_hash,
+				store_json_fn done, void *data);
+
 /* { "allowed", "code", "grants": [ … explain rows … ], "directory": { "generation", "age_s" } } */
 struct call *store_explain(struct db *db, const char *person, const char *action,
 			   const json_t *scope, store_json_fn done, void *data);

@@ -24,7 +24,7 @@
 #include "store/requests.h"
 
 enum {
-	STORE_MIGRATION = 9, /* the last one whose functions are called here */
+	STORE_MIGRATION = 12, /* the last one whose functions are called here */
 	RENEW_AGE_MS = 10 * 1000,
 	HELD_MAX_MS = 60 * 60 * 1000, /* no run takes an hour: what is older was forgotten */
 	SWEEP_EVERY = 4,
@@ -69,6 +69,7 @@ void store_destroy(struct store *store)
 	if (store == NULL)
 		return;
 	call_cancel(&store->sweep_call);
+	call_cancel(&store->seal_call);
 	store_release_all(store);
 	free(store->boot_id);
 	free(store->version);
@@ -366,6 +367,7 @@ struct call *store_renew(struct store *store, call_done_fn done, void *data)
 	params_take(&params, ids);
 	params_take(&params, fences);
 	job->take = take_renewed;
+	store_seal(store);
 	if (++store->renewals % SWEEP_EVERY == 0 && store->sweep_call == NULL)
 		sweep(store);
 	return job_start(job, store->work, "ops_renew", "SELECT unnest(ops.renew($1, $2, $3))",

@@ -32,7 +32,7 @@ struct store {
 	unsigned room;     /* messages the sender still takes */
 	struct held *held; /* by request id */
 	unsigned renewals;
-	struct call *sweep_call;
+	struct call *sweep_call, *seal_call;
 	/* disown.c */
 	uv_timer_t disown_timer;
 	struct list disowned; /* oldest first */
@@ -96,6 +96,9 @@ void store_disown(struct store *store, const struct request *rq, bool click);
 void store_disown_init(struct store *store);
 void store_disown_finish(
 	struct store *store); /* closes the timer, whose close callback frees store */
+
+/* Seals the audit log in the background; one replica at a time does it. */
+void store_seal(struct store *store);
 
 /* Messages that a statement wrote and claimed for us: a JSON array of rows, or NULL. */
 void store_take_owed(struct store *store, const char *rows, int64_t sent_ms);

@@ -53,10 +53,11 @@ class Sandbox(town.World):
                 slack["approval_channel"] = o.approval_channel
         if o.real_cluster:
             out["clusters"] = {"main": {"kubeconfig": {"file": o.kubeconfig, "context": o.context}}}
+        company = out["directory"]["sources"]["company"]
         if o.directory:
-            out["directory"]["file"] = str(Path(o.directory).resolve())
+            company["path"] = str(Path(o.directory).resolve())
         if o.domain:
-            out["directory"]["domains"] = o.domain
+            company["domains"] = o.domain
         if o.grants:
             out["grants"] = str(Path(o.grants).resolve())
         return out
@@ -163,8 +164,10 @@ def serve(options, stop):
             page = AuditPage(lambda: postgres.session(world.database))
             world.standin.page_config.update(kube=world.cluster.control_url, audit=page.url)
             if not options.no_opsd:
-                first = world.start(options.replicas)
-                world.health = first.page
+                world.start(options.replicas, ready=False)
+                for opsd in world.running:
+                    opsd.wait_ready()
+                world.health = world.opsd.page
                 followers = [threading.Thread(target=follow, args=(o, options.quiet, i + 1), daemon=True)
                              for i, o in enumerate(world.running)]
                 for thread in followers:

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cmd_audit.c - opsd audit list: search the log from a terminal. */
+/* cmd_audit.c - opsd audit list: search the log from a terminal; audit verify: prove it. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,9 +41,9 @@ static int print(const json_t *value, bool json, void *data)
 			(void)puts(text);
 		else
 			(void)printf(
-				"%s  %-16s %-22s %-8s %s\n", jget_str_or(entry, "at", ""),
-				jget_str_or(entry, "request", ""), jget_str_or(entry, "action", ""),
-				jget_str_or(entry, "outcome", ""), jget_str_or(entry, "actor", ""));
+				"%s  %-16s %-20s %-22s %s\n", jget_str_or(entry, "at", ""),
+				jget_str_or(entry, "request", ""), jget_str_or(entry, "event", ""),
+				jget_str_or(entry, "action", ""), jget_str_or(entry, "actor", ""));
 		free(text);
 	}
 	return APP_GOOD;
@@ -69,7 +70,7 @@ static bool take_word(struct audit_question *question, const char *word)
 	return false;
 }
 
-int cmd_audit(struct app_options *options)
+static int list(struct app_options *options)
 {
 	struct audit_question question = { .filter = json_object(), .limit = LIMIT_DEFAULT };
 	const struct once once = {
@@ -77,10 +78,6 @@ int cmd_audit(struct app_options *options)
 	};
 	int code = APP_GOOD;
 
-	if (options->argc < 1 || !str_eq(options->argv[0], "list"))
-		code = app_fail(
-			APP_USAGE,
-			"audit list [request=… person=… action=… outcome=… since=…] [limit=N]");
 	for (int i = 1; i < options->argc && code == APP_GOOD; i++)
 		if (!take_word(&question, options->argv[i]))
 			code = app_fail(APP_USAGE, "\"%s\" is no filter of audit list",
@@ -89,4 +86,80 @@ int cmd_audit(struct app_options *options)
 		code = once_run(options, &once);
 	json_decref(question.filter);
 	return code;
+}
+
+/* verify */
+
+struct noted { /* a seal that was noted outside the database */
+	int64_t no;
+	const char *hash;
+};
+
+static struct call *ask_verify(struct db *db, void *data,
+			       void (*answer)(void *data, const json_t *value,
+					      const struct err *err),
+			       void *answer_data)
+{
+	struct noted *noted = data;
+
+	return store_audit_verify(db, noted->no, noted->hash, answer, answer_data);
+}
+
+static int print_verified(const json_t *value, bool json, void *data)
+{
+	const struct noted *noted = data;
+	bool good = jget_bool(value, "good", false);
+
+	if (json) {
+		char *text = json_text(value);
+
+		(void)puts(text);
+		free(text);
+		return good ? APP_GOOD : APP_FINDING;
+	}
+	(void)printf("%s: %" PRId64 " entries under %" PRId64 " seals, %" PRId64
+		     " not sealed yet\n",
+		     good ? "Good" : "NOT GOOD", jget_int(value, "entries", 0),
+		     jget_int(value, "seals", 0), jget_int(value, "unsealed", 0));
+	if (!good)
+		(void)printf("%s\n", jget_str_or(value, "problem", ""));
+	else if (jget_int(value, "seals", 0) > 0)
+		(void)printf("Newest seal %" PRId64 ":%s%s\n", jget_int(value, "seals", 0),
+			     jget_str_or(value, "hash", ""),
+			     noted->no > 0 ? ""
+					   : ". Only a seal noted outside the database shows that "
+					     "none were cut off: audit verify NUMBER:HASH");
+	return good ? APP_GOOD : APP_FINDING;
+}
+
+static int verify(struct app_options *options)
+{
+	struct noted noted = { 0 };
+	const struct once once = { .url_setting = "database.url",
+				   .ask = ask_verify,
+				   .print = print_verified,
+				   .data = &noted };
+	char *colon = options->argc > 1 ? strchr(options->argv[1], ':') : NULL;
+
+	if (options->argc > 2 || (options->argc == 2 && colon == NULL))
+		return app_fail(APP_USAGE, "audit verify [NUMBER:HASH], as the log line "
+					   "\"audit log sealed\" has them");
+	if (colon != NULL) {
+		*colon = '\0';
+		noted.hash = colon + 1;
+		if (!str_to_i64(options->argv[1], &noted.no) || noted.no < 1)
+			return app_fail(APP_USAGE, "\"%s\" is no number of a seal",
+					options->argv[1]);
+	}
+	return once_run(options, &once);
+}
+
+int cmd_audit(struct app_options *options)
+{
+	if (options->argc > 0 && str_eq(options->argv[0], "list"))
+		return list(options);
+	if (options->argc > 0 && str_eq(options->argv[0], "verify"))
+		return verify(options);
+	return app_fail(APP_USAGE, "audit list [request=… person=… action=… outcome=… since=…] "
+				   "[limit=N], or audit verify [NUMBER:HASH]");
 }

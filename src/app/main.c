@@ -16,8 +16,8 @@ static const struct {
 	const char *usage, *about;
 } commands[] = {
 	{ "audit", cmd_audit,
-	  "audit list [request=… person=… action=… outcome=… since=…] [limit=N]",
-	  "search the audit log" },
+	  "audit list [request=… person=… action=… outcome=… since=…] [limit=N] | verify [NUMBER:HASH]",
+	  "search and prove the audit log" },
 	{ "catalog", cmd_catalog, "catalog test|docs|schema",
 	  "the declarations' own tests, page and schema" },
 	{ "check", cmd_check, "check [--online] [--print]",

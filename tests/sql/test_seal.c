@@ -198,7 +198,8 @@ static void test_race(void **state)
 			const struct db_statement note = {
 				.sql = "SELECT state FROM "
 				       "ops.receive('00000000-0000-4000-8000-00000000000a', '{}',"
-				       " 'R' || left(gen_random_uuid()::text, 23), gen_random_uuid()::text,"
+				       " 'R' || left(gen_random_uuid()::text, 23), "
+				       "gen_random_uuid()::text,"
 				       " gen_random_uuid()::text, 'slash', 'T1', 'U1', 'C1', NULL, "
 				       "'x', NULL, NULL,"
 				       " 0::smallint, NULL, NULL, NULL, NULL, NULL, 'no', true, "

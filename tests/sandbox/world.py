@@ -294,8 +294,8 @@ class World:
                          "sync_url": {"env": "DATABASE_SYNC_URL"}, "grants_url": {"env": "DATABASE_GRANTS_URL"}},
             "catalog": "commands/", "clusters": {"main": {"kubeconfig": {"file": "kubeconfig.yaml", "context": "main"}}},
             "apis": {"platform": platform}, "http": {"listen": "127.0.0.1:0"},
-            "directory": {"source": "company", "kind": "file", "file": str(COMPANY / "directory.yaml"),
-                          "domains": ["example.com"]},
+            "directory": {"sources": {"company": {"kind": "file", "path": str(COMPANY / "directory.yaml"),
+                                                  "domains": ["example.com"]}}},
             "grants": str(COMPANY / "grants.yaml"),
         }
 
@@ -407,6 +407,8 @@ class World:
         if ready:
             for opsd in fresh:
                 opsd.wait_ready()
+            each = self.wishes.get("slack", {}).get("connections", 2)
+            self.slack.wait("sockets", count=min(each * len(self.running), 10), timeout=READY_SECONDS)
         return fresh[0]
 
     @property

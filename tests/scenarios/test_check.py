@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+"""opsd check before the night, and a reload with mistakes: each is named with its place."""
+
+import os
+
+import pytest
+
+from sandbox.world import eventually, words
+
+
+@pytest.fixture(scope="module")
+def quiet(build_world):
+    """A world without a running service, for commands that leave it as it was."""
+    world = build_world()
+    yield world
+    problems = world.close()
+    assert not problems, problems
+
+
+@pytest.fixture
+def place(quiet):
+    yield quiet
+    quiet.slack.token(which="bot", state=None, add_scopes=["chat:write", "users:read.email"])
+    quiet.slack.token(which="app", state=None)
+    quiet.slack.channel(channel="C0AUDIT", is_archived=False, join=["U0OPSD"])
+    quiet.slack.clear()
+    quiet.kube.clear()
+    quiet.kube.rbac(reset=True)
+    quiet.write_config()
+
+
+def finding(world, *parts, online=True, **wishes):
+    """What check says, which must hold these parts, and exit 1."""
+    if wishes:
+        world.write_config(**wishes)
+    done = world.command("check", *(["--online"] if online else []), status=None)
+    assert done.returncode == 1, f"{done.returncode}: {done.said}"
+    for part in parts:
+        assert part.lower() in done.said.lower(), f"{part!r} is not in\n{done.said}"
+    for secret in (world.standin.bot_token, world.standin.app_token, "correct-horse", world.platform.token):
+        assert secret not in done.said, "a secret was printed"
+    return done.said
+
+
+def test_all_is_well(place):
+    done = place.command("check")
+    assert "7" in done.said or "commands" in done.said
+    done = place.command("check", "--online")
+    for part in ("slack", "main", "platform", "database"):
+        assert part in done.said.lower(), done.said
+
+
+def test_json(place):
+    import json
+    done = place.command("--json", "check", "--online")
+    rows = json.loads(done.stdout)
+    assert rows
+
+
+def test_print_masks_secrets(place):
+    said = place.command("check", "--print").said
+    assert "***" in said and place.standin.bot_token not in said
+
+
+def test_token_file_that_is_not_there(place):
+    finding(place, "bot_token", "none.token", slack={"bot_token": {"file": str(place.folder / "none.token")}})
+
+
+def test_token_in_an_unset_variable(place):
+    finding(place, "bot_token", "NO_SUCH_VARIABLE", slack={"bot_token": {"env": "NO_SUCH_VARIABLE"}})
+
+
+def test_literal_secret_is_refused(place):
+    said = finding(place, "bot_token", "never the secret itself", online=False, slack={"bot_token": "some-text"})
+    assert "opsd.yaml:" in said
+
+
+def test_unknown_setting_is_placed(place):
+    finding(place, "opsd.yaml:", "audit_chanel", "did you mean", online=False, slack={"audit_chanel": "C0AUDIT"})
+
+
+@pytest.mark.parametrize("state", ["token_revoked", "invalid_auth", "account_inactive"])
+def test_refused_bot_token(place, state):
+    place.slack.token(which="bot", state=state)
+    finding(place, state)
+
+
+def test_refused_app_token(place):
+    place.slack.token(which="app", state="invalid_auth")
+    finding(place, "invalid_auth", "app")
+
+
+@pytest.mark.parametrize("scope", ["chat:write", "users:read.email"])
+def test_missing_scope(place, scope):
+    place.slack.token(which="bot", remove_scopes=[scope])
+    finding(place, scope)
+
+
+def test_archived_audit_channel(place):
+    place.slack.channel(channel="C0AUDIT", is_archived=True)
+    finding(place, "C0AUDIT", "archived")
+
+
+def test_bot_is_not_in_the_audit_channel(place):
+    place.slack.channel(channel="C0AUDIT", kick=["U0OPSD"])
+    finding(place, "C0AUDIT", "member")
+
+
+def test_audit_channel_that_does_not_exist(place):
+    finding(place, "C0NONE", "channel_not_found", slack={"audit_channel": "C0NONE"})
+
+
+def test_database_out_of_reach(place):
+    env = place.env(DATABASE_URL="postgresql://opsd_app:x@127.0.0.1:9/none")
+    done = place.command("check", "--online", status=1, env=env)
+    assert "database" in done.said.lower() and "127.0.0.1" in done.said
+
+
+def test_database_of_a_wrong_role(place):
+    env = place.env(DATABASE_URL=place.postgres.url(place.database, "opsd_cron"))
+    done = place.command("check", "--online", status=1, env=env)
+    assert "permission" in done.said.lower() or "privilege" in done.said.lower(), done.said
+
+
+def test_database_without_the_migrations(place):
+    name = place.postgres.create()
+    env = place.env(DATABASE_URL=place.postgres.url(name, "opsd_app"))
+    done = place.command("check", "--online", status=1, env=env)
+    assert "migrate" in done.said, done.said
+
+
+def test_cluster_out_of_reach(place):
+    file = place.folder / "kubeconfig.yaml"
+    before = file.read_text()
+    try:
+        file.write_text(before.replace(place.cluster.base_url, "http://127.0.0.1:9"))
+        done = place.command("check", "--online", status=1)
+        assert "main" in done.said and "127.0.0.1" in done.said
+    finally:
+        file.write_text(before)
+
+
+def test_cluster_that_does_not_know_us(place):
+    place.kube.fault(mode="unauthorized")
+    finding(place, "main", "401")
+
+
+def test_cluster_where_we_may_not(place):
+    place.kube.rbac(deny=[{"group": "apps", "resource": "deployments", "verb": "patch"}])
+    finding(place, "main", "patch", "deployments")
+
+
+BROKEN = {
+    "not_yaml": ("prefix: workers\n  about: [", "workers.yaml:"),
+    "unknown_key": ("prefix: workers\nabout: x\ncommands:\n  scale:\n    abuot: x\n    action: a.b\n    risk: 0\n"
+                    "    do: { kube.status: { cluster: main, namespace: ads } }\n", "workers.yaml:5:5"),
+    "unknown_kind": ("prefix: workers\nabout: x\ncommands:\n  scale:\n    about: x\n    action: a.b\n    risk: 0\n"
+                     "    do: { kube.statsu: { cluster: main, namespace: ads } }\n", "kube.status"),
+    "unknown_cluster": ("prefix: workers\nabout: x\ncommands:\n  scale:\n    about: x\n    action: a.b\n    risk: 0\n"
+                        "    do: { kube.status: { cluster: mian, namespace: ads } }\n", "did you mean main"),
+    "bad_jq": ("prefix: workers\nabout: x\ncommands:\n  scale:\n    about: x\n    action: a.b\n    risk: 0\n"
+               "    params: { count: { type: integer } }\n    guard: [ { when: '.count ==', deny: x } ]\n"
+               "    do: { kube.status: { cluster: main, namespace: ads } }\n", "workers.yaml:9"),
+    "empty": ("", "workers.yaml"),
+    "tabs": ("prefix:\tworkers\n\tabout: x\n", "workers.yaml:"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_mistake_in_a_declaration(place, name):
+    text, part = BROKEN[name]
+    folder = place.folder / f"commands-{name}"
+    folder.mkdir()
+    (folder / "workers.yaml").write_text(text)
+    finding(place, part, online=False, catalog=str(folder))
+
+
+def test_reload_with_a_mistake_keeps_the_running_catalog(world):
+    file = world.catalog / "workers.yaml"
+    good = file.read_text()
+    file.write_text(good.replace("risk: 2", "risk: 9"))
+    world.opsd.hup()
+    line = world.opsd.wait_log("catalog refused, the running one stays")
+    assert "workers.yaml:" in line["at"] and "risk" in line["at"]
+    world.slash("U0ANA", "workers status team=ads")
+    world.see("U0ANA", ["workers-dev"])
+
+    file.write_text(good.replace("  nudge:\n", "  shove:\n"))
+    world.opsd.hup()
+    world.opsd.wait_log("catalog reloaded")
+    since = world.last_ts()
+    world.slash("U0ANA", "help workers shove")
+    world.see("U0ANA", ["Example: workers shove"], since=since)
+    since = world.last_ts()
+    world.slash("U0ANA", "workers nudge team=ads count=4 reason=x")
+    world.see("U0ANA", ["✏️"], since=since)
+
+
+def test_command_that_is_gone_when_its_preview_is_confirmed(world):
+    preview = world.ask("U0ANA", "workers scale team=ads role=dev count=5 reason=queue")
+    file = world.catalog / "workers.yaml"
+    file.write_text(file.read_text().replace("  scale:\n", "  resize:\n"))
+    world.opsd.hup()
+    world.opsd.wait_log("catalog reloaded")
+    world.click("U0ANA", preview, "confirm")
+    eventually(lambda: any("not declared any more" in words(m) for m in world.seen("U0ANA")), what="the reason")
+    assert not world.kube.patches()
+
+
+def test_reload_twice_at_once(world):
+    for _ in range(5):
+        world.opsd.hup()
+    world.opsd.wait_log("catalog reloaded")
+    world.slash("U0ANA", "workers status team=ads")
+
+
+def test_serve_says_what_is_wrong_and_does_not_start(make_world):
+    world = make_world(start=0)
+    (world.catalog / "workers.yaml").write_text("prefix: [\n")
+    opsd = world.start(ready=False)
+    opsd.expected = 3
+    assert opsd.wait() == 3
+    assert "workers.yaml:" in opsd.tail()
+
+
+def test_port_that_is_taken(make_world):
+    world = make_world(start=0)
+    world.write_config(http={"listen": f"127.0.0.1:{world.standin.port}"})
+    opsd = world.start(ready=False)
+    opsd.expected = 3
+    assert opsd.wait() == 3
+    assert "http.listen" in opsd.tail() and "in use" in opsd.tail().lower(), opsd.tail()
+
+
+def test_usage(place):
+    assert place.command("no-such-command", status=2).said
+    assert place.command("serve", "extra", status=2).said
+    assert "serve" in place.command("--help", status=0).said
+    missing = place.command("check", status=None, config=place.folder / "none.yaml")
+    assert missing.returncode in (1, 3) and "none.yaml" in missing.said
+    assert os.access(place.binary, os.X_OK)

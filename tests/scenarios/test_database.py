@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""PostgreSQL gone, frozen, cut off: what was told "not recorded" never happens, the rest goes on by itself."""
+
+import time
+
+import pytest
+
+from sandbox.world import eventually, request_id, words
+
+STATUS = "workers status team=ads"
+NUDGE = "workers nudge team=ads count=4 reason=queue"
+SCALE = "workers scale team=ads role=dev count=5 reason=queue"
+NOTHING = "Nothing was recorded and nothing will happen"
+
+
+def refused(world, user, text):
+    done = world.slash(user, text)
+    assert NOTHING in done["text"], done
+    assert done["elapsed_ms"] < 2000, done
+    return done
+
+
+def still(world):
+    """Nothing was changed, now or when every timer has come."""
+    world.make_time_pass()
+    deadline = time.monotonic() + 1.5       # one sweep of the service and what it would start
+    while time.monotonic() < deadline:
+        assert not world.kube.patches(), world.kube.patches()
+        time.sleep(0.05)
+
+
+def acted(world):
+    return [r for r in world.requests() if r["state"] in ("running", "succeeded", "allowed", "received", "unknown")]
+
+
+def test_stopped_database(world):
+    world.slash("U0ANA", STATUS)
+    world.see("U0ANA", ["workers-dev"])
+    world.wait_told()
+    world.postgres.shut_down()
+    for text in (NUDGE, SCALE, STATUS):
+        assert "out of reach" in refused(world, "U0ANA", text)["text"] or True
+    eventually(lambda: world.opsd.get("/readyz") == (503, "the database is out of reach\n"), what="/readyz to say so")
+    assert world.opsd.get("/healthz")[0] == 200
+    world.postgres.start()
+    world.reopen()
+    world.opsd.wait_ready()
+    still(world)
+    assert len(world.requests()) == 1
+    done = world.slash("U0ANA", NUDGE)
+    assert NOTHING not in done["text"]
+    eventually(lambda: world.kube.replicas() == 4, what="the change")
+
+
+def test_database_that_is_not_there_at_the_start(make_world, postgres):
+    world = make_world(start=0)
+    world.db.close()
+    postgres.shut_down()
+    opsd = world.start(ready=False)
+    opsd.wait_log("Slack knows us")
+    world.slack.wait("sockets", count=1)
+    refused(world, "U0ANA", NUDGE)
+    postgres.start()
+    world.reopen()
+    opsd.wait_ready()
+    world.slash("U0ANA", NUDGE)
+    eventually(lambda: world.kube.replicas() == 4, what="the change")
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_frozen_database(world, known):
+    if known:
+        world.slash("U0ANA", STATUS)
+        world.see("U0ANA", ["workers-dev"])
+        world.wait_told()
+    before = len(world.requests())
+    world.postgres.pause()
+    told = [refused(world, "U0ANA", NUDGE)]
+    assert "did not answer in time" in told[0]["text"]
+    world.postgres.resume()
+    world.opsd.wait_log("not recorded, made sure of")
+    still(world)
+    assert len(acted(world)) == before
+    world.opsd.wait_ready()
+    assert NOTHING not in world.slash("U0ANA", NUDGE)["text"]
+    eventually(lambda: world.kube.replicas() == 4, what="the change")
+
+
+def test_many_commands_while_frozen(world):
+    world.slash("U0ANA", STATUS)
+    world.see("U0ANA", ["workers-dev"])
+    world.wait_told()
+    world.postgres.pause()
+    result = world.slack.burst(count=30, rate=60, users=["U0ANA", "U0BEN"], text=NUDGE)
+    assert result["outcomes"] == {"acked": 30} and result["ack_ms"]["max"] < 2000, result
+    world.postgres.resume()
+    world.opsd.wait_ready()
+    eventually(lambda: len(world.opsd.logs("not recorded, made sure of")) >= 30, what="30 to be disowned")
+    still(world)
+    assert len(acted(world)) == 1
+
+
+def test_click_while_frozen(world):
+    preview = world.ask("U0ANA", SCALE)
+    rid = request_id(preview)
+    world.wait_told()
+    world.postgres.pause()
+    done = world.click("U0ANA", preview, "confirm")
+    assert done["outcome"] == "acked" and done["elapsed_ms"] < 2000
+    world.see("U0ANA", [NOTHING])
+    world.postgres.resume()
+    world.opsd.wait_ready()
+    world.opsd.wait_log("not recorded, made sure of")
+    still(world)
+    assert world.request(rid)["state"] == "confirming", "the offer is open as if it had not been clicked"
+    world.click("U0ANA", preview, "confirm")
+    world.wait_state(rid, "succeeded")
+    assert world.kube.replicas() == 5
+
+
+def test_form_while_frozen_stays_open_with_the_reason(world):
+    world.slash("U0ANA", "workers scale team=ads role=dev")
+    world.slack.wait("view", user="U0ANA")
+    world.postgres.pause()
+    values = {"team": "ads", "role": "dev", "count": "5", "reason": "form"}
+    done = world.slack.submit(user="U0ANA", values=values)
+    assert done["outcome"] == "acked" and not done["banner"] and NOTHING in str(done["errors"]), done
+    world.postgres.resume()
+    world.opsd.wait_ready()
+    world.opsd.wait_log("not recorded, made sure of")
+    still(world)
+    assert world.slack.submit(user="U0ANA", values=values)["outcome"] == "acked"
+    world.see("U0ANA", ['"action_id": "confirm"'])
+
+
+def test_connection_cut_in_flight(world):
+    world.slash("U0ANA", STATUS)
+    world.see("U0ANA", ["workers-dev"])
+    world.wait_told()
+    with world.postgres.session(world.database) as blocker:
+        blocker.run("begin; lock table ops.delivery in access exclusive mode")
+        world.slack.slash(user="U0ANA", channel="C0OPS", text=NUDGE)
+        eventually(lambda: world.sql("select 1 from pg_stat_activity where wait_event_type = 'Lock' "
+                                     "and datname = current_database()"), what="the intake to wait")
+        assert world.cut_connections() >= 2
+        blocker.run("rollback")
+    world.slack.wait("ack", count=2, outcome="acked", user="U0ANA")
+    world.see("U0ANA", [NOTHING])
+    world.opsd.wait_ready()
+    still(world)
+    world.slash("U0ANA", NUDGE)
+    eventually(lambda: world.kube.replicas() == 4, what="the change")
+
+
+def test_connections_cut_when_idle_cost_nothing(world):
+    """Sessions that somebody ends between two commands: the next command is taken, or told that it was not."""
+    for _ in range(5):
+        world.cut_connections()
+        done = world.slash("U0ANA", STATUS)
+        assert done["elapsed_ms"] < 2000
+    eventually(world.opsd.ready, what="/readyz")
+    assert NOTHING not in world.slash("U0ANA", STATUS)["text"]
+
+
+@pytest.mark.parametrize("how", ["fast", "immediate", "kill"])
+def test_outcome_is_recorded_when_the_database_is_back(world, how):
+    """The effect is under way when the database goes: its outcome is kept until it can be written."""
+    world.slash("U0ANA", STATUS)
+    world.see("U0ANA", ["workers-dev"])
+    world.wait_told()
+    world.kube.fault(mode="delay", ms=600, verb="patch", dry_run=False)
+    since = world.kube.requests()["total"]
+    world.slack.slash(user="U0ANA", channel="C0OPS", text=NUDGE)
+    eventually(lambda: world.sql("select 1 from ops.step where state = 'intent'"), what="the intent")
+    world.db.close()
+    if how == "kill":
+        world.postgres.kill()
+    else:
+        world.postgres.shut_down(how)
+    world.kube.wait(request={"verb": "patch"}, since=since)
+    world.opsd.wait_log("outcome not recorded yet")
+    world.postgres.start()
+    world.reopen()
+    rid = world.requests(command="workers nudge")[0]["id"]
+    world.wait_state(rid, "succeeded", timeout=15)
+    world.wait_audit(rid)
+    world.wait_told()
+    assert len(world.kube.patches()) == 1 and len(world.audit_posts(rid)) == 1
+    assert not world.opsd.logs("taken over")
+
+
+def test_slow_statements_do_not_stop_the_loop(world):
+    """A lock on what the work needs holds back its requests, not the acknowledgements of others."""
+    world.slash("U0ANA", STATUS)
+    world.see("U0ANA", ["workers-dev"])
+    world.wait_told()
+    with world.postgres.session(world.database) as blocker:
+        blocker.run("begin; lock table ops.message in access exclusive mode")
+        for _ in range(3):
+            done = world.slash("U0ANA", STATUS)
+            assert done["elapsed_ms"] < 500 and NOTHING not in done["text"], done
+        assert world.opsd.get("/healthz")[0] == 200
+        blocker.run("rollback")
+    eventually(lambda: all(r["state"] == "succeeded" for r in world.requests()), timeout=20, what="all to be answered")
+    world.wait_told(20)
+

@@ -35,4 +35,7 @@ char *words_audit(const json_t *facts);
 /* A mark for an outcome: "✅", "❌", … */
 const char *words_mark(const char *outcome);
 
+/* In front of a list of commands when it is not known who asks. */
+const char *words_may_unknown(void);
+
 #endif

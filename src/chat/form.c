@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "base/xalloc.h"
+#include "chat/words.h"
 #include "core/args.h"
 #include "core/catalog.h"
 #include "core/command.h"
@@ -138,8 +139,7 @@ json_t *form_home(const struct catalog *catalog, const json_t *may)
 
 	blocks_header(blocks, "What you can run");
 	if (!json_is_array(may))
-		blocks_plain(blocks, "What you may run is not known yet; every command is checked "
-				     "when you run it.");
+		blocks_plain(blocks, words_may_unknown());
 	for (size_t i = 0; i < catalog_commands(catalog); i++) {
 		const struct command *command = catalog_command(catalog, i);
 		const struct button open = { .text = "Open form",

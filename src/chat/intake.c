@@ -146,7 +146,8 @@ static void on_may(void *data, const json_t *actions, const struct err *err)
 		return;
 	}
 	json_t *commands = help_commands(intake->catalog, show->topic, actions);
-	json_t *message = render_help(commands, show->why);
+	json_t *message =
+		render_help(commands, json_is_array(actions) ? show->why : words_may_unknown());
 
 	json_decref(commands);
 	show->call =
@@ -207,6 +208,16 @@ static struct request *request_of(struct intake *intake, const struct envelope *
 	put_facts(intake, rq, env);
 	rq->catalog = catalog_ref(intake->catalog);
 	return rq;
+}
+
+/* What was typed, cut at a whole character. */
+static const char *kept_text(struct request *rq, const char *text)
+{
+	size_t n = strnlen(text, TEXT_KEPT_MAX);
+
+	while (n > 0 && ((unsigned char)text[n] & 0xC0) == 0x80)
+		n--;
+	return arena_strndup(rq->arena, text, n);
 }
 
 static void set_command(struct request *rq, const struct command *command, json_t *args)
@@ -312,7 +323,7 @@ static void slash_command(struct intake *intake, const struct envelope *env, str
 		return;
 	}
 	rq = request_of(intake, env, via, "slash");
-	rq->text = arena_strdup(rq->arena, text);
+	rq->text = kept_text(rq, text);
 	if (args != NULL) {
 		set_command(rq, line->command, args);
 	} else {
@@ -341,7 +352,7 @@ static void unknown_command(struct intake *intake, const struct envelope *env, s
 	struct guessing *guessing = xcalloc(1, sizeof(*guessing));
 	struct request *rq = request_of(intake, env, via, "slash");
 
-	rq->text = arena_strndup(rq->arena, text, TEXT_KEPT_MAX);
+	rq->text = kept_text(rq, text);
 	rq->rejection = arena_strdup(rq->arena, line->problem);
 	guessing->intake = intake;
 	guessing->rq = rq;

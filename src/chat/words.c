@@ -124,6 +124,11 @@ char *words_known(const struct request *rq)
 	return xasprintf("This was already taken: %s is %s.", rq->known_id, rq->known_state);
 }
 
+const char *words_may_unknown(void)
+{
+	return "What you may run is not known yet; every command is checked when you run it.";
+}
+
 static const char *refusal_of(const char *code)
 {
 	for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++)

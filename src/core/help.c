@@ -14,7 +14,7 @@ static bool is_allowed(const struct command *command, const json_t *may)
 	json_t *action;
 	size_t i;
 
-	if (may == NULL)
+	if (!json_is_array(may)) /* null from the database: not known who that is */
 		return true;
 	json_array_foreach(may, i, action)
 	{

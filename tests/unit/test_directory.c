@@ -2,6 +2,7 @@
 /* directory: both forms of a snapshot, and everything that makes one unusable. */
 #include "test.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,8 +40,7 @@ static struct directory *parse(const char *file, const char *text, size_t len, c
 	directory = directory_parse(file, text, len, &diags);
 	ret_first[0] = '\0';
 	if (diags.n > 0)
-		(void)strncpy(ret_first, diag_text(&diags.items[0]), 599);
-	ret_first[599] = '\0';
+		snprintf(ret_first, 600, "%s", diag_text(&diags.items[0]));
 	assert_int_equal(directory == NULL, diags.n > 0);
 	diags_finish(&diags);
 	return directory;

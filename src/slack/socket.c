@@ -34,7 +34,7 @@ enum {
 	CONNECT_MS = 10000,   /* TCP, TLS, upgrade */
 	GREET_MS = 10000,     /* until hello */
 	STABLE_MS = 30000,    /* ready for so long: it was no fluke */
-	QUICK_REFRESHES = 2,  /* so often before the back-off slows them */
+	QUICK_REFRESHES = 20, /* before the back-off slows them: 50 opens a minute are too many */
 	DRAIN_MS = 15000,     /* a socket that was warned goes after about 10 s */
 	DRAIN_MORE_MS = 5000, /* while its successor is not ready */
 	PROBE_MS = 300000,    /* stopped, but it may have been repaired */

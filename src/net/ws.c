@@ -10,6 +10,7 @@
 #include "net/ws.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -242,34 +243,37 @@ void ws_opened(struct ws *ws)
 	ws->events.open(ws->data);
 }
 
-/* A violation or an excess: says why, then the answer is awaited.  -1 for libwebsockets. */
-static int refuse(struct ws *ws, int code, const char *reason)
+/*
+ * Never anything but 0 to libwebsockets: it would leave its buffer full, and while it waits for the
+ * answer to its close frame it would write the rest of the frame behind the buffer's end.
+ */
+static void refuse(struct ws *ws, int code, const char *reason)
 {
 	err_set(&ws->end_err, ERR_UNCERTAIN, "%s sent too much: %s", ws->url.authority, reason);
-	lws_close_reason(ws->wsi, (enum lws_close_status)code, (unsigned char *)reason,
-			 strlen(reason));
-	ws_enter(ws, WS_CLOSING);
-	return -1;
+	ws->close_code = code;
+	(void)snprintf(ws->close_reason, sizeof(ws->close_reason), "%s", reason);
+	ws_enter(ws, WS_FLUSHING);
 }
 
-int ws_received(struct ws *ws, const char *piece, size_t len)
+void ws_received(struct ws *ws, const char *piece, size_t len)
 {
 	ws->heard_ms = uv_now(ws->context->loop);
 	if (ws->state != WS_OPEN || lws_frame_is_binary(ws->wsi))
-		return 0;
+		return;
 	if (lws_is_first_fragment(ws->wsi))
 		buf_reset(&ws->in);
 	if (lws_remaining_packet_payload(ws->wsi) > ws->max_message - ws->in.len ||
-	    !buf_append(&ws->in, piece, len))
-		return refuse(ws, LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE, "message too large");
+	    !buf_append(&ws->in, piece, len)) {
+		refuse(ws, LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE, "message too large");
+		return;
+	}
 	if (!lws_is_final_fragment(ws->wsi))
-		return 0;
+		return;
 	ws->events.message(ws->data, buf_text(&ws->in), ws->in.len);
 	if (ws->in.cap > KEEP_BUFFER) {
 		buf_finish(&ws->in);
 		buf_init(&ws->in, ws->max_message);
 	}
-	return 0;
 }
 
 void ws_ponged(struct ws *ws, const char *payload, size_t len)
@@ -355,6 +359,17 @@ void ws_peer_closes(struct ws *ws, const unsigned char *payload, size_t len)
 		err_set(&ws->end_err, ERR_UNCERTAIN, "%s closed", ws->url.authority);
 	if (ws->state != WS_CLOSING)
 		ws_enter(ws, WS_CLOSING);
+}
+
+/*
+ * libwebsockets begins to close by itself: the connection is lost, or the peer broke a rule.  In
+ * the latter case it would say so and go on reading from the middle of what it refused: rather drop
+ * it.
+ */
+void ws_closing(struct ws *ws)
+{
+	if (ws->state == WS_OPEN || ws->state == WS_FLUSHING)
+		ws_enter(ws, WS_ENDED);
 }
 
 void ws_gone(struct ws *ws, struct lws *wsi)

@@ -84,7 +84,8 @@ int ws_on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, v
 		ws_opened(ws);
 		return 0;
 	case LWS_CALLBACK_CLIENT_RECEIVE:
-		return ws_received(ws, in, len);
+		ws_received(ws, in, len);
+		return 0;
 	case LWS_CALLBACK_CLIENT_RECEIVE_PONG:
 		ws_ponged(ws, in, len);
 		return 0;
@@ -92,6 +93,9 @@ int ws_on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, v
 		return ws_writeable(ws);
 	case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
 		ws_peer_closes(ws, in, len);
+		return 0;
+	case LWS_CALLBACK_WS_CLIENT_DROP_PROTOCOL:
+		ws_closing(ws);
 		return 0;
 	case LWS_CALLBACK_CLIENT_CLOSED:
 	case LWS_CALLBACK_WSI_DESTROY: /* should there be an end that we do not know */
@@ -103,7 +107,10 @@ int ws_on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, v
 }
 
 static const struct lws_protocols protocols[] = {
-	{ .name = "opsd", .callback = ws_on_event, .rx_buffer_size = READ_MAX },
+	{ .name = "opsd",
+	  .callback = ws_on_event,
+	  .per_session_data_size = 1, /* unused; without any it does not say that it closes */
+	  .rx_buffer_size = READ_MAX },
 	{ .name = NULL },
 };
 

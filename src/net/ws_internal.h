@@ -107,10 +107,11 @@ void ws_drop_wsi(struct ws *ws); /* on our own turn only: kills it without a clo
 void ws_fail(struct ws *ws, enum err_kind kind, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 void ws_opened(struct ws *ws);
-int ws_received(struct ws *ws, const char *piece, size_t len);
+void ws_received(struct ws *ws, const char *piece, size_t len);
 void ws_ponged(struct ws *ws, const char *payload, size_t len);
 int ws_writeable(struct ws *ws);
 void ws_peer_closes(struct ws *ws, const unsigned char *payload, size_t len);
+void ws_closing(struct ws *ws);
 void ws_gone(struct ws *ws, struct lws *wsi);
 
 #endif

@@ -240,13 +240,14 @@ static void on_timer(uv_timer_t *timer)
 			lose_pg(conn);
 		return;
 	}
+	db_target_rotate(conn->target);
 	err_set(&err, ERR_RETRY,
 		"database %s: no connection within %d s; is the server reachable and awake?",
 		conn->name, DB_CONNECT_MS / 1000);
 	lose(conn, &err);
 }
 
-void db_conn_init(struct db_conn *conn, uv_loop_t *loop, const struct db_target *target,
+void db_conn_init(struct db_conn *conn, uv_loop_t *loop, struct db_target *target,
 		  const struct db_conn_events *events, const char *name)
 {
 	conn->loop = loop;

@@ -41,6 +41,9 @@ struct db_target; /* the parsed URL; a secret */
 struct db_target *db_target_create(const char *url, const char *name);
 void db_target_destroy(struct db_target *target);
 
+/* Begin with the next address: the present one takes connections and says nothing. */
+void db_target_rotate(struct db_target *target);
+
 /* Resolves and then starts to connect without blocking; pg is NULL when err is set. */
 typedef void (*db_target_fn)(void *data, PGconn *pg, const struct err *err);
 struct call *db_target_connect(uv_loop_t *loop, const struct db_target *target, db_target_fn done,
@@ -75,14 +78,14 @@ struct db_conn {
 	enum db_conn_state state;
 	bool pushing; /* the owner has more to send */
 	struct call *target_call;
-	const struct db_target *target; /* borrowed */
+	struct db_target *target; /* borrowed */
 	const struct db_conn_events *events;
 	void (*closed)(struct db_conn *conn); /* last: the memory may go */
 	const char *name;                     /* borrowed; in sentences */
 	void *owner;
 };
 
-void db_conn_init(struct db_conn *conn, uv_loop_t *loop, const struct db_target *target,
+void db_conn_init(struct db_conn *conn, uv_loop_t *loop, struct db_target *target,
 		  const struct db_conn_events *events, const char *name);
 void db_conn_open(struct db_conn *conn);  /* DOWN only */
 void db_conn_ready(struct db_conn *conn); /* ends the deadline of connecting */
@@ -160,8 +163,8 @@ struct db_pipe {
 	struct db *db;
 };
 
-void db_pipe_init(struct db_pipe *pipe, struct db *db, uv_loop_t *loop,
-		  const struct db_target *target, const struct db_pipe_events *events);
+void db_pipe_init(struct db_pipe *pipe, struct db *db, uv_loop_t *loop, struct db_target *target,
+		  const struct db_pipe_events *events);
 void db_pipe_send(struct db_pipe *pipe, struct db_job *job);    /* up only */
 void db_pipe_drop(struct db_pipe *pipe, const struct err *err); /* to down, as if lost */
 

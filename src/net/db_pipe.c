@@ -319,8 +319,8 @@ static const struct db_conn_events conn_events = {
 	.lost = on_lost,
 };
 
-void db_pipe_init(struct db_pipe *pipe, struct db *db, uv_loop_t *loop,
-		  const struct db_target *target, const struct db_pipe_events *events)
+void db_pipe_init(struct db_pipe *pipe, struct db *db, uv_loop_t *loop, struct db_target *target,
+		  const struct db_pipe_events *events)
 {
 	static const char *const none[] = { NULL };
 

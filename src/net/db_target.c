@@ -27,6 +27,7 @@ struct db_target {
 	char *ports[DB_HOSTS_MAX];
 	bool numeric;  /* hostaddr was given: nothing to resolve */
 	char *problem; /* why the URL cannot be used; NULL: it can */
+	size_t turn;   /* the address to begin with */
 };
 
 struct attempt {
@@ -109,6 +110,11 @@ struct db_target *db_target_create(const char *url, const char *name)
 	return target;
 }
 
+void db_target_rotate(struct db_target *target)
+{
+	target->turn++;
+}
+
 void db_target_destroy(struct db_target *target)
 {
 	if (target == NULL)
@@ -152,19 +158,21 @@ static void put(struct params *params, const char *keyword, const char *value)
 	params->values[params->n++] = value;
 }
 
-static void join(char *const *parts, size_t n, char ret_list[LIST_MAX])
+/* All parts, the one at turn first. */
+static void join(char *const *parts, size_t n, size_t turn, char ret_list[LIST_MAX])
 {
 	size_t len = 0;
 
 	ret_list[0] = '\0';
 	for (size_t i = 0; i < n; i++) {
-		size_t part = strlen(parts[i]);
+		const char *text = parts[(i + turn) % n];
+		size_t part = strlen(text);
 
 		if (len + part + 2 > LIST_MAX)
 			return; /* refused by libpq: the lists then differ in length */
 		if (i > 0)
 			ret_list[len++] = ',';
-		memcpy(ret_list + len, parts[i], part + 1);
+		memcpy(ret_list + len, text, part + 1);
 		len += part;
 	}
 }
@@ -187,9 +195,9 @@ static PGconn *start(const struct attempt *attempt)
 	if (own) {
 		for (size_t i = 0; i < attempt->n; i++)
 			addr[i] = (char *)attempt->addr[i];
-		join(attempt->host, attempt->n, hosts);
-		join(attempt->port, attempt->n, ports);
-		join(addr, attempt->n, addrs);
+		join(attempt->host, attempt->n, target->turn, hosts);
+		join(attempt->port, attempt->n, target->turn, ports);
+		join(addr, attempt->n, target->turn, addrs);
 		put(&params, "host", hosts);
 		put(&params, "port", ports);
 		if (strspn(addrs, ",") != strlen(addrs))

@@ -2,10 +2,13 @@
 /* db: a server that is stopped, started, frozen, killed and lied to; and NOTIFY. */
 #include "db_world.h"
 
+#include <arpa/inet.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 static void test_deadline_drops_the_connection(void **state)
 {
@@ -160,6 +163,32 @@ static void test_several_hosts(void **state)
 	assert_string_equal(ask("SELECT 'second'").text, "second");
 }
 
+/* The first host takes the connection and never says a word: the next attempt begins with the
+ * second. */
+static void test_silent_host(void **state)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET,
+				       .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	socklen_t len = sizeof(address);
+	int listener = socket(AF_INET, SOCK_STREAM, 0);
+	struct seen seen = { 0 };
+	char to[256];
+
+	(void)state;
+	assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(listener, 4), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &len), 0);
+	snprintf(to, sizeof(to),
+		 "postgresql://owner:correct-horse@127.0.0.1:%d,127.0.0.1:%d/postgres",
+		 ntohs(address.sin_port), atoi(strrchr(url(), ':') + 1));
+	create_full(to, 1, 0, NULL);
+	start(&seen, NULL, "SELECT 'second'", 15000);
+	wait_for(&seen);
+	assert_string_equal(seen.text, "second");
+	assert_int_equal(db_stats(world.db)->reconnects, 1);
+	close(listener);
+}
+
 /* The name is checked although libpq is given a number to connect to. */
 static void test_tls(void **state)
 {
@@ -224,6 +253,7 @@ int main(void)
 		TEST(test_frozen_server_while_connecting),
 		TEST(test_sentences_of_connecting),
 		TEST(test_several_hosts),
+		TEST(test_silent_host),
 		TEST(test_tls),
 		TEST(test_notify),
 	};

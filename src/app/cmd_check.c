@@ -14,6 +14,7 @@
 #include "base/secret.h"
 #include "base/str.h"
 #include "core/catalog.h"
+#include "core/grants.h"
 
 enum { PRINT_MAX = 64 * 1024, SAYS_MAX = 1000 };
 
@@ -67,6 +68,45 @@ static void check_secrets(struct check *check, const struct config *config)
 	}
 }
 
+/* The declarations' own tests, judged by the grants file where there is one. */
+static void check_policy(struct check *check, const struct config *config,
+			 const struct catalog *catalog)
+{
+	char *file = config_file(config, "grants");
+	json_t *actions = catalog_actions(catalog), *grants = NULL, *rows, *row;
+	struct diags diags;
+	size_t i, bad = 0;
+
+	diags_init(&diags);
+	if (file != NULL) {
+		grants = grants_load(file, actions, &diags);
+		take_diags(check, "grants", &diags);
+	}
+	if (grants != NULL)
+		check_line(check, true, "grants", "%zu rows in %s", json_array_size(grants), file);
+	rows = catalog_test(catalog, grants);
+	json_array_foreach(rows, i, row)
+	{
+		if (jget_bool(row, "good", false))
+			continue;
+		bad++;
+		check_line(check, false, "command tests", "%s:%d: %s %s: expected %s, got %s",
+			   jget_str_or(row, "file", "?"), (int)jget_int(row, "line", 0),
+			   jget_str_or(row, "command", "?"), jget_str_or(row, "text", ""),
+			   jget_str_or(row, "expect", "?"), jget_str_or(row, "got", "?"));
+	}
+	if (bad == 0)
+		check_line(check, true, "command tests", "%zu good%s", json_array_size(rows),
+			   grants == NULL
+				   ? "; no grants file, so whether somebody may is not judged"
+				   : "");
+	json_decref(rows);
+	json_decref(grants);
+	json_decref(actions);
+	diags_finish(&diags);
+	free(file);
+}
+
 static void check_catalog(struct check *check, const struct config *config)
 {
 	struct diags diags;
@@ -84,6 +124,8 @@ static void check_catalog(struct check *check, const struct config *config)
 		check_line(check, true, "catalog", "%zu commands in %zu prefixes, policy %.12s",
 			   catalog_commands(catalog), catalog_prefixes(catalog),
 			   catalog_digest(catalog));
+	if (catalog != NULL)
+		check_policy(check, config, catalog);
 	catalog_unref(catalog);
 	action_env_destroy(env);
 	diags_finish(&diags);

@@ -16,10 +16,11 @@ static const struct {
 	const char *usage, *about;
 } commands[] = {
 	{ "audit", cmd_audit,
-	  "audit list [request=… person=… action=… outcome=… since=…] [limit=N] | verify [NUMBER:HASH]",
+	  "audit list [request=… person=… action=… outcome=… since=…] [limit=N] | verify "
+	  "[NUMBER:HASH]",
 	  "search and prove the audit log" },
-	{ "catalog", cmd_catalog, "catalog test|docs|schema",
-	  "the declarations' own tests, page and schema" },
+	{ "catalog", cmd_catalog, "catalog test|docs|kinds|schema",
+	  "the declarations' own tests, pages and schema" },
 	{ "check", cmd_check, "check [--online] [--print]",
 	  "configuration, catalog, policy and their tests" },
 	{ "explain", cmd_explain, "explain PERSON ACTION [k=v …]", "why somebody may or may not" },

@@ -304,6 +304,15 @@ static void open_form(struct intake *intake, const struct envelope *env,
 		slack_web_call(intake->config.web, "views.open", args, FORM_MS, on_opened, opening);
 }
 
+/* The text as typed, for the record, without what stands for a secret. */
+static void put_text(struct request *rq, const char *text, const struct line *line)
+{
+	char *rest = args_redact(line->command, line->rest);
+
+	rq->text = arena_printf(rq->arena, "%.*s%s", (int)(line->rest - text), text, rest);
+	free(rest);
+}
+
 static void slash_command(struct intake *intake, const struct envelope *env, struct slack_via via,
 			  const char *text, const struct line *line)
 {

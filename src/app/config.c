@@ -363,7 +363,7 @@ char *config_secret(const struct config *config, const char *name, struct err *e
 	node = secret_node(config, value);
 	secret = secret_read(node, err);
 	if (secret == NULL)
-		err_prefix(err, "%s: ", name);
+		err_prefix(err, "%s", name);
 	json_decref(node);
 	return secret;
 }

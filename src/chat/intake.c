@@ -305,12 +305,14 @@ static void open_form(struct intake *intake, const struct envelope *env,
 }
 
 /* The text as typed, for the record, without what stands for a secret. */
-static void put_text(struct request *rq, const char *text, const struct line *line)
+static const char *command_text(struct request *rq, const char *text, const struct line *line)
 {
 	char *rest = args_redact(line->command, line->rest);
+	const char *kept = kept_text(
+		rq, arena_printf(rq->arena, "%.*s%s", (int)(line->rest - text), text, rest));
 
-	rq->text = arena_printf(rq->arena, "%.*s%s", (int)(line->rest - text), text, rest);
 	free(rest);
+	return kept;
 }
 
 static void slash_command(struct intake *intake, const struct envelope *env, struct slack_via via,
@@ -332,7 +334,7 @@ static void slash_command(struct intake *intake, const struct envelope *env, str
 		return;
 	}
 	rq = request_of(intake, env, via, "slash");
-	rq->text = kept_text(rq, text);
+	rq->text = command_text(rq, text, line);
 	if (args != NULL) {
 		set_command(rq, line->command, args);
 	} else {

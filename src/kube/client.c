@@ -52,6 +52,7 @@ struct ask { /* one kube_call */
 	uint64_t deadline_ms; /* of uv_hrtime */
 	unsigned tries;
 	bool renewed; /* the token was read again for this */
+	bool json;    /* the answer must be; else it is text (a log) */
 	bool clouded; /* a try of this write ended without a clear answer */
 	struct kube_answer answer;
 	json_t *warnings;
@@ -249,7 +250,6 @@ static void take_warnings(struct ask *ask, const struct http_response *response)
 static void on_parsed(void *data, json_t *value, const struct err *err)
 {
 	struct ask *ask = data;
-	bool json = ask->text != NULL && *ask->text == '{';
 	struct err wrong;
 	char *where;
 
@@ -257,7 +257,7 @@ static void on_parsed(void *data, json_t *value, const struct err *err)
 	ask->answer.text = ask->text;
 	ask->answer.body = value;
 	/* What was done is done, even when its answer cannot be read. */
-	if (err == NULL || !json || !kube_asked_reads(&ask->asked)) {
+	if (err == NULL || !kube_asked_reads(&ask->asked)) {
 		end(ask, NULL);
 		return;
 	}
@@ -274,6 +274,10 @@ static void take_good(struct ask *ask, const struct http_response *response)
 
 	free(ask->text);
 	ask->text = xstrndup(response->body, response->len);
+	if (!ask->json) {
+		on_parsed(ask, NULL, NULL);
+		return;
+	}
 	if (response->len > PARSE_HERE_MAX) {
 		ask->inner = parse_start(ask->kube->loop, ask->text, response->len, on_parsed, ask);
 		return;
@@ -424,6 +428,7 @@ static void keep_headers(struct ask *ask, const struct kube_request *request)
 	const char *type = request->content_type, *accept = request->accept;
 	size_t n = 0;
 
+	ask->json = !str_eq(accept, "*/*");
 	ask->headers[n++] = xasprintf("Accept: %s", accept != NULL ? accept : "application/json");
 	if (request->body != NULL)
 		ask->headers[n++] =

@@ -325,7 +325,8 @@ static void test_large_answers(void **state)
 	world_do(&world, "fault", "{\"mode\":\"garbage\"}");
 	request.max_body = 0;
 	end = world_ask(&world, &request);
-	assert_true(end.failed || end.result == NULL);
+	assert_kind(end, ERR_INVALID);
+	assert_says(end, "cannot be read");
 	end_free(&end);
 	world_close(&world);
 }

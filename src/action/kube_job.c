@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kube_job.c - run a CronJob's task now, as kubectl create job --from does it.
+ *
+ * The job's name is made of the request's id, so that a second sending meets the first: "exists
+ * already" with our mark on it is success.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/digest.h"
+#include "base/str.h"
+#include "base/xalloc.h"
+#include "internal.h"
+
+enum { BASE_MAX = 40, HASH_LEN = 10, ENV_MAX = 32 };
+
+static const struct action_param params[] = {
+	{ "cluster", ACTION_TEXT, true, "a cluster of the configuration" },
+	{ "namespace", ACTION_TEXT, true, "the CronJob's namespace" },
+	{ "name", ACTION_TEXT, true, "the CronJob whose task is run" },
+	{ "env", ACTION_OBJECT, false, "variables for its first container" },
+	{ NULL, ACTION_TEXT, false, NULL },
+};
+
+struct job {
+	struct act act;
+	struct place place; /* of the CronJob */
+	char *job_name;
+	bool looks;
+};
+
+static void on_finish(struct act *act)
+{
+	free(((struct job *)act)->job_name);
+}
+
+static char *job_name(const char *base, const char *request_id)
+{
+	char hex[DIGEST_HEX_LEN];
+	size_t len = strlen(base) < BASE_MAX ? strlen(base) : BASE_MAX;
+
+	digest_hex(request_id, strlen(request_id), hex);
+	while (len > 0 && (base[len - 1] == '-' || base[len - 1] == '.'))
+		len--;
+	return xasprintf("%.*s-%.*s", (int)len, base, HASH_LEN, hex);
+}
+
+static struct job *job_new(struct action_env *env, const struct action_run *run,
+			   action_done_fn done, void *data)
+{
+	struct act *act = act_new(sizeof(struct job), env, run, done, data);
+	struct job *job = (struct job *)act;
+
+	act->finish = on_finish;
+	if (place_read(&job->place, env, run->with, "CronJob", PLACE_OBJECT, &act->err))
+		job->job_name = job_name(job->place.name, run->request_id);
+	return job;
+}
+
+static void ask(struct job *job, const char *method, const struct kube_kind *kind, const char *name,
+		const json_t *body, kube_done_fn done)
+{
+	const struct action_run *run = job->act.run;
+	struct kube_request request = { .method = method,
+					.kind = kind,
+					.space = job->place.space,
+					.name = name,
+					.body = body,
+					.request_id = run->request_id,
+					.timeout_ms = run->timeout_ms };
+
+	job->act.inner = kube_call(job->place.kube, &request, done, job);
+}
+
+/* --- the job --- */
+
+static void add_env(json_t *job_spec, const json_t *wanted)
+{
+	json_t *container = json_array_get(jget(job_spec, "template.spec.containers"), 0);
+	json_t *env = json_object_get(container, "env"), *value, *item;
+	const char *key;
+	size_t i;
+
+	if (env == NULL) {
+		env = json_array();
+		json_object_set_new(container, "env", env);
+	}
+	json_object_foreach((json_t *)(uintptr_t)wanted, key, value)
+	{
+		json_array_foreach(env, i, item) if (str_eq(jget_str(item, "name"), key)) break;
+		if (i < json_array_size(env))
+			json_array_remove(env, i);
+		if (!json_is_null(value) && json_array_size(env) < ENV_MAX)
+			json_array_append_new(
+				env, json_pack("{s:s, s:o}", "name", key, "value", cell_of(value)));
+	}
+}
+
+/* What kubectl builds: owned by the CronJob, so that its history limits clean it up. */
+static json_t *build_job(const struct job *job, const json_t *cron)
+{
+	const json_t *template = jget(cron, "spec.jobTemplate");
+	json_t *spec = json_deep_copy(json_object_get(template, "spec"));
+	json_t *notes = json_deep_copy(jget(template, "metadata.annotations"));
+	json_t *labels = json_deep_copy(jget(template, "metadata.labels"));
+	json_t *made;
+
+	if (notes == NULL)
+		notes = json_object();
+	json_object_set_new(notes, "cronjob.kubernetes.io/instantiate", json_string("manual"));
+	json_object_set_new(notes, ACTION_MARK, json_string(job->act.run->request_id));
+	add_env(spec, json_object_get(job->act.run->with, "env"));
+	made = json_pack("{s:s, s:s, s:{s:s, s:o, s:o*, s:[{s:s, s:s, s:s, s:s, s:b}]}, s:o*}",
+			 "apiVersion", "batch/v1", "kind", "Job", "metadata", "name", job->job_name,
+			 "annotations", notes, "labels", labels, "ownerReferences", "apiVersion",
+			 "batch/v1", "kind", "CronJob", "name", job->place.name, "uid",
+			 jget_str_or(cron, "metadata.uid", ""), "controller", 1, "spec", spec);
+	return made;
+}
+
+/* --- plan --- */
+
+static void on_near(void *data, const struct err *err)
+{
+	act_end_badly(data, err);
+}
+
+static void warn(struct planning *planning)
+{
+	const json_t *cron = planning->object;
+	size_t active = json_array_size(jget(cron, "status.active"));
+	struct owners *owners = &planning->owners;
+
+	bool vanishes = jget_int(cron, "spec.successfulJobsHistoryLimit", 3) == 0 ||
+			jget_int(cron, "spec.failedJobsHistoryLimit", 1) == 0 ||
+			jget_int(cron, "spec.jobTemplate.spec.ttlSecondsAfterFinished", 3600) < 600;
+
+	if (active > 0)
+		owners_warn(owners, "%zu of its jobs run now; this one runs beside them.", active);
+	if (vanishes)
+		owners_warn(owners, "The job and its log are cleaned away soon after it ends.");
+	/* Then its absence does not say that it never was. */
+	json_object_set_new(planning->precondition, "vanishes", json_boolean(vanishes));
+}
+
+static void on_planned(void *data, const struct kube_answer *answer, const struct err *err)
+{
+	struct job *job = data;
+	struct planning planning;
+
+	job->act.inner = NULL;
+	if (answer->problem == KUBE_NOT_FOUND) {
+		job->act.inner = nearby_start(&job->place, job->act.run, err, on_near, job);
+		return;
+	}
+	if (err != NULL) {
+		act_end_badly(&job->act, err);
+		return;
+	}
+	planning_start(&planning, &job->place, job->act.run, answer->body);
+	planning_change(&planning, "job", json_null(), json_string(job->job_name));
+	warn(&planning);
+	act_end(&job->act, planning_plan(&planning));
+}
+
+static struct call *plan_job(struct action_env *env, const struct action_run *run,
+			     action_done_fn done, void *data)
+{
+	struct job *job = job_new(env, run, done, data);
+
+	if (job->job_name == NULL)
+		return act_fail(&job->act);
+	ask(job, "GET", job->place.kind, job->place.name, NULL, on_planned);
+	return &job->act.call;
+}
+
+/* --- apply --- */
+
+static void end_done(struct job *job, const json_t *made)
+{
+	json_t *outcome = json_object();
+	char *text = xasprintf("job %s started", job->job_name);
+
+	json_object_set_new(outcome, "done", json_string(text));
+	json_object_set_new(outcome, "evidence",
+			    json_pack("{s:s, s:s}", "job", job->job_name, "uid",
+				      jget_str_or(made, "metadata.uid", "")));
+	if (job->looks) {
+		json_object_set_new(outcome, "state", json_string("done"));
+		json_object_set_new(outcome, "says", json_string("The job is there."));
+	}
+	free(text);
+	act_end(&job->act, outcome);
+}
+
+static bool ours(const struct job *job, const json_t *made)
+{
+	return str_eq(
+		json_string_value(json_object_get(jget(made, "metadata.annotations"), ACTION_MARK)),
+		job->act.run->request_id);
+}
+
+/* The name is taken: by an earlier sending of this very request? */
+static void on_existing(void *data, const struct kube_answer *answer, const struct err *err)
+{
+	struct job *job = data;
+	struct err own;
+
+	job->act.inner = NULL;
+	if (err != NULL) {
+		own = *err;
+		own.kind = ERR_UNCERTAIN;
+		act_end_badly(&job->act, &own);
+	} else if (ours(job, answer->body)) {
+		end_done(job, answer->body);
+	} else {
+		err_set(&own, ERR_INVALID, "a job %s exists already and is not this request's",
+			job->job_name);
+		act_end_badly(&job->act, &own);
+	}
+}
+
+static void on_created(void *data, const struct kube_answer *answer, const struct err *err)
+{
+	struct job *job = data;
+
+	job->act.inner = NULL;
+	if (err == NULL)
+		end_done(job, answer->body);
+	else if (answer->problem == KUBE_EXISTS)
+		ask(job, "GET", kube_kind_find("Job"), job->job_name, NULL, on_existing);
+	else
+		act_end_badly(&job->act, err);
+}
+
+static void on_template(void *data, const struct kube_answer *answer, const struct err *err)
+{
+	struct job *job = data;
+	json_t *body;
+	struct err own;
+
+	job->act.inner = NULL;
+	if (err != NULL) {
+		act_end_badly(&job->act, err);
+		return;
+	}
+	if (!str_eq(jget_str(answer->body, "metadata.uid"),
+		    jget_str(job->act.run->plan, "precondition.uid"))) {
+		err_set(&own, ERR_INVALID,
+			"CronJob %s/%s was deleted and created again meanwhile; nothing was "
+			"started. Ask again.",
+			job->place.space, job->place.name);
+		act_end_badly(&job->act, &own);
+		return;
+	}
+	body = build_job(job, answer->body);
+	ask(job, "POST", kube_kind_find("Job"), NULL, body, on_created);
+	json_decref(body);
+}
+
+static struct call *apply_job(struct action_env *env, const struct action_run *run,
+			      action_done_fn done, void *data)
+{
+	struct job *job = job_new(env, run, done, data);
+
+	if (job->job_name == NULL)
+		return act_fail(&job->act);
+	ask(job, "GET", job->place.kind, job->place.name, NULL, on_template);
+	return &job->act.call;
+}
+
+/* --- look --- */
+
+static void on_looked(void *data, const struct kube_answer *answer, const struct err *err)
+{
+	struct job *job = data;
+	json_t *look;
+	char *says;
+	bool mine;
+
+	job->act.inner = NULL;
+	if (err != NULL && answer->problem != KUBE_NOT_FOUND) {
+		act_end_badly(&job->act, err);
+		return;
+	}
+	mine = err == NULL && ours(job, answer->body);
+	if (mine) {
+		end_done(job, answer->body);
+		return;
+	}
+	says = xasprintf(err == NULL ? "A job %s is there, but it is not this request's."
+				     : "There is no job %s.",
+			 job->job_name);
+	/* One that ended may have been cleaned away already: then it did run. */
+	look = json_pack("{s:s, s:s, s:{s:s}}", "state", "not_done", "says", says, "evidence",
+			 "job", job->job_name);
+	if (jget_bool(job->act.run->plan, "precondition.vanishes", false))
+		json_object_set_new(look, "state", json_string("unknown"));
+	free(says);
+	act_end(&job->act, look);
+}
+
+static struct call *look_job(struct action_env *env, const struct action_run *run,
+			     action_done_fn done, void *data)
+{
+	struct job *job = job_new(env, run, done, data);
+
+	if (job->job_name == NULL)
+		return act_fail(&job->act);
+	job->looks = true;
+	ask(job, "GET", kube_kind_find("Job"), job->job_name, NULL, on_looked);
+	return &job->act.call;
+}
+
+static bool check_job(const json_t *with, const struct action_env *env, const char **ret_param,
+		      struct err *err)
+{
+	return place_check(env, with, false, ret_param, err);
+}
+
+const struct action_kind action_kube_job = {
+	.name = "kube.job",
+	.about = "Run the task of a CronJob now",
+	.params = params,
+	.effect = ACTION_KEYED,
+	.check = check_job,
+	.plan = plan_job,
+	.apply = apply_job,
+	.look = look_job,
+};

@@ -303,7 +303,7 @@ class World:
         """opsd.yaml with the wishes of this world and of this call; its path."""
         def merge(into, wish):
             for key, value in wish.items():
-                if isinstance(value, dict) and isinstance(into.get(key), dict):
+                if isinstance(value, dict) and isinstance(into.get(key), dict) and not value.keys() & {"env", "file"}:
                     merge(into[key], value)
                 else:
                     into[key] = value

@@ -2,7 +2,6 @@
 """kill -9 at the worst moments: each request ends once and is announced once, each effect happens once."""
 
 import json
-import signal
 
 import pytest
 
@@ -66,7 +65,7 @@ def test_killed_before_the_effect(world):
     world.kube.fault(mode="hang", verb="patch", dry_run=False)
     rid = nudge(world)
     world.kube.wait(request={"verb": "patch", "dry_run": False})
-    world.standin and restart(world)
+    restart(world)
     row = world.wait_state(rid, *ENDS, timeout=15)
     assert row["state"] == "succeeded", row
     assert world.kube.replicas() == 4
@@ -193,7 +192,6 @@ def test_terminated_while_an_effect_is_under_way(world):
     known(world)
     world.kube.fault(mode="delay", ms=700, verb="patch", dry_run=False)
     rid = nudge(world)
-    world.kube.clear() if False else None
     eventually(lambda: world.sql("select 1 from ops.step where request_id = $1", rid), what="the intent")
     assert world.stop() == 0
     row = world.request(rid)
@@ -253,4 +251,3 @@ def test_given_up_after_five_replicas_is_unknown_and_says_so(world):
     row = world.wait_state(rid, "unknown")
     assert "given up" in row["error"]
     world.wait_audit(rid, "⚠️")
-    assert signal

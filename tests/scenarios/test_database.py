@@ -39,7 +39,7 @@ def test_stopped_database(world):
     world.wait_told()
     world.postgres.shut_down()
     for text in (NUDGE, SCALE, STATUS):
-        assert "out of reach" in refused(world, "U0ANA", text)["text"] or True
+        refused(world, "U0ANA", text)
     eventually(lambda: world.opsd.get("/readyz") == (503, "the database is out of reach\n"), what="/readyz to say so")
     assert world.opsd.get("/healthz")[0] == 200
     world.postgres.start()

@@ -126,6 +126,20 @@ static void probe_channel(struct probe *probe)
 	(void)slack_web_call(probe->web, "conversations.info", args, PROBE_MS, on_channel, probe);
 }
 
+static void probe_role(struct check *check, const struct db_result *row)
+{
+	bool superuser = db_bool(row, 0, 3), may = db_bool(row, 0, 4);
+	const char *says = "may do what the service does, and is no superuser";
+
+	if (superuser)
+		says = "The service's role is a superuser: give it one that is only in "
+		       "opsd_service.";
+	else if (!may)
+		says = "The service's role has no permission to record requests: make it a member "
+		       "of opsd_service.";
+	check_line(check, !superuser && may, "database role", "%s", says);
+}
+
 static void on_database(void *data, const struct db_answer *answer, const struct err *err)
 {
 	struct probe *probe = data;
@@ -141,10 +155,7 @@ static void on_database(void *data, const struct db_answer *answer, const struct
 			   "PostgreSQL %s (15 or newer is needed)", db_text(row, 0, 1));
 		check_line(probe->check, db_bool(row, 0, 2), "database schema", "%s",
 			   db_bool(row, 0, 2) ? "there" : "opsd migrate has not been run");
-		check_line(probe->check, !db_bool(row, 0, 3), "database role", "%s",
-			   db_bool(row, 0, 3) ? "The service's role is a superuser: give it one "
-						"that is only in opsd_service."
-					      : "no superuser");
+		probe_role(probe->check, row);
 	}
 	uv_async_send(&probe->next);
 }
@@ -157,7 +168,11 @@ static void probe_database(struct probe *probe)
 		       "exists (select from pg_proc p join pg_namespace n on n.oid = "
 		       "p.pronamespace "
 		       "where n.nspname = 'ops' and p.proname = 'receive'), "
-		       "(select rolsuper from pg_roles where rolname = current_user)",
+		       "(select rolsuper from pg_roles where rolname = current_user), "
+		       "coalesce((select bool_and(has_function_privilege(p.oid, 'execute')) "
+		       "from pg_proc p join pg_namespace n on n.oid = p.pronamespace "
+		       "where n.nspname = 'ops' and p.proname in ('receive', 'start', 'settle')), "
+		       "true)",
 	};
 
 	(void)db_start(probe->db, &statement, 1, PROBE_MS, on_database, probe);

@@ -122,18 +122,14 @@ static void on_confirmed(void *data, const struct err *err)
 {
 	struct port_call *port = data;
 	struct request *rq = port->rq;
-	struct err gone;
 
 	port->inner = NULL;
 	if (err == NULL && port->row != NULL) {
 		take_row(port->service, rq, port->row);
 		rq->confirmed = rq->state == REQUEST_CONFIRMING;
 		memcpy(rq->confirmed_digest, rq->digest, sizeof(rq->confirmed_digest));
-		if (rq->confirmed && rq->command == NULL) {
-			err_set(&gone, ERR_INVALID, "The command of %s is not declared any more.",
-				rq->id);
-			err = &gone;
-		}
+		if (rq->confirmed && rq->command == NULL)
+			err_set(&rq->err, ERR_INVALID, "The command is not declared any more.");
 	}
 	port_done(port, err);
 }

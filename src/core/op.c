@@ -158,8 +158,11 @@ static enum op_step next_of_look(struct op *op)
 static enum op_step next_on_success(struct op *op)
 {
 	switch (op->step) {
-	case OP_RECEIVE:
 	case OP_CONFIRM:
+		if (op->rq->confirmed && op->rq->command == NULL) /* it was taken out since */
+			return end_as(op, REQUEST_FAILED);
+		return next_of_state(op->rq);
+	case OP_RECEIVE:
 	case OP_DECIDE:
 		return next_of_state(op->rq);
 	case OP_PEOPLE:

@@ -2,9 +2,11 @@
 /* http: what is sent and what comes back; and how each kind of end is told. */
 #include "http_world.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define assert_kind(end, wanted)                                                                   \
 	do {                                                                                       \
@@ -374,6 +376,47 @@ static void test_escape(void **state)
 	free(text);
 }
 
+/* What a child process must not inherit. */
+static void test_sockets_are_not_inherited(void **state)
+{
+	struct world world;
+	struct end end;
+	unsigned seen = 0;
+
+	(void)state;
+	world_open(&world, NULL);
+	end = world_get(&world, world_url("PLAIN", "/hello")); /* its connection is kept */
+	assert_false(end.failed);
+	for (int fd = 3; fd < 256; fd++) {
+		struct stat about;
+
+		if (fstat(fd, &about) != 0 || !S_ISSOCK(about.st_mode))
+			continue;
+		assert_true((fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
+		seen++;
+	}
+	assert_true(seen > 0);
+	world_close(&world);
+}
+
+static void test_environment_is_not_asked(void **state)
+{
+	static const char *const names[] = { "http_proxy", "https_proxy", "all_proxy",
+					     "ALL_PROXY" };
+	struct world world;
+	struct end end;
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++)
+		(void)setenv(names[i], world_url("REFUSED", "/"), 1);
+	world_open(&world, NULL);
+	end = world_get(&world, world_url("PLAIN", "/hello"));
+	assert_string_equal(end.body, "hello");
+	world_close(&world);
+	for (size_t i = 0; i < 4; i++)
+		(void)unsetenv(names[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -390,6 +433,8 @@ int main(void)
 		cmocka_unit_test(test_what_is_refused_at_once),
 		cmocka_unit_test(test_urls),
 		cmocka_unit_test(test_escape),
+		cmocka_unit_test(test_sockets_are_not_inherited),
+		cmocka_unit_test(test_environment_is_not_asked),
 	};
 	int failed;
 

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/socket.h>
 
 #define assert_kind(end, wanted)                                                                   \
 	do {                                                                                       \
@@ -376,23 +376,34 @@ static void test_escape(void **state)
 	free(text);
 }
 
+/* Not a pair of libcurl's own, which leads nowhere. */
+static bool is_connection(int fd)
+{
+	int domain = 0;
+	socklen_t len = sizeof(domain);
+
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_INET;
+}
+
 /* What a child process must not inherit. */
 static void test_sockets_are_not_inherited(void **state)
 {
+	bool before[256];
 	struct world world;
 	struct end end;
 	unsigned seen = 0;
 
 	(void)state;
+	for (int fd = 0; fd < 256; fd++)
+		before[fd] = is_connection(fd);
 	world_open(&world, NULL);
 	end = world_get(&world, world_url("PLAIN", "/hello")); /* its connection is kept */
 	assert_false(end.failed);
-	for (int fd = 3; fd < 256; fd++) {
-		struct stat about;
-
-		if (fstat(fd, &about) != 0 || !S_ISSOCK(about.st_mode))
+	for (int fd = 0; fd < 256; fd++) {
+		if (before[fd] || !is_connection(fd))
 			continue;
-		assert_true((fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
+		if ((fcntl(fd, F_GETFD) & FD_CLOEXEC) == 0)
+			fail_msg("descriptor %d", fd);
 		seen++;
 	}
 	assert_true(seen > 0);

@@ -75,7 +75,13 @@ begin
 	insert into ops.delivery (dedup, envelope_id, request_id, kind, boot_id, received_at)
 		values (p_dedup, p_envelope, p_id, p_kind, p_boot, now_) on conflict do nothing;
 	if not found then
-		return ops.known(p_dedup, p_envelope);
+		-- A form keeps its key: sent again after its asker was told that nothing was recorded, it is a new try.
+		update ops.delivery v set envelope_id = p_envelope, request_id = p_id, boot_id = p_boot, disowned = false,
+				received_at = now_
+			where v.dedup = p_dedup and v.disowned and v.kind = 'submit' and v.envelope_id <> p_envelope;
+		if not found then
+			return ops.known(p_dedup, p_envelope);
+		end if;
 	end if;
 	if p_rejection is not null or p_command is null then
 		st := 'rejected';

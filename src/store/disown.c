@@ -14,7 +14,7 @@
 #include "base/xalloc.h"
 #include "core/request.h"
 
-enum { DISOWN_MAX = 10000, DISOWN_EVERY_MS = 1000, DISOWN_MS = 5000, DISOWN_PARAMS = 7 };
+enum { DISOWN_MAX = 10000, DISOWN_EVERY_MS = 1000, DISOWN_MS = 5000 };
 
 struct disowned {
 	struct list_node node;
@@ -82,6 +82,23 @@ static void on_answer(void *data, const struct db_answer *answer, const struct e
 	again_later(store);
 }
 
+static void fill(const struct store *store, const struct disowned *item,
+		 struct db_statement *ret_statement, const char *values[DISOWN_PARAMS])
+{
+	const char *const row[DISOWN_PARAMS] = {
+		store->boot_id, store->observer,        item->id, item->envelope_id, item->dedup,
+		item->kind,     item->click ? "t" : "f"
+	};
+
+	for (size_t i = 0; i < DISOWN_PARAMS; i++)
+		values[i] = row[i];
+	*ret_statement =
+		(struct db_statement){ .name = "ops_disown",
+				       .sql = "SELECT ops.disown($1, $2, $3, $4, $5, $6, $7)",
+				       .n = DISOWN_PARAMS,
+				       .params = values };
+}
+
 static void ask(struct store *store)
 {
 	struct db_statement statements[DB_STATEMENTS_MAX];
@@ -91,23 +108,26 @@ static void ask(struct store *store)
 	if (store->disown_call != NULL || store->disowned.count == 0)
 		return;
 	for (struct list_node *node = list_first(&store->disowned); node != NULL && n < max;
-	     node = list_next(&store->disowned, node), n++) {
-		const struct disowned *item = list_entry(node, struct disowned, node);
-		const char *const row[] = { store->boot_id,         store->observer, item->id,
-					    item->envelope_id,      item->dedup,     item->kind,
-					    item->click ? "t" : "f" };
-
-		for (size_t i = 0; i < DISOWN_PARAMS; i++)
-			values[n][i] = row[i];
-		statements[n] = (struct db_statement){
-			.name = "ops_disown",
-			.sql = "SELECT ops.disown($1, $2, $3, $4, $5, $6, $7)",
-			.n = DISOWN_PARAMS,
-			.params = values[n],
-		};
-	}
+	     node = list_next(&store->disowned, node), n++)
+		fill(store, list_entry(node, struct disowned, node), &statements[n], values[n]);
 	store->disowning = n;
 	store->disown_call = db_start(store->intake, statements, n, DISOWN_MS, on_answer, store);
+}
+
+/* Whoever tries again at once must not be told that the first try is known. */
+bool store_disowned(const struct store *store, const char *dedup,
+		    struct db_statement *ret_statement, const char *values[DISOWN_PARAMS])
+{
+	for (struct list_node *node = list_first(&store->disowned); node != NULL;
+	     node = list_next(&store->disowned, node)) {
+		const struct disowned *item = list_entry(node, struct disowned, node);
+
+		if (str_eq(item->dedup, dedup)) {
+			fill(store, item, ret_statement, values);
+			return true;
+		}
+	}
+	return false;
 }
 
 void store_disown(struct store *store, const struct request *rq, bool click)

@@ -93,7 +93,7 @@ static void hold_if_open(struct store *store, const struct request *rq)
 
 static bool take_answer(struct job *job, const struct db_answer *answer, struct err *err)
 {
-	const struct db_result *rows = answer->results[0];
+	const struct db_result *rows = answer->results[job->at];
 	struct request *rq = job->rq;
 
 	if (db_rows(rows) == 0)
@@ -193,6 +193,7 @@ struct call *store_receive(struct store *store, struct request *rq, call_done_fn
 	params_int(&params, store_reserve(store, 0));
 	job->take = take_answer;
 	job->lost = lost_intake;
+	job->dedup = rq->delivery.dedup;
 	return job_start(
 		job, store->intake, "ops_receive",
 		"SELECT * FROM ops.receive($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, "

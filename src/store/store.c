@@ -205,12 +205,16 @@ static void on_answer(void *data, const struct db_answer *answer, const struct e
 struct call *job_start(struct job *job, struct db *db, const char *name, const char *sql,
 		       struct params *params, unsigned timeout_ms)
 {
-	const struct db_statement statement = {
+	const char *values[DISOWN_PARAMS];
+	struct db_statement statements[2];
+
+	if (job->dedup != NULL && store_disowned(job->store, job->dedup, &statements[0], values))
+		job->at = 1;
+	statements[job->at] = (struct db_statement){
 		.name = name, .sql = sql, .n = params->n, .params = params->values
 	};
-
 	job->sent_ms = clock_mono_ms();
-	job->inner = db_start(db, &statement, 1, timeout_ms, on_answer, job);
+	job->inner = db_start(db, statements, job->at + 1, timeout_ms, on_answer, job);
 	params_finish(params);
 	return &job->call;
 }

@@ -76,6 +76,9 @@ struct job {
 	json_t **ret_row;
 	void (*found)(void *data, const json_t *row);
 	bool click;
+	const char
+		*dedup; /* a delivery of it that is still to be disowned goes first; NULL: none */
+	size_t at;      /* of its own answer */
 };
 struct job *job_create(struct store *store, struct request *rq, call_done_fn done, void *data);
 struct call *job_start(struct job *job, struct db *db, const char *name, const char *sql,
@@ -93,6 +96,10 @@ char *store_held_ids(struct store *store, int64_t min_age_ms, char **ret_fences)
 
 /* The person was told that nothing was recorded: makes sure of it, for as long as it takes. */
 void store_disown(struct store *store, const struct request *rq, bool click);
+/* One that is still to be disowned, as a statement; values has room for DISOWN_PARAMS. */
+enum { DISOWN_PARAMS = 7 };
+bool store_disowned(const struct store *store, const char *dedup,
+		    struct db_statement *ret_statement, const char *values[DISOWN_PARAMS]);
 void store_disown_init(struct store *store);
 void store_disown_finish(
 	struct store *store); /* closes the timer, whose close callback frees store */

@@ -126,6 +126,62 @@ static void test_got_in(void **state)
 	request_destroy(again);
 }
 
+/* A form that stayed open has the same key when it is sent again. */
+static void test_form_again(void **state)
+{
+	struct request *rq = make("workers scale", "ana", "{\"team\":\"ads\",\"count\":1}", "view");
+	struct request *again =
+		make("workers scale", "ana", "{\"team\":\"ads\",\"count\":1}", "view");
+	struct request *twice =
+		make("workers scale", "ana", "{\"team\":\"ads\",\"count\":1}", "view");
+	struct end end;
+
+	(void)state;
+	rq->delivery.kind = again->delivery.kind = twice->delivery.kind = "submit";
+	disown(rq, false, "kept_out");
+	end = receive(A, rq); /* its own envelope, late */
+	expect_good(&end);
+	assert_string_equal(rq->known_id, rq->id);
+	end = receive(B, again);
+	expect_good(&end);
+	assert_null(again->known_id);
+	assert_int_equal(again->state, REQUEST_ALLOWED);
+	end = receive(A, twice);
+	expect_good(&end);
+	assert_string_equal(twice->known_id, again->id);
+	disown(rq, false, "known"); /* asked again: it is not that try's any more */
+	expect_sql("SELECT string_agg(state::text, ' ') FROM ops.request", "allowed");
+	request_destroy(rq);
+	request_destroy(again);
+	request_destroy(twice);
+}
+
+/* … and at once, before the store's word on the first try is with the database. */
+static void test_form_again_at_once(void **state)
+{
+	struct request *rq = make("workers scale", "ana", "{\"team\":\"ads\",\"count\":1}", "view");
+	struct request *again =
+		make("workers scale", "ana", "{\"team\":\"ads\",\"count\":1}", "view");
+	struct lock lock;
+	struct end end;
+
+	(void)state;
+	rq->delivery.kind = again->delivery.kind = "submit";
+	locked(&lock);
+	end = receive(A, rq);
+	assert_int_equal(end.kind, ERR_UNCERTAIN);
+	db_session_close(lock.session);
+	wait_sql("SELECT count(*) FROM ops.delivery", "1"); /* it did get in */
+	end = receive(A, again);
+	expect_good(&end);
+	assert_null(again->known_id);
+	assert_int_equal(again->state, REQUEST_ALLOWED);
+	expect_sql("SELECT string_agg(state::text, ' ' ORDER BY state) FROM ops.request",
+		   "allowed cancelled");
+	request_destroy(rq);
+	request_destroy(again);
+}
+
 static void test_running_is_too_late(void **state)
 {
 	struct request *rq = make("workers scale", "ana", "{\"team\":\"ads\",\"count\":1}", NULL);
@@ -176,8 +232,12 @@ static void test_click(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		STORE_TEST(test_too_late), STORE_TEST(test_kept_out),
-		STORE_TEST(test_got_in),   STORE_TEST(test_running_is_too_late),
+		STORE_TEST(test_too_late),
+		STORE_TEST(test_kept_out),
+		STORE_TEST(test_got_in),
+		STORE_TEST(test_form_again),
+		STORE_TEST(test_form_again_at_once),
+		STORE_TEST(test_running_is_too_late),
 		STORE_TEST(test_click),
 	};
 

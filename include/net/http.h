@@ -5,7 +5,8 @@
  * One struct http is a client with its own connection cache, queue and limits: make one per peer
  * (Slack, each cluster, each API; one more for watches) so that none starves another.  Requests
  * over max_active wait in our queue, where their deadline runs too.  Redirects are never
- * followed.  Answers over max_body are cut off and fail.  The CA file is loaded once.
+ * followed.  Answers over max_body are cut off and fail.  The system's CA bundle is loaded once, a
+ * ca_file every 10 minutes.
  */
 #ifndef OPSD_NET_HTTP_H
 #define OPSD_NET_HTTP_H

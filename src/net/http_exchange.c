@@ -22,7 +22,7 @@
 
 #define SYSTEM_CA "/etc/ssl/certs/ca-certificates.crt"
 
-enum { DEFAULT_TIMEOUT_MS = 10000, DEFAULT_BODY_MAX = 1024 * 1024 };
+enum { DEFAULT_TIMEOUT_MS = 10000, DEFAULT_BODY_MAX = 1024 * 1024, CA_FILE_S = 600 };
 
 bool exchange_is_read(const struct exchange *x)
 {
@@ -359,7 +359,8 @@ static void set_tls(CURL *easy, const struct http_tls *tls)
 	SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 	/* The compiled-in CAPATH would switch the CA cache off: 50 ms of parsing per connection. */
 	SET(CURLOPT_CAPATH, NULL);
-	SET(CURLOPT_CA_CACHE_TIMEOUT, -1L);
+	/* A file of one's own is small and may be replaced while we run; the system's is large. */
+	SET(CURLOPT_CA_CACHE_TIMEOUT, tls->ca_file != NULL ? (long)CA_FILE_S : -1L);
 	if (tls->ca_pem != NULL) {
 		SET(CURLOPT_CAINFO, NULL);
 		set_blob(easy, CURLOPT_CAINFO_BLOB, tls->ca_pem);

@@ -141,6 +141,8 @@ static void on_closed(uv_handle_t *handle)
 		free(httpd);
 }
 
+static void on_log(void *data, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
+
 static void on_log(void *data, const char *fmt, va_list ap)
 {
 	struct err text;

@@ -42,7 +42,7 @@ static int print(const json_t *value, bool json, void *data)
 	(void)printf("%s: %s may %s%s (%s)\n", allowed ? "Yes" : "No", question->person,
 		     allowed ? "" : "not ", question->action, jget_str_or(value, "code", ""));
 	json_array_foreach(json_object_get(value, "grants"), i, grant)(void)
-		printf("  %-28s %-7s %-32s %s\n", jget_str_or(grant, "grant_key", ""),
+		printf("  %-28s %-7s %-32s %s\n", jget_str_or(grant, "key", ""),
 		       jget_str_or(grant, "effect", ""), jget_str_or(grant, "via", ""),
 		       jget_str_or(grant, "verdict", ""));
 	return allowed ? APP_GOOD : APP_FINDING;

@@ -167,6 +167,13 @@ struct call *dry_run_start(const struct change_kind *kind, const struct place *p
 struct call *nearby_start(const struct place *place, const struct action_run *run,
 			  const struct err *err, call_done_fn then, void *data);
 
+/* --- pods.c: the pods of a workload; pure --- */
+
+char *pods_query(const json_t *workload); /* of a list of its pods; the caller frees */
+bool pods_ready(const json_t *pod);
+/* [name, phase, restarts, why] of each that is not ready.  A new reference. */
+json_t *pods_unready_rows(const json_t *pods);
+
 /* --- the kinds --- */
 
 extern const struct action_kind action_http_call, action_http_list, action_kube_autoscale,

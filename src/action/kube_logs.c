@@ -17,7 +17,7 @@
 #include "internal.h"
 #include "net/http.h"
 
-enum { LINES = 50, LINES_MAX = 500, TEXT_MAX = 2800, LOG_MAX = 256 * 1024, SELECTOR_MAX = 2000 };
+enum { LINES = 50, LINES_MAX = 500, TEXT_MAX = 2800, LOG_MAX = 256 * 1024 };
 
 static const struct action_param params[] = {
 	{ "cluster", ACTION_TEXT, true, "a cluster of the configuration" },
@@ -159,25 +159,12 @@ static void ask_log(struct logs *logs)
 
 /* --- the pod --- */
 
-static bool is_ready(const json_t *pod)
-{
-	json_t *condition;
-	size_t i;
-
-	json_array_foreach(
-		jget(pod, "status.conditions"), i,
-		condition) if (str_eq(jget_str(condition, "type"),
-				      "Ready")) return str_eq(jget_str(condition, "status"),
-							      "True");
-	return false;
-}
-
 /* Running and in trouble is what one wants to read first, then running, then the newest. */
 static int interest(const json_t *pod)
 {
 	bool running = str_eq(jget_str(pod, "status.phase"), "Running");
 
-	return (running ? 2 : 0) + (running && !is_ready(pod) ? 1 : 0);
+	return (running ? 2 : 0) + (running && !pods_ready(pod) ? 1 : 0);
 }
 
 static const char *choose(const json_t *pods)
@@ -231,41 +218,27 @@ static void on_near(void *data, const struct err *err)
 static void on_workload(void *data, const struct kube_answer *answer, const struct err *err)
 {
 	struct logs *logs = data;
-	const json_t *labels = jget(answer->body, "spec.selector.matchLabels");
 	const struct action_run *run = logs->act.run;
 	struct kube_request request = { .method = "GET",
 					.kind = kube_kind_find("Pod"),
 					.space = logs->place.space,
 					.request_id = run->request_id,
 					.timeout_ms = run->timeout_ms };
-	struct buf query;
-	const char *key;
-	json_t *value;
-	bool first = true;
+	char *query;
 
 	logs->act.inner = NULL;
-	if (err != NULL) {
-		if (answer->problem == KUBE_NOT_FOUND)
-			logs->act.inner = nearby_start(&logs->place, run, err, on_near, logs);
-		else
-			act_end_badly(&logs->act, err);
+	if (answer->problem == KUBE_NOT_FOUND) {
+		logs->act.inner = nearby_start(&logs->place, run, err, on_near, logs);
 		return;
 	}
-	buf_init(&query, SELECTOR_MAX);
-	(void)buf_puts(&query, "limit=200&labelSelector=");
-	json_object_foreach((json_t *)(uintptr_t)labels, key, value)
-	{
-		char *left = http_escape(key);
-		char *right = http_escape(json_is_string(value) ? json_string_value(value) : "");
-
-		(void)buf_printf(&query, "%s%s%%3D%s", first ? "" : "%2C", left, right);
-		first = false;
-		free(left);
-		free(right);
+	if (err != NULL) {
+		act_end_badly(&logs->act, err);
+		return;
 	}
-	request.query = buf_text(&query);
+	query = pods_query(answer->body);
+	request.query = query;
 	logs->act.inner = kube_call(logs->place.kube, &request, on_pods, logs);
-	buf_finish(&query);
+	free(query);
 }
 
 static struct call *apply_logs(struct action_env *env, const struct action_run *run,

@@ -25,6 +25,7 @@ static const struct action_param params[] = {
 struct status {
 	struct act act;
 	struct place place;
+	json_t *result; /* while its pods are asked for */
 };
 
 /* What its rollout waits for, in the order in which kubectl asks. */
@@ -157,18 +158,63 @@ static void on_near(void *data, const struct err *err)
 	act_end_badly(data, err);
 }
 
+static void on_pods(void *data, const struct kube_answer *answer, const struct err *err)
+{
+	struct status *status = data;
+	json_t *result = status->result, *rows;
+
+	(void)err; /* then the pods are left out */
+	status->result = NULL;
+	rows = pods_unready_rows(json_object_get(answer->body, "items"));
+	if (json_array_size(rows) > 0) {
+		json_object_set_new(result, "columns",
+				    json_pack("[s, s, s, s]", "Pod", "Phase", "Restarts", "Why"));
+		json_object_set(result, "rows", rows);
+	}
+	json_decref(rows);
+	act_end(&status->act, result);
+}
+
+/* Some are not ready: which, and why? */
+static void ask_pods(struct status *status, const json_t *object)
+{
+	const struct action_run *run = status->act.run;
+	char *query = pods_query(object);
+	struct kube_request request = { .method = "GET",
+					.kind = kube_kind_find("Pod"),
+					.space = status->place.space,
+					.query = query,
+					.request_id = run->request_id,
+					.timeout_ms = run->timeout_ms / 2 + 1 };
+
+	status->act.inner = kube_call(status->place.kube, &request, on_pods, status);
+	free(query);
+}
+
 static void on_one(void *data, const struct gathered *items)
 {
 	struct status *status = data;
+	const json_t *object = items[0].body;
 
 	status->act.inner = NULL;
-	if (items[0].problem == KUBE_NOT_FOUND)
+	if (items[0].problem == KUBE_NOT_FOUND) {
 		status->act.inner = nearby_start(&status->place, status->act.run, &items[0].err,
 						 on_near, status);
-	else if (items[0].problem != KUBE_FINE)
+		return;
+	}
+	if (items[0].problem != KUBE_FINE) {
 		act_end_badly(&status->act, &items[0].err);
-	else
-		act_end(&status->act, detail(&status->place, items[0].body, items[1].body));
+		return;
+	}
+	status->result = detail(&status->place, object, items[1].body);
+	if (jget_int(object, "status.readyReplicas", 0) < jget_int(object, "spec.replicas", 1)) {
+		ask_pods(status, object);
+	} else {
+		json_t *result = status->result;
+
+		status->result = NULL;
+		act_end(&status->act, result);
+	}
 }
 
 static void ask_one(struct status *status)
@@ -245,12 +291,18 @@ static void ask_all(struct status *status)
 	buf_finish(&query);
 }
 
+static void on_finish(struct act *act)
+{
+	json_decref(((struct status *)act)->result);
+}
+
 static struct call *apply_status(struct action_env *env, const struct action_run *run,
 				 action_done_fn done, void *data)
 {
 	struct act *act = act_new(sizeof(struct status), env, run, done, data);
 	struct status *status = (struct status *)act;
 
+	act->finish = on_finish;
 	if (!place_read(&status->place, env, run->with, "Deployment", PLACE_LIST, &act->err))
 		return act_fail(act);
 	if (!status->place.kind->scalable) {

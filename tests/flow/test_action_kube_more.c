@@ -259,6 +259,12 @@ static void test_events(void **state)
 	assert_holds(&end, "\"Warning\"");
 	assert_holds(&end, "\"Pod workers-dev-");
 	end_free(&end);
+	/* the same trouble, told by the status */
+	end = world_act(&world, world_kind("kube.status"), ACT_APPLY, "{" DEV "}", NULL);
+	assert_good(end);
+	assert_holds(&end, "[\"Pod\",\"Phase\",\"Restarts\",\"Why\"]");
+	assert_holds(&end, "worker: ImagePullBackOff");
+	end_free(&end);
 	world_do(&world, "stuck", "{\"name\":\"workers-dev\",\"off\":true}");
 	world_do(&world, "settings", "{\"workloads\":\"instant\"}");
 	world_close(&world);

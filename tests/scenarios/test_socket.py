@@ -153,9 +153,10 @@ def test_odd_frames_do_no_harm(make_world):
     assert world.opsd.alive() and world.opsd.metrics()["opsd_slack_bad_frames_total"] > 0
 
 
-def test_broken_frames_cost_one_socket_at_most(make_world):
+@pytest.mark.parametrize("kinds", [BROKEN[i::5] for i in range(5)], ids="-".join)
+def test_broken_frames_cost_one_socket_at_most(make_world, kinds):
     world = make_world(violations=True, switches={"ack_deadline": 1.0})
-    for kind in BROKEN:
+    for kind in kinds:
         number = max(s["number"] for s in world.slack.state()["sockets"] if s["open"])
         world.slack.inject(kind=kind, socket=number)
         if kind in ("half_frame", "huge_header"):       # the rest of it never comes
@@ -163,7 +164,6 @@ def test_broken_frames_cost_one_socket_at_most(make_world):
         # what is on its way on that socket is lost; whoever tries again is heard
         eventually(lambda: world.slack.slash(user="U0ANA", channel="C0OPS", text=STATUS, wait=True)["outcome"] == "acked",
                    what=f"a command after {kind}")
-        world.slack.wait("sockets", count=2, timeout=20)
     assert world.opsd.alive()
 
 

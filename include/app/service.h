@@ -51,12 +51,13 @@ struct service {
 	struct httpd *httpd;
 	uv_timer_t renew, sweep, hello, grace;
 	uv_signal_t on_term, on_int, on_hup;
-	struct call *hello_call, *auth_call, *renew_call, *sweep_call;
-	bool known_here;       /* ops.replica has us */
-	bool home_known;       /* auth.test has answered */
-	bool replanning;       /* a reload is under way */
-	bool fatal;            /* Slack refuses our tokens */
-	unsigned ready;        /* sockets */
+	struct call *hello_call, *auth_call, *renew_call, *sweep_call, *health_call;
+	json_t *health;  /* what the database last said of itself (store_health); NULL: not yet */
+	bool known_here; /* ops.replica has us */
+	bool home_known; /* auth.test has answered */
+	bool replanning; /* a reload is under way */
+	bool fatal;      /* Slack refuses our tokens */
+	unsigned ready;  /* sockets */
 	uint64_t outcomes[16]; /* finished runs by state */
 };
 

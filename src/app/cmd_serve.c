@@ -334,12 +334,27 @@ static void on_renewed(void *data, const struct err *err)
 		log_warn("leases not renewed", LOG_STR("error", err->msg));
 }
 
+static void on_health(void *data, const json_t *value, const struct err *err)
+{
+	struct service *service = data;
+
+	service->health_call = NULL;
+	if (err != NULL)
+		return;
+	json_decref(service->health);
+	service->health = json_incref((json_t *)(uintptr_t)value);
+}
+
 static void on_renew(uv_timer_t *timer)
 {
 	struct service *service = timer->data;
 
-	if (service->known_here && service->renew_call == NULL)
+	if (!service->known_here)
+		return;
+	if (service->renew_call == NULL)
 		service->renew_call = store_renew(service->store, on_renewed, service);
+	if (service->health_call == NULL)
+		service->health_call = store_health(service->work_db, on_health, service);
 }
 
 static void on_row(void *data, const json_t *row)
@@ -434,6 +449,7 @@ static void close_all(struct service *service)
 	call_cancel(&service->auth_call);
 	call_cancel(&service->renew_call);
 	call_cancel(&service->sweep_call);
+	call_cancel(&service->health_call);
 	intake_destroy(service->intake);
 	op_list_destroy(service->ops);
 	sender_destroy(service->sender);
@@ -544,6 +560,7 @@ static void forget(struct service *service)
 {
 	catalog_unref(service->catalog);
 	config_destroy(service->config);
+	json_decref(service->health);
 	secret_free(service->app_token);
 	secret_free(service->bot_token);
 	secret_free(service->database_url);

@@ -96,6 +96,30 @@ static void put_work(struct service *service, struct buf *body)
 	put(body, "slack_http_failed_total", "", http->failed);
 }
 
+/* As the database said at the last renewal: at most 15 s ago while it answers. */
+static void put_health(const json_t *health, struct buf *body)
+{
+	const char *state;
+	json_t *n;
+	char labels[64];
+
+	if (health == NULL)
+		return;
+	json_object_foreach(json_object_get(health, "requests"), state, n)
+	{
+		(void)snprintf(labels, sizeof(labels), "{state=\"%s\"}", state);
+		put(body, "requests_open", labels, (uint64_t)json_integer_value(n));
+	}
+	put(body, "requests_overdue", "", (uint64_t)jget_int(health, "overdue", 0));
+	put(body, "owed_messages", "", (uint64_t)jget_int(health, "owed", 0));
+	put(body, "owed_oldest_seconds", "", (uint64_t)jget_int(health, "owed_oldest_s", 0));
+	put(body, "replicas", "", (uint64_t)jget_int(health, "replicas", 0));
+	put(body, "directory_age_seconds", "", (uint64_t)jget_int(health, "directory.age_s", 0));
+	put(body, "directory_generation", "",
+	    (uint64_t)jget_int(health, "directory.generation", 0));
+	put(body, "grants_revision", "", (uint64_t)jget_int(health, "grants_revision", 0));
+}
+
 static const char *not_ready(const struct service *service)
 {
 	if (service->state == SERVICE_STOPPING)
@@ -131,6 +155,7 @@ int service_page(void *data, const char *path, struct buf *body, const char **re
 		put_db(body, service->intake_db, "{pool=\"intake\"}");
 		put_db(body, service->work_db, "{pool=\"work\"}");
 		put_work(service, body);
+		put_health(service->health, body);
 		action_env_metrics(service->env, body);
 		return 200;
 	}

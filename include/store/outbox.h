@@ -19,7 +19,8 @@ struct store;
 void store_outbox_set_ready(struct store *store, void (*ready)(void *data, struct owed *owed),
 			    void *data);
 
-/* How many more the sender can take now: above 0 new announcements are claimed when written. */
+/* How many more the sender can take now: above 0 new announcements are claimed when written, the
+ * requester's reply before the line of the audit channel. */
 void store_outbox_room(struct store *store, unsigned room);
 
 /* Claims up to limit due rows (30 s lease, attempts + 1), oldest first, audit before others. */

@@ -110,27 +110,25 @@ create function ops.owe(r ops.request, p_boot uuid, p_channel text, p_facts text
 language plpgsql as $$
 declare
 	now_ timestamptz := clock_timestamp();
-	mine boolean := p_room >= p_audit::integer + p_reply::integer;
 	answer text;
 begin
 	with m as (
 		insert into ops.message (request_id, kind, prio, channel, slack_user, response_url, body, created_at, due_at,
 			claimed_by, attempts)
 		select r.id, x.kind, (x.kind <> 'audit')::integer, x.channel, x.slack_user, x.url, p_facts::json, now_,
-			case when mine then now_ + ops.message_lease() else now_ end,
-			case when mine then p_boot end, mine::integer
-		from (values ('audit'::ops.owed_kind, p_channel, null::text, null::text, p_audit),
-			('reply', r.channel, r.slack_user, p_response_url, p_reply)) x(kind, channel, slack_user, url, wanted)
+			case when x.mine then now_ + ops.message_lease() else now_ end,
+			case when x.mine then p_boot end, x.mine::integer
+		-- the reply first: the person waits, the channel has its pace
+		from (values ('audit'::ops.owed_kind, p_channel, null::text, null::text, p_audit, p_room > p_reply::integer),
+			('reply', r.channel, r.slack_user, p_response_url, p_reply, p_room > 0))
+			x(kind, channel, slack_user, url, wanted, mine)
 		where x.wanted and (x.kind <> 'audit' or x.channel is not null)
-		returning id, request_id, kind, channel, slack_user, response_url, body, created_at)
+		returning id, request_id, kind, channel, slack_user, response_url, body, created_at, claimed_by)
 	select json_agg(json_build_object('id', m.id, 'request', m.request_id, 'kind', m.kind, 'channel', m.channel,
 			'user', m.slack_user, 'response_url', m.response_url, 'body', m.body,
 			'created_ms', (extract(epoch from m.created_at) * 1000)::bigint) order by m.id)::text
-		into answer from m;
-	if mine then
-		return answer;
-	end if;
-	return null;
+		into answer from m where m.claimed_by is not null;
+	return answer;
 end $$;
 
 -- Everything of a row that is needed to carry on with it.

@@ -138,7 +138,6 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
 	now_ timestamptz := clock_timestamp();
 	unknown_ boolean := p_state = 'unknown';
-	mine boolean := p_room >= 2;
 	was record;
 	r ops.request;
 	w ops.written;
@@ -180,14 +179,15 @@ begin
 		insert into ops.message (request_id, kind, prio, channel, slack_user, response_url, body, created_at, due_at,
 			claimed_by, attempts)
 		select p_id, x.kind, (x.kind <> 'audit')::integer, x.channel, x.slack_user, x.url, x.body, now_,
-			case when mine then now_ + ops.message_lease() else now_ end,
-			case when mine then p_boot end, mine::integer
-		from (values ('audit'::ops.owed_kind, p_audit_channel, null::text, null::text, p_announce),
-			('reply', r.channel, r.slack_user, w.url, p_reply)) x(kind, channel, slack_user, url, body)
+			case when x.mine then now_ + ops.message_lease() else now_ end,
+			case when x.mine then p_boot end, x.mine::integer
+		-- the reply first: the person waits, the channel has its pace
+		from (values ('audit'::ops.owed_kind, p_audit_channel, null::text, null::text, p_announce, p_room >= 2),
+			('reply', r.channel, r.slack_user, w.url, p_reply, p_room >= 1)) x(kind, channel, slack_user, url, body, mine)
 		where x.kind = 'reply' or x.channel is not null
-		returning id, kind)
-	select max(m.id) filter (where m.kind = 'audit' and mine), max(m.id) filter (where m.kind = 'reply' and mine)
-		into w.audit_id, w.reply_id from m;
+		returning id, kind, claimed_by)
+	select max(m.id) filter (where m.kind = 'audit'), max(m.id) filter (where m.kind = 'reply')
+		into w.audit_id, w.reply_id from m where m.claimed_by is not null;
 	return (true, p_state, r.code, null, w.audit_id, w.reply_id, r.channel, r.slack_user, w.url,
 		(extract(epoch from now_) * 1000)::bigint, null)::ops.written;
 end $$;

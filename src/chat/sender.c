@@ -21,6 +21,7 @@
 
 enum {
 	QUEUE_MAX = 200, /* claimed and not yet sent */
+	AUDIT_MAX = 100, /* of them for the audit channel, which has its pace */
 	CLAIM_MAX = 50,  /* rows a claim */
 	MARKS_MAX = 128, /* marks a commit; at so many no new post is started */
 	MARKS_TOTAL = MARKS_MAX + RENDER_AUDIT_LINES + 16 +
@@ -73,14 +74,18 @@ static unsigned queued(const struct sender *sender)
 	return (unsigned)(sender->audit.count + sender->people.count);
 }
 
+/* 1: only the reply, which must not wait behind a long queue of the audit channel. */
 static void tell_room(struct sender *sender)
 {
 	unsigned n = queued(sender);
-	bool marks_full = sender->n_marks >= MARKS_MAX;
+	unsigned room = QUEUE_MAX - (n < QUEUE_MAX ? n : QUEUE_MAX);
 
+	if (sender->stopping || sender->n_marks >= MARKS_MAX)
+		room = 0;
+	else if (room > 1 && sender->audit.count >= AUDIT_MAX)
+		room = 1;
 	sender->stats.queued = n;
-	sender->port.room(sender->port.ctx,
-			  sender->stopping || marks_full || n >= QUEUE_MAX ? 0 : QUEUE_MAX - n);
+	sender->port.room(sender->port.ctx, room);
 }
 
 static void check_drained(struct sender *sender)

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """One program under the load: the phases, and what is read before and after each."""
 
+import os
 import time
 
 from . import proc
 from .profile import profile
 
-WARM, TOTAL, SOAK, SOAK_STEP = 200, 10000, 100000, 10000
+WARM, SOAK, SOAK_STEP = 200, 100000, 10000
 OPEN_RATE, OPEN_COUNT = 50, 600
 PROBES = 200            # at 50 a second: four seconds around a refresh
 STATS_DELAY = 10.5      # an idle session reports its commits after ten seconds
@@ -40,7 +41,15 @@ class Run:
         self.commands = 0
         self.out = {"name": subject.name}
 
+    def hurry(self):
+        """PostgreSQL's processes are sessions of their own; all others share the bench's."""
+        postgres = self.world.postgres.pid
+        for pid in (os.getpid(), postgres, *proc.children_of(postgres)):
+            proc.hurry(pid)
+
     def load(self, count, **plan):
+        if self.options.urgent:
+            self.hurry()
         out = self.world.control.load(count=count, text=self.subject.text, good=self.subject.good, **plan)
         self.commands += out["done"]
         return out
@@ -141,7 +150,7 @@ class Run:
             self.phase("open", OPEN_COUNT, rate=OPEN_RATE)
             self.counted_phases()
             self.refresh()
-            left = TOTAL - self.commands
+            left = options.total - self.commands
             if left > 0:
                 self.load(left, concurrency=options.concurrency)
             self.rss("rss_after")

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import yaml
 
-from sandbox.postgres import free_port
+from sql.with_postgres import free_port
 
 from .proc import Process
 
-TEAMS = 40
+TEAMS, READY_SECONDS = 40, 20
 USER, EMAIL, AUDIT = "U0DIA", "dia@example.com", "C0AUDIT"
 
 
@@ -59,9 +59,8 @@ insert into peer.group_actions values (1, 'scale.workers');
         return copy / "peer-go", None
 
     def prepare(self, world):
-        self.database = world.postgres.create(name="peer")
-        with world.postgres.session("peer") as db:
-            db.run(self.TABLES)
+        world.postgres.create("peer")
+        world.postgres.sql("peer", self.TABLES)
 
     def start(self, world):
         env = {**os.environ, "SLACK_APP_TOKEN": world.slack["app_token"], "SLACK_BOT_TOKEN": world.slack["bot_token"],
@@ -100,9 +99,9 @@ class Opsd:
             # named by other commands of the catalog; nothing of the bench calls it
             "apis": {"platform": {"url": "http://127.0.0.1:9/", "auth": {"bearer": {"file": "kube.token"}}}},
             "http": {"listen": f"127.0.0.1:{self.port}"},
-            "directory": {"source": "company", "kind": "file", "file": str(company / "directory.yaml"),
-                          "domains": ["example.com"]},
-            "grants": str(company / "grants.yaml"),
+            "directory": {"sources": {"company": {"kind": "file", "path": str(company / "directory.yaml"),
+                                                  "domains": ["example.com"]}}},
+            "grants": str(self.root / "tests" / "bench" / "grants.yaml"),
         }
 
     def prepare(self, world):
@@ -110,7 +109,7 @@ class Opsd:
         self.page = f"http://127.0.0.1:{self.port}"
         self.file = world.folder / "opsd.yaml"
         self.file.write_text(yaml.safe_dump(self.settings(world)), encoding="utf-8")
-        world.postgres.create(name="opsd")
+        world.postgres.create("opsd")
         self.run(world, "migrate")
         self.run(world, "sync")
         self.run(world, "grants", "apply", self.settings(world)["grants"])
@@ -130,7 +129,7 @@ class Opsd:
     def start(self, world):
         process = Process([str(self.program), "--config", str(self.file), "serve"], world.folder / "opsd.log",
                           env=self.env(world))
-        end = time.monotonic() + 20
+        end = time.monotonic() + READY_SECONDS
         while self.get("/readyz")[0] != 200:
             if time.monotonic() > end or not process.alive():
                 process.stop()

@@ -2,7 +2,8 @@
 -- The outbox, the readers, and who may call what.
 set local role opsd_owner;
 
--- Claims what is due, audit channel first, oldest first.  attempts: earlier tries.
+-- Claims what is due, oldest first.  At most half of a claim is for the audit channel while people wait too: the
+-- channel has its pace, and must not keep replies from those who asked.  attempts: earlier tries.
 create function ops.outbox_claim(p_boot uuid, p_limit integer)
 returns table (id bigint, kind text, request_id text, channel text, slack_user text, response_url text, body text,
 	attempts integer, created_ms bigint)
@@ -13,11 +14,12 @@ declare
 	left_ integer := p_limit;
 	n integer;
 begin
-	for p in 0..1 loop
+	for turn in 0..2 loop -- the channel, people, the channel again
 		return query
 			with due as materialized (
-				select m.id from ops.message m where m.prio = p and m.due_at <= now_
-				order by m.due_at limit left_ for no key update skip locked),
+				select m.id from ops.message m where m.prio = turn % 2 and m.due_at <= now_
+				order by m.due_at limit case turn when 0 then (p_limit + 1) / 2 else left_ end
+				for no key update skip locked),
 			u as (
 				update ops.message m set due_at = now_ + ops.message_lease(), claimed_by = p_boot,
 						attempts = least(m.attempts + 1, 1000)

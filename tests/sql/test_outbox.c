@@ -82,6 +82,17 @@ static void test_order(void **state)
 	expect_good(&end);
 	assert_int_equal(B->n_owed, 1);
 	assert_string_equal(B->owed[0]->request, second->id);
+	/* A long queue for the channel leaves room for a person, and takes what is left. */
+	good("UPDATE ops.message SET due_at = clock_timestamp(), claimed_by = NULL");
+	good("INSERT INTO ops.message (request_id, kind, prio, body, due_at)"
+	     " SELECT 'R', 'audit', 0, '{}', clock_timestamp() - interval '1 s' FROM "
+	     "generate_series(1, 20)");
+	owed_forget(A);
+	end = outbox_claim(A, 10);
+	expect_good(&end);
+	assert_int_equal(A->n_owed, 10);
+	expect_sql("SELECT count(*) FROM ops.message WHERE prio = 1 AND due_at > clock_timestamp()",
+		   "2");
 	request_destroy(first);
 	request_destroy(second);
 }

@@ -305,7 +305,7 @@ static struct ws_frame *first_frame(const struct ws *ws)
 	return node == NULL ? NULL : list_entry(node, struct ws_frame, node);
 }
 
-/* Called again only when the last frame went to the kernel, whatever libwebsockets kept of it. */
+/* The first frame is with the kernel: libwebsockets kept nothing of it, or no longer does. */
 static void confirm_written(struct ws *ws)
 {
 	struct ws_frame *frame = first_frame(ws);
@@ -336,6 +336,8 @@ int ws_writeable(struct ws *ws)
 	}
 	if (n < 0)
 		return -1;
+	if (!lws_partial_buffered(ws->wsi))
+		confirm_written(ws); /* else on the next call, which comes when all is out */
 	if (ws->writing || ws->out.count > 0)
 		(void)lws_callback_on_writable(ws->wsi);
 	else if (ws->state == WS_FLUSHING)

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/str.h"
+
 struct hostile {
 	const char *env, *path;
 	bool opens;
@@ -233,6 +235,37 @@ static void test_context_goes_in_the_middle(void **state)
 	}
 }
 
+/* Eight at a time; each lives or ends, and goes when it is told to.  DICE: how many in all. */
+static void test_frames_by_chance(void **state)
+{
+	const char *text = getenv("DICE");
+	int64_t n = 64;
+	struct world world;
+
+	(void)state;
+	assert_true(text == NULL || str_to_i64(text, &n));
+	world_open(&world);
+	for (int64_t seed = 0; seed < n; seed += 8) {
+		struct seen seen[8] = { { 0 } };
+
+		for (size_t i = 0; i < 8; i++) {
+			char path[40];
+			struct ws_config config = { .ping_ms = 100, .max_message = 100000 };
+
+			(void)snprintf(path, sizeof(path), "/dice/%d", (int)seed + (int)i);
+			config.url = world_url("127.0.0.1", i % 2 != 0 ? "TLS" : "PLAIN", path);
+			world_start(&world, &seen[i], &config);
+		}
+		world_run_for(&world, 150);
+		for (size_t i = 0; i < 8; i++) {
+			if (seen[i].closed == 0)
+				ws_close(seen[i].ws, 1000, "enough");
+			world_end(&world, &seen[i], 20000);
+		}
+	}
+	world_close(&world);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -240,6 +273,7 @@ int main(void)
 		cmocka_unit_test(test_all_cases_at_once),
 		cmocka_unit_test(test_closing_is_never_waited_for),
 		cmocka_unit_test(test_context_goes_in_the_middle),
+		cmocka_unit_test(test_frames_by_chance),
 	};
 
 	return cmocka_run_group_tests_name("ws_hostile", tests, NULL, NULL);

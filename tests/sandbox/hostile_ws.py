@@ -17,6 +17,7 @@ import struct
 import sys
 import tempfile
 from pathlib import Path
+from random import Random
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "flow"))
 from with_http import Authority, closed_port  # noqa: E402
@@ -160,6 +161,26 @@ VIOLATIONS = {
 }
 
 
+async def dice(client, args):
+    """Frames of all kinds by chance, mostly proper, in pieces by chance."""
+    random = Random(int(args[0]))
+    wire = b""
+    for _ in range(random.randrange(1, 40)):
+        opcode = random.choice([0, 1, 1, 1, 2, 8, 9, 9, 10, 10] if random.random() < 0.9 else range(16))
+        size = random.choice([0, 1, 2, 100, 125, 126, 127, 300, 4095, 4096, 5000, 16383, 16384, 16385, 20000, 70000])
+        if opcode >= 8 and random.random() < 0.9:
+            size = min(size, 125)
+        wire += frame(random.randbytes(size), opcode, fin=random.random() < 0.8,
+                      rsv=random.choice([0] * 30 + [4, 1]), mask=random.random() < 0.05,
+                      length=None if random.random() < 0.97 else random.choice([0, 5, 200, 70000, 1 << 33]))
+    while wire:
+        size = random.choice([1, 10, 1000, 16384, 100000])
+        await client.send(wire[:size])
+        wire = wire[size:]
+        await asyncio.sleep(0)
+    await client.serve()
+
+
 async def endless(client, _):
     """Fragments without an end."""
     await client.send(frame(b"x", fin=False))
@@ -247,7 +268,7 @@ async def rate(client, args):
 
 
 SCRIPTS = {f.__name__: f for f in (
-    echo, seen, split, fragments, big, raw, rawmore, endless, binary, noclose, code, bareclose, linger,
+    echo, seen, split, fragments, big, raw, rawmore, dice, endless, binary, noclose, code, bareclose, linger,
     lingercode, silent, chatty, deaf, drop, reset, burst, rate)}
 
 

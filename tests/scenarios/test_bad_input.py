@@ -96,18 +96,20 @@ def test_nul_is_no_command(town):
     town.see("U0ANA", ["workers-dev"], since=since)
 
 
-@pytest.mark.parametrize("evil", [
-    "<!channel>", "&lt;!channel&gt;", "<@U0BEN>", "<@U0BEN|ben>", "<!subteam^S0ADS|@team-ads-oncall>", "<#C0OPS|ops>",
-    "<https://evil.example|look>", "*bold* _it_ `code` ~gone~", "@channel", "@here", ":smile:", "```block```",
-])
-@pytest.mark.parametrize("raw", [True, False])
-def test_nothing_that_was_typed_is_parsed(town, evil, raw):
-    for text in (f"workers {evil} team=ads", f'workers scale team=ads role=dev count=900 reason="{evil}"'):
-        since = town.last_ts()
-        town.slash("U0ANA", text, raw=raw)
-        message = town.see("U0ANA", ["✏️"], since=since)
-        inert(message)
-        inert(town.wait_audit(town.requests()[-1]["id"]))
+EVIL = ["<!channel>", "&lt;!channel&gt;", "<@U0BEN>", "<@U0BEN|ben>", "<!subteam^S0ADS|@team-ads-oncall>", "<#C0OPS|ops>",
+        "<https://evil.example|look>", "*bold* _it_ `code` ~gone~", "@channel", "@here", ":smile:", "```block```"]
+
+
+def test_nothing_that_was_typed_is_parsed(town):
+    for evil in EVIL:
+        for raw in (True, False):
+            for text in (f"workers {evil} team=ads", f'workers scale team=ads role=dev count=900 reason="{evil}"'):
+                since = town.last_ts()
+                town.slash("U0ANA", text, raw=raw)
+                inert(town.see("U0ANA", ["✏️"], since=since))
+    town.wait_told(20)
+    for post in town.audit_posts():
+        inert(post)
 
 
 def inert(message):
@@ -143,12 +145,15 @@ def test_what_phones_make_of_it_is_understood(town, text):
             town.click("U0ANA", message, "cancel")
 
 
-@pytest.mark.parametrize("value", ["", "x", "R000000000000000 abc", "{}", "[]", "R1M88SY988DP9NQR " + "f" * 64,
-                                   "x" * 1900, "null", '{"c":"workers scale","a":{},"k":"x"}'])
+VALUES = ["-", "x", "R000000000000000 abc", "{}", "[]", "R1M88SY988DP9NQR " + "f" * 64, "x" * 1900, "null",
+          '{"c":"workers scale","a":{},"k":"x"}']
+
+
 @pytest.mark.parametrize("action", ["confirm", "cancel", "page", "open_form", "no_such_action"])
-def test_forged_buttons(town, value, action):
+def test_forged_buttons(town, action):
     """A click whose value is not one of ours: acknowledged, nothing happens."""
-    post = town.standin.store.post("C0OPS", "x", [{"type": "actions", "elements": [
-        {"type": "button", "text": {"type": "plain_text", "text": "b"}, "action_id": action, "value": value or "-"}]}])
-    done = town.slack.click(user="U0ANA", channel="C0OPS", ts=post.ts, action_id=action, wait=True)
-    assert done["outcome"] == "acked" and done["elapsed_ms"] < 2500
+    for value in VALUES:
+        post = town.standin.store.post("C0OPS", "x", [{"type": "actions", "elements": [
+            {"type": "button", "text": {"type": "plain_text", "text": "b"}, "action_id": action, "value": value}]}])
+        done = town.slack.click(user="U0ANA", channel="C0OPS", ts=post.ts, action_id=action, wait=True)
+        assert done["outcome"] == "acked" and done["elapsed_ms"] < 2500, (value, done)

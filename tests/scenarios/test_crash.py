@@ -178,7 +178,7 @@ def test_killed_between_outcome_and_audit_line(world, mode, posted):
 def test_killed_with_many_lines_owed(world):
     known(world)
     world.slack.fault(name="api", method="chat.postMessage", mode="hang")
-    for i in range(12):
+    for i in range(6):
         world.slash("U0ANA", f"workers nudge team=ads count={3 + i % 2} reason=r{i}")
     eventually(lambda: all(r["state"] in ENDS for r in world.requests(command="workers nudge")), what="all to end")
     restart(world)

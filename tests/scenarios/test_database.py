@@ -162,7 +162,7 @@ def test_connections_cut_when_idle_cost_nothing(world):
     assert NOTHING not in world.slash("U0ANA", STATUS)["text"]
 
 
-@pytest.mark.parametrize("how", ["fast", "immediate", "kill"])
+@pytest.mark.parametrize("how", ["fast", "kill"])
 def test_outcome_is_recorded_when_the_database_is_back(world, how):
     """The effect is under way when the database goes: its outcome is kept until it can be written."""
     world.slash("U0ANA", STATUS)

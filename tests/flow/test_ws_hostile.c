@@ -78,7 +78,7 @@ static const struct hostile cases[] = {
 	{ "PLAIN", "/abort", REFUSED, .limit_ms = 2000 },
 	{ "PLAIN", "/nobody", REFUSED, .limit_ms = 2000 },
 	{ "TLS", "/nobody", REFUSED, .limit_ms = 2000 },
-	{ "TLS", "/hang", REFUSED, .limit_ms = 2500, .says = "within 400 ms" },
+	{ "TLS", "/hang", REFUSED, .limit_ms = 2500, .says = "within 300 ms" },
 	{ "TLS", "/http", REFUSED, .limit_ms = 2500 },
 	{ "TLS", "/slowhead", REFUSED, .limit_ms = 2500 },
 	{ "TLS", "/longhead", REFUSED, .limit_ms = 2500 },
@@ -87,9 +87,9 @@ static const struct hostile cases[] = {
 	{ "MISNAMED", "/echo", REFUSED, .limit_ms = 2000, .says = "mismatch" },
 	{ "EXPIRED", "/echo", REFUSED, .limit_ms = 2000, .says = "expired" },
 	{ "SLOWTLS", "/code/1001", OPENS, .code = 1001, .limit_ms = 4000 },
-	{ "STALLTLS", "/echo", REFUSED, .limit_ms = 2500, .says = "within 400 ms" },
-	{ "MUTE", "/echo", REFUSED, .limit_ms = 2500, .says = "within 400 ms" },
-	{ "FULL", "/echo", REFUSED, .limit_ms = 2500, .says = "within 400 ms" },
+	{ "STALLTLS", "/echo", REFUSED, .limit_ms = 2500, .says = "within 300 ms" },
+	{ "MUTE", "/echo", REFUSED, .limit_ms = 2500, .says = "within 300 ms" },
+	{ "FULL", "/echo", REFUSED, .limit_ms = 2500, .says = "within 300 ms" },
 	{ "REFUSED", "/echo", REFUSED, .limit_ms = 2000, .says = "refused or not reachable" },
 };
 /* clang-format on */
@@ -128,9 +128,9 @@ static void test_each_case_alone(void **state)
 		struct seen seen = { .on_open = greet };
 		struct ws_config config = { .url = world_url("127.0.0.1", cases[i].env,
 							     cases[i].path),
-					    .connect_ms = cases[i].opens ? 4000 : 400,
+					    .connect_ms = cases[i].opens ? 4000 : 300,
 					    .ping_ms = 200,
-					    .dead_ms = 800 };
+					    .dead_ms = 600 };
 		struct world world;
 
 		world_open(&world);
@@ -159,9 +159,9 @@ static void test_all_cases_at_once(void **state)
 	for (size_t i = 0; i < N; i++) {
 		config = (struct ws_config){ .url = world_url("127.0.0.1", cases[i].env,
 							      cases[i].path),
-					     .connect_ms = cases[i].opens ? 10000 : 1500,
+					     .connect_ms = cases[i].opens ? 10000 : 1000,
 					     .ping_ms = 500,
-					     .dead_ms = 3000 };
+					     .dead_ms = 2000 };
 		seen[i].on_open = greet;
 		world_start(&world, &seen[i], &config);
 	}
@@ -239,7 +239,7 @@ static void test_context_goes_in_the_middle(void **state)
 static void test_frames_by_chance(void **state)
 {
 	const char *text = getenv("DICE");
-	int64_t n = 64;
+	int64_t n = 32;
 	struct world world;
 
 	(void)state;

@@ -43,26 +43,21 @@ language sql stable parallel safe as $$
 		|| ops.ns(p_outcome::text) || ops.ns(p_body)
 $$;
 
+-- Level by level, a whole level in one statement; an odd last one goes up as it is.
 create function ops.merkle_root(p_leaves bytea[]) returns bytea
 language plpgsql immutable as $$
 declare
 	level bytea[] := p_leaves;
-	above bytea[];
-	n integer := coalesce(array_length(p_leaves, 1), 0);
 begin
-	if n = 0 then
+	if coalesce(array_length(p_leaves, 1), 0) = 0 then
 		return sha256(''::bytea);
 	end if;
-	while n > 1 loop
-		above := '{}';
-		for i in 1..n / 2 loop
-			above := above || sha256('\x01'::bytea || level[2 * i - 1] || level[2 * i]);
-		end loop;
-		if n % 2 = 1 then
-			above := above || level[n];
-		end if;
-		level := above;
-		n := (n + 1) / 2;
+	while array_length(level, 1) > 1 loop
+		level := array(
+			select case when x.next is null then x.hash else sha256('\x01'::bytea || x.hash || x.next) end
+			from (select u.i, u.hash, lead(u.hash) over (order by u.i) as next
+				from unnest(level) with ordinality u(hash, i)) x
+			where x.i % 2 = 1 order by x.i);
 	end loop;
 	return level[1];
 end $$;

@@ -45,10 +45,12 @@ static void on_sealed(void *data, const struct db_answer *answer, const struct e
 		return;
 	}
 	rows = answer->results[0];
-	if (db_rows(rows) > 0)
-		log_info("audit log sealed", LOG_INT("seal", db_int(rows, 0, 0)),
-			 LOG_STR("hash", db_text(rows, 0, 1)),
-			 LOG_INT("entries", db_int(rows, 0, 2)));
+	if (db_rows(rows) == 0)
+		return;
+	log_info("audit log sealed", LOG_INT("seal", db_int(rows, 0, 0)),
+		 LOG_STR("hash", db_text(rows, 0, 1)), LOG_INT("entries", db_int(rows, 0, 2)));
+	if (db_int(rows, 0, 2) > SEAL_LIMIT / 2)
+		store_seal(store); /* there is more */
 }
 
 void store_seal(struct store *store)

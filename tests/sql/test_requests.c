@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
+
 #define A (&replicas[0])
 #define B (&replicas[1])
 
@@ -475,6 +477,29 @@ static void test_renew(void **state)
 		   "IS DISTINCT FROM '{}'"
 		   " FROM ops.request",
 		   "t");
+	/* Held for longer: the C side asks by itself; after a take-over it lets go. */
+	good("UPDATE ops.request SET wake_at = clock_timestamp() + interval '5 seconds'");
+	clock_fake(clock_mono_ms()); /* no jump: what is held was held by this clock */
+	clock_fake_advance(20000);
+	end = renew(A);
+	expect_good(&end);
+	expect_sql("SELECT wake_at > clock_timestamp() + interval '50 seconds' FROM ops.request",
+		   "t");
+	good("UPDATE ops.request SET wake_at = clock_timestamp()");
+	end = claim_due(B);
+	expect_good(&end);
+	assert_int_equal(B->rows, 1);
+	good("UPDATE ops.request SET wake_at = clock_timestamp() + interval '5 seconds'");
+	end = renew(A);
+	expect_good(&end);
+	expect_sql("SELECT wake_at < clock_timestamp() + interval '20 seconds' FROM ops.request",
+		   "t");
+	clock_fake_advance(20000);
+	end = renew(B);
+	expect_good(&end);
+	expect_sql("SELECT wake_at > clock_timestamp() + interval '50 seconds' FROM ops.request",
+		   "t");
+	clock_real();
 	request_destroy(rq);
 }
 

@@ -23,8 +23,8 @@ void store_outbox_set_ready(struct store *store, void (*ready)(void *data, struc
  * requester's reply before the line of the audit channel. */
 void store_outbox_room(struct store *store, unsigned room);
 
-/* Claims up to limit due rows (30 s lease, attempts + 1), oldest first; at most half of them for the
- * audit channel while people wait too. */
+/* Claims up to limit due rows (30 s lease, attempts + 1), oldest first; at most half of them for
+ * the audit channel while people wait too. */
 struct call *store_outbox_claim(struct store *store, unsigned limit, call_done_fn done, void *data);
 
 /* One commit for all marks; a dead row also writes an audit entry. */

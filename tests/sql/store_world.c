@@ -28,9 +28,9 @@ static const struct param secret_params[] = {
 };
 
 /* clang-format off */
-#define COMMAND(PREFIX, NAME, ACTION, RISK, PARAMS)                                                  \
-	{ .prefix = PREFIX, .name = NAME, .title = PREFIX " " NAME, .action = ACTION, .risk = RISK,   \
-	  .params = PARAMS, .n_params = 2, .kind = &kind }
+#define COMMAND(PREFIX, NAME, ACTION, RISK, PARAMS) {                                   \
+	.prefix = PREFIX, .name = NAME, .title = PREFIX " " NAME, .action = ACTION,      \
+	.risk = RISK, .params = PARAMS, .n_params = 2, .kind = &kind }
 static const struct command commands[] = {
 	COMMAND("datasets", "list",    "datasets.list",	  0, params),
 	COMMAND("workers",  "scale",   "workers.scale",	  1, params),

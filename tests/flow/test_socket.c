@@ -67,6 +67,9 @@ static void test_acks(void **state)
 	assert_true(slack_socket_ack(world.socket, world.via, "e-4", NULL));
 	assert_int_equal(fake_ws_at(0)->n_sent, 2);
 	fake_ws_close(0, 0, 0, -1, "lost");
+	world_wait_ask(&world, 2, 5000);
+	world_give_ticket(&world, 2);
+	fake_ws_open(2); /* has not greeted yet: not one to answer on */
 	assert_false(slack_socket_ack(world.socket, world.via, "e-5", NULL));
 	assert_int_equal(world_stats(&world)->acks, 4);
 	assert_int_equal(world_stats(&world)->acks_moved, 2);

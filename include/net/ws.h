@@ -48,7 +48,7 @@ struct ws_end {
 	bool opened; /* had it been open */
 	bool ours;   /* we asked */
 	int status;
-	int code;
+	int code; /* libwebsockets 4.1 shows 1012 … 1014 as 1002 */
 	int64_t retry_after_ms;
 	const struct err *err; /* sentence; kind ERR_RETRY before open, ERR_UNCERTAIN after */
 };

@@ -203,6 +203,8 @@ struct ws_context *ws_context_create(uv_loop_t *loop, const struct ws_context_co
 		err_set(err, ERR_INVALID, "the CA file %s cannot be read", with.ca_file);
 		return NULL;
 	}
+	if (with.proxy != NULL && !ws_proxy_ok(with.proxy, err))
+		return NULL;
 	(void)unsetenv("http_proxy"); /* it would be used, for wss:// too */
 	lws_set_log_level(LLL_ERR | LLL_WARN, on_log);
 	context = xcalloc(1, sizeof(*context));

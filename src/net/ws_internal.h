@@ -93,6 +93,7 @@ const char *ws_log_last(void); /* libwebsockets' last complaint since, or "" */
 
 /* ws_url.c; err: ERR_RETRY, as every end before open */
 bool ws_url_parse(const char *url, bool plain_loopback, struct ws_url *ret_url, struct err *err);
+bool ws_proxy_ok(const char *proxy, struct err *err); /* err: ERR_INVALID */
 
 /* ws_connect.c */
 void ws_connect_start(struct ws *ws);

@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/str.h"
 #include "base/xalloc.h"
@@ -105,4 +106,25 @@ bool ws_url_parse(const char *text, bool plain_loopback, struct ws_url *ret_url,
 	}
 	*ret_url = url;
 	return true;
+}
+
+/* A name would be looked up on the loop's thread. */
+bool ws_proxy_ok(const char *proxy, struct err *err)
+{
+	char *url = xasprintf("wss://%s", str_starts(proxy, "http://") ? proxy + 7 : proxy);
+	struct ws_url parsed = { .path = NULL };
+	unsigned char address[16];
+	struct err ignored;
+	bool ok = ws_url_parse(url, false, &parsed, &ignored) && parsed.port != 443 &&
+		  str_eq(parsed.path, "/") &&
+		  (uv_inet_pton(AF_INET, parsed.host, address) == 0 ||
+		   uv_inet_pton(AF_INET6, parsed.host, address) == 0);
+
+	if (!ok)
+		err_set(err, ERR_INVALID,
+			"the proxy %.80s is not an address and a port, as in 192.0.2.1:3128",
+			proxy);
+	free(parsed.path);
+	free(url);
+	return ok;
 }

@@ -374,6 +374,52 @@ static void test_context_needs_a_ca(void **state)
 	assert_int_equal(uv_loop_close(&loop), 0);
 }
 
+static void test_through_a_proxy(void **state)
+{
+	struct seen seen = { .on_open = send_on_open, .on_message = close_on_message };
+	struct seen forbidden = { 0 };
+	struct ws_config config = { 0 };
+	struct world world;
+	char proxy[40];
+
+	(void)state;
+	(void)snprintf(proxy, sizeof(proxy), "127.0.0.1:%s", getenv("WS_PROXY"));
+	world_open_proxied(&world, proxy);
+	config.url = world_url("many.example", "TLS", "/echo"); /* the proxy looks the name up */
+	world_start(&world, &seen, &config);
+	world_end(&world, &seen, 5000);
+	if (seen.messages != 1)
+		fail_msg("%s", seen.err.msg);
+	config.url = "wss://many.example:9/";
+	world_start(&world, &forbidden, &config);
+	world_end(&world, &forbidden, 5000);
+	assert_false(forbidden.end.opened);
+	world_close(&world);
+	world_open(&world);
+	assert_non_null(strstr(world_ask(&world, "proxy"), "many.example:"));
+	world_close(&world);
+}
+
+static void test_proxy_must_be_numeric(void **state)
+{
+	static const char *const proxies[] = { "proxy.example:3128", "127.0.0.1", "127.0.0.1:x", "",
+					       "127.0.0.1:3128/x" };
+	struct err err;
+	uv_loop_t loop;
+
+	(void)state;
+	assert_int_equal(uv_loop_init(&loop), 0);
+	for (size_t i = 0; i < sizeof(proxies) / sizeof(proxies[0]); i++) {
+		struct ws_context_config config = { .ca_file = getenv("WS_CA"),
+						    .proxy = proxies[i] };
+
+		err = (struct err){ 0 };
+		assert_null(ws_context_create(&loop, &config, &err));
+		assert_non_null(strstr(err.msg, "3128"));
+	}
+	assert_int_equal(uv_loop_close(&loop), 0);
+}
+
 static void test_environment_is_not_read(void **state)
 {
 	struct seen seen = { .on_open = send_on_open, .on_message = close_on_message };
@@ -405,6 +451,8 @@ int main(void)
 		cmocka_unit_test(test_abandoned_at_any_moment),
 		cmocka_unit_test(test_leaving_from_inside),
 		cmocka_unit_test(test_context_needs_a_ca),
+		cmocka_unit_test(test_through_a_proxy),
+		cmocka_unit_test(test_proxy_must_be_numeric),
 		cmocka_unit_test(test_environment_is_not_read),
 	};
 

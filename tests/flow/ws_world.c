@@ -16,7 +16,13 @@ static void on_watchdog(uv_timer_t *timer)
 
 void world_open(struct world *world)
 {
+	world_open_proxied(world, NULL);
+}
+
+void world_open_proxied(struct world *world, const char *proxy)
+{
 	const struct ws_context_config config = { .ca_file = getenv("WS_CA"),
+						  .proxy = proxy,
 						  .plain_loopback = true };
 	struct err err = { 0 };
 

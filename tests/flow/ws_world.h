@@ -31,7 +31,8 @@ struct seen { /* what one websocket told */
 	void (*on_message)(struct seen *seen, const char *text, size_t len);
 };
 
-void world_open(struct world *world);  /* trusts the test's CA, allows ws:// to loopback */
+void world_open(struct world *world); /* trusts the test's CA, allows ws:// to loopback */
+void world_open_proxied(struct world *world, const char *proxy);
 void world_close(struct world *world); /* the loop must close with nothing left */
 bool world_run_until(struct world *world, const unsigned *counter, unsigned value,
 		     unsigned limit_ms);

@@ -358,6 +358,32 @@ async def drip(port, stall_after, reader, writer):
         up_writer.close()
 
 
+async def proxy(reader, writer):
+    """An HTTP proxy: every name is this machine; port 9 is forbidden."""
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    target = head.split(" ")[1]
+    SEEN["proxy"].append(target)
+    port = int(target.rpartition(":")[2])
+    if port == 9:
+        writer.write(b"HTTP/1.1 403 Forbidden\r\n\r\n")
+        writer.close()
+        return
+    up_reader, up_writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+
+    async def pump(source, sink):
+        try:
+            while data := await source.read(65536):
+                sink.write(data)
+                await sink.drain()
+        except ConnectionError:
+            pass
+        finally:
+            sink.close()
+
+    await asyncio.gather(pump(reader, up_writer), pump(up_reader, writer))
+
+
 def full_listener(keep):
     """A port whose queue is full: a further connect gets no answer."""
     sock = socket.socket()
@@ -404,6 +430,7 @@ async def main(argv):
             keep.append(await listen(serve, env, name, tls(pair)))
         for name, stall in (("SLOWTLS", 0), ("STALLTLS", 300)):
             keep.append(await listen(lambda r, w, s=stall: drip(int(env["WS_TLS"]), s, r, w), env, name))
+        keep.append(await listen(proxy, env, "PROXY"))
         mute = socket.socket()  # takes connections, says nothing
         mute.bind(("127.0.0.1", 0))
         mute.listen(50)

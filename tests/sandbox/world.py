@@ -32,6 +32,7 @@ from .slack.client import Control
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 COMPANY = Path(__file__).resolve().parent / "company"
+LEAKS = ROOT / "tests" / "scenarios" / "lsan.txt"
 READY_SECONDS = 15
 STOP_SECONDS = 15
 WAIT = 10.0
@@ -315,6 +316,7 @@ class World:
 
     def env(self, **changes):
         env = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "SLACK_", "DATABASE_"))}
+        env.setdefault("LSAN_OPTIONS", f"suppressions={LEAKS}:print_suppressions=0")
         env.update(SLACK_APP_TOKEN=self.standin.app_token, SLACK_BOT_TOKEN=self.standin.bot_token, **changes)
         if self.database:
             for name, user in (("DATABASE_URL", "opsd_app"), ("DATABASE_OWNER_URL", "owner"),

@@ -219,7 +219,7 @@ def test_reload_twice_at_once(world):
 def test_serve_says_what_is_wrong_and_does_not_start(make_world):
     world = make_world(start=0)
     (world.catalog / "workers.yaml").write_text("prefix: [\n")
-    opsd = world.start(ready=False)
+    opsd = world.start(ready=False, ASAN_OPTIONS="detect_leaks=0")     # a start that fails tidies nothing up
     opsd.expected = 3
     assert opsd.wait() == 3
     assert "workers.yaml:" in opsd.tail()
@@ -228,7 +228,7 @@ def test_serve_says_what_is_wrong_and_does_not_start(make_world):
 def test_port_that_is_taken(make_world):
     world = make_world(start=0)
     world.write_config(http={"listen": f"127.0.0.1:{world.standin.port}"})
-    opsd = world.start(ready=False)
+    opsd = world.start(ready=False, ASAN_OPTIONS="detect_leaks=0")     # a start that fails tidies nothing up
     opsd.expected = 3
     assert opsd.wait() == 3
     assert "http.listen" in opsd.tail() and "in use" in opsd.tail().lower(), opsd.tail()

@@ -165,7 +165,8 @@ def test_nobody_else_can_confirm(world):
     """A preview is for the eyes of its requester; a forged click of another person changes nothing."""
     preview = world.ask("U0ANA", SCALE)
     rid = request_id(preview)
-    world.slash("U0BEN", "workers status team=ads")     # he is known now
+    world.slash("U0BEN", "workers status team=ads")
+    world.see("U0BEN", ["workers-dev"])                 # he is known now
     message = world.standin.store.get(preview["channel"], preview["ts"])
     message.only_for = None
     world.click("U0BEN", preview, "confirm")

@@ -21,7 +21,8 @@ static const char system_bundle[] = "/etc/ssl/certs/ca-certificates.crt";
 enum {
 	END_TICK_MS = 1,
 	END_QUIET_TICKS = 2,
-	HEADER_MAX = 16384, /* of the answer to an upgrade */
+	END_TICKS_MAX = 1000, /* should somebody go on closing handles */
+	HEADER_MAX = 16384,   /* of the answer to an upgrade */
 	FD_MAX = 256,
 	/*
 	 * The plain text of one TLS record, so that one read empties it.  With less, libwebsockets
@@ -177,6 +178,9 @@ static void on_closing(uv_handle_t *handle, void *data)
 		*ret_busy = true;
 }
 
+/* First our own sockets, then libwebsockets' handles, then itself; each when nothing closes any
+ * more.
+ */
 static void on_end_tick(uv_timer_t *timer)
 {
 	struct ws_context *context = timer->data;
@@ -184,8 +188,16 @@ static void on_end_tick(uv_timer_t *timer)
 
 	uv_walk(timer->loop, on_closing, &busy);
 	context->quiet_ticks = busy ? 0 : context->quiet_ticks + 1;
-	if (context->quiet_ticks < END_QUIET_TICKS)
+	context->ticks++;
+	if (context->quiet_ticks < END_QUIET_TICKS && context->ticks < END_TICKS_MAX)
 		return;
+	context->quiet_ticks = 0;
+	context->ticks = 0;
+	if (context->lws != NULL && !context->ending) {
+		context->ending = true;
+		lws_context_destroy(context->lws);
+		return;
+	}
 	while (context->lws != NULL)
 		lws_context_destroy(context->lws);
 	uv_close((uv_handle_t *)timer, on_end_closed);
@@ -240,7 +252,5 @@ void ws_context_destroy(struct ws_context *context, void (*done)(void *data), vo
 		next = list_next(&context->sockets, node);
 		ws_abandon(list_entry(node, struct ws, node));
 	}
-	if (context->lws != NULL)
-		lws_context_destroy(context->lws);
 	(void)uv_timer_start(&context->end, on_end_tick, END_TICK_MS, END_TICK_MS);
 }

@@ -25,7 +25,8 @@ struct ws_context {
 	bool plain_loopback, proxied;
 	struct list sockets;
 	uv_timer_t end; /* watches the end; closing it frees */
-	unsigned quiet_ticks;
+	unsigned ticks, quiet_ticks;
+	bool ending; /* libwebsockets closes its handles */
 	void (*done)(void *data);
 	void *data;
 };

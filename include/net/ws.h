@@ -38,6 +38,9 @@ struct ws_events {
 	void (*message)(void *data, const char *text,
 			size_t len); /* whole text message; NUL-terminated besides */
 	void (*pong)(void *data, uint32_t rtt_ms);
+	/* Before closed, for each frame that was queued and may not have left whole: the peer
+	 * closes, or is lost.  May be NULL. */
+	void (*unsent)(void *data, const char *text, size_t len);
 	/* Last event, exactly once unless ws_abandon was called: refused, lost, closed by peer or
 	 * by us. status: HTTP status of a refused upgrade or 0; code: close code of the peer or 0;
 	 * retry_after_ms: -1 when none was given. */

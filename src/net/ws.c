@@ -140,8 +140,24 @@ static void say_close(struct ws *ws)
 	kill_wsi(ws, ws->wsi);
 }
 
+/* What the peer will not read any more goes back to the user, who may have another way. */
+static void give_back(struct ws *ws)
+{
+	ws->writing = false;
+	ws->queued = 0;
+	while (ws->out.count > 0) {
+		struct ws_frame *frame = list_entry(list_pop(&ws->out), struct ws_frame, node);
+
+		if (ws->events.unsent != NULL)
+			ws->events.unsent(ws->data, (const char *)frame->data + LWS_PRE,
+					  frame->len);
+		free(frame);
+	}
+}
+
 static void finish(struct ws *ws)
 {
+	give_back(ws);
 	ws->end.err = &ws->end_err;
 	dispose(ws);
 	ws->events.closed(ws->data, &ws->end);
@@ -359,8 +375,10 @@ void ws_peer_closes(struct ws *ws, const unsigned char *payload, size_t len)
 			reason_len > 0 ? (const char *)payload + 2 : "");
 	else if (!ws->end.ours)
 		err_set(&ws->end_err, ERR_UNCERTAIN, "%s closed", ws->url.authority);
-	if (ws->state != WS_CLOSING)
-		ws_enter(ws, WS_CLOSING);
+	if (ws->state == WS_CLOSING)
+		return;
+	ws_enter(ws, WS_CLOSING);
+	give_back(ws);
 }
 
 /*

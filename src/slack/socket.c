@@ -113,6 +113,14 @@ static void conn_enter(struct conn *conn, enum conn_state state, const char *why
 
 /* --- all together --- */
 
+static struct conn *next_conn(struct slack_socket *socket, const struct conn *conn)
+{
+	struct list_node *node =
+		conn == NULL ? list_first(&socket->conns) : list_next(&socket->conns, &conn->node);
+
+	return node == NULL ? NULL : list_entry(node, struct conn, node);
+}
+
 static bool hears(const struct conn *conn)
 {
 	return conn->state == CONN_READY || conn->state == CONN_DRAINING;
@@ -136,12 +144,9 @@ static void tell(struct slack_socket *socket, bool failed)
 {
 	bool heard[SLOTS_MAX] = { false };
 	unsigned ready = 0;
-	struct list_node *node;
 
-	for (node = list_first(&socket->conns); node != NULL;
-	     node = list_next(&socket->conns, node)) {
-		const struct conn *conn = list_entry(node, struct conn, node);
-
+	for (const struct conn *conn = next_conn(socket, NULL); conn;
+	     conn = next_conn(socket, conn)) {
 		heard[conn->slot] = heard[conn->slot] || hears(conn);
 	}
 	for (size_t i = 0; i < SLOTS_MAX; i++)
@@ -161,12 +166,7 @@ static void tell(struct slack_socket *socket, bool failed)
 
 static struct conn *current(struct slack_socket *socket, uint32_t slot)
 {
-	struct list_node *node;
-
-	for (node = list_first(&socket->conns); node != NULL;
-	     node = list_next(&socket->conns, node)) {
-		struct conn *conn = list_entry(node, struct conn, node);
-
+	for (struct conn *conn = next_conn(socket, NULL); conn; conn = next_conn(socket, conn)) {
 		if (conn->slot == slot && conn->state != CONN_DRAINING)
 			return conn;
 	}
@@ -175,12 +175,7 @@ static struct conn *current(struct slack_socket *socket, uint32_t slot)
 
 static struct conn *draining(struct slack_socket *socket, uint32_t slot)
 {
-	struct list_node *node;
-
-	for (node = list_first(&socket->conns); node != NULL;
-	     node = list_next(&socket->conns, node)) {
-		struct conn *conn = list_entry(node, struct conn, node);
-
+	for (struct conn *conn = next_conn(socket, NULL); conn; conn = next_conn(socket, conn)) {
 		if (conn->slot == slot && conn->state == CONN_DRAINING)
 			return conn;
 	}
@@ -296,15 +291,22 @@ static bool send_ack(struct conn *conn, const char *text, size_t len)
 	return true;
 }
 
+static bool move_ack(struct slack_socket *socket, const char *text, size_t len)
+{
+	for (struct conn *conn = next_conn(socket, NULL); conn; conn = next_conn(socket, conn)) {
+		if (conn->state == CONN_READY && send_ack(conn, text, len)) {
+			socket->stats->acks_moved++;
+			return true;
+		}
+	}
+	socket->stats->acks_lost++;
+	return false;
+}
+
 /* What stopped one slot is over when another has been let in. */
 static void wake_stopped(struct slack_socket *socket)
 {
-	struct list_node *node;
-
-	for (node = list_first(&socket->conns); node != NULL;
-	     node = list_next(&socket->conns, node)) {
-		struct conn *conn = list_entry(node, struct conn, node);
-
+	for (struct conn *conn = next_conn(socket, NULL); conn; conn = next_conn(socket, conn)) {
 		if (conn->state == CONN_STOPPED)
 			dial_in(conn, 0, "another one is ready");
 	}
@@ -394,6 +396,16 @@ static void on_open(void *data)
 	conn_enter(data, CONN_GREETING, "open");
 }
 
+/* Slack closes, or is lost, with acknowledgements still queued: they count on another socket too.
+ */
+static void on_unsent(void *data, const char *text, size_t len)
+{
+	struct conn *conn = data;
+
+	conn->socket->stats->acks--;
+	(void)move_ack(conn->socket, text, len);
+}
+
 /* The end of a ready one: at once again if it had been stable, else not so fast. */
 static void on_lost(struct conn *conn, const struct ws_end *end)
 {
@@ -441,9 +453,9 @@ static void on_closed(void *data, const struct ws_end *end)
 
 static void on_ticket(void *data, const struct http_response *response, const struct err *err)
 {
-	static const struct ws_events events = { .open = on_open,
-						 .message = on_message,
-						 .closed = on_closed };
+	static const struct ws_events events = {
+		.open = on_open, .message = on_message, .unsent = on_unsent, .closed = on_closed
+	};
 	struct conn *conn = data;
 	struct ticket ticket;
 
@@ -641,27 +653,13 @@ void slack_socket_destroy(struct slack_socket *socket)
 static bool deliver_ack(struct slack_socket *socket, struct slack_via via, const char *text)
 {
 	size_t len = strlen(text);
-	struct list_node *node;
 
-	for (node = list_first(&socket->conns); node != NULL;
-	     node = list_next(&socket->conns, node)) {
-		struct conn *conn = list_entry(node, struct conn, node);
-
+	for (struct conn *conn = next_conn(socket, NULL); conn; conn = next_conn(socket, conn)) {
 		if (conn->slot == via.slot && conn->generation == via.generation &&
 		    send_ack(conn, text, len))
 			return true;
 	}
-	for (node = list_first(&socket->conns); node != NULL;
-	     node = list_next(&socket->conns, node)) {
-		struct conn *conn = list_entry(node, struct conn, node);
-
-		if (conn->state == CONN_READY && send_ack(conn, text, len)) {
-			socket->stats->acks_moved++;
-			return true;
-		}
-	}
-	socket->stats->acks_lost++;
-	return false;
+	return move_ack(socket, text, len);
 }
 
 bool slack_socket_ack(struct slack_socket *socket, struct slack_via via, const char *envelope_id,

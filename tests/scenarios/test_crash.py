@@ -205,7 +205,7 @@ def test_frozen_replica_is_fenced_off(make_world):
     known(world)
     world.kube.fault(mode="delay", ms=300, verb="patch", dry_run=False, times=1)
     rid = nudge(world)
-    eventually(lambda: world.sql("select 1 from ops.step where request_id = $1", rid), what="the intent")
+    eventually(lambda: world.kube.faults()["struck"].get("delay"), what="the patch to arrive")
     first = world.opsd
     first.pause()
     eventually(lambda: world.kube.replicas() == 4, what="the effect")

@@ -118,6 +118,7 @@ struct call *dry_run_start(const struct change_kind *kind, const struct place *p
 					.content_type = "application/merge-patch+json",
 					.request_id = run->request_id,
 					.dry_run = true,
+					.unread = true,
 					.timeout_ms = run->timeout_ms };
 
 	dry->call.cancel = on_dry_cancel;

@@ -396,6 +396,14 @@ def test_resolve():
     assert psql("select count(*) from ops.message where request_id = 'R-u' and kind = 'audit' and channel = 'CAUDIT'") == "2"
 
 
+def test_warming_leaves_nothing():
+    tables = "(select count(*) from ops.%s)"
+    counted = "select " + " || ' ' || ".join(tables % t for t in ("request", "delivery", "audit", "message", "step", "link"))
+    before = psql(counted)
+    assert psql("select ops.warm()", "opsd_service") == ""
+    assert psql(counted) == before
+
+
 # what is indexed is used, whatever the plans cached
 
 @pytest.mark.parametrize("sql, index", [

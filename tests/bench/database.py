@@ -9,6 +9,7 @@ import tempfile
 from sql import with_postgres
 
 SETTINGS = """
+ssl = off
 fsync = on
 synchronous_commit = on
 shared_buffers = 128MB

@@ -58,7 +58,8 @@ class Load:
         self.user, self.channel, self.timeout = user, channel, float(timeout)
         self.free = deque(range(1, int(teams) + 1))
         self.teams = int(teams)
-        self.times_of_team = [0] * (self.teams + 1)
+        # kept from one load to the next: every command is a real change
+        self.turns = standin.__dict__.setdefault("turns", {})
         self.sent = self.done = 0
         self.acks, self.totals = [], []
         self.ends, self.examples = {}, []
@@ -74,7 +75,7 @@ class Load:
 
     def send(self):
         team = self.next_team()
-        turn = self.times_of_team[team] = self.times_of_team[team] + 1
+        turn = self.turns[team] = self.turns.get(team, 0) + 1
         self.sent += 1
         text = self.text.replace("{team}", f"t{team}").replace("{count}", str(3 + turn % 2))
         env = self.s.people.slash(self.user, self.channel, "/ops", text, raw=True, quiet=True)

@@ -36,7 +36,7 @@ def test_rows_and_databases(pg):
 
 
 def test_a_second_cluster_is_a_copy_of_the_first(pg, monkeypatch):
-    monkeypatch.setattr(postgres, "make_cluster", None)         # initdb takes seconds: once is enough
+    monkeypatch.setattr(Postgres, "make", None)         # initdb takes seconds: once is enough
     with Postgres() as other:
         assert other.port != pg.port and other.value("select 1") == "1"
         home = other.home

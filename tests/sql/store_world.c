@@ -131,13 +131,22 @@ static void open_replica(struct replica *replica, const char *boot)
 	expect_good(&end);
 }
 
-int store_setup(void **state)
+/* The first test migrates; the next ones start from empty tables, which is a hundred times quicker.
+ */
+static void empty_database(void)
 {
+	static bool migrated;
 	struct end end = { 0 };
 
-	if (world_setup(state) != 0)
-		return -1;
-	create(1);
+	if (migrated) {
+		good("DO $$ BEGIN SET LOCAL session_replication_role = replica;"
+		     " EXECUTE (SELECT 'TRUNCATE ' || string_agg(format('%I.%I', schemaname, "
+		     "tablename), ', ')"
+		     " || ' RESTART IDENTITY' FROM pg_tables WHERE schemaname IN ('dir', 'authz', "
+		     "'ops')"
+		     " AND tablename NOT IN ('migration', 'setting')); END $$");
+		return;
+	}
 	good("DROP SCHEMA IF EXISTS ops, dir, authz CASCADE");
 	store_migrate_start(world.db, store_migrations, store_migrations_n, false, on_migrated,
 			    &end);
@@ -145,6 +154,15 @@ int store_setup(void **state)
 	expect_good(&end);
 	good("DO $$ BEGIN CREATE ROLE svc LOGIN PASSWORD 'svc-horse' IN ROLE opsd_service;"
 	     " EXCEPTION WHEN duplicate_object THEN NULL; END $$");
+	migrated = true;
+}
+
+int store_setup(void **state)
+{
+	if (world_setup(state) != 0)
+		return -1;
+	create(1);
+	empty_database();
 	seed();
 	open_replica(&replicas[0], "00000000-0000-4000-8000-00000000000a");
 	open_replica(&replicas[1], "00000000-0000-4000-8000-00000000000b");

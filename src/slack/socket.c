@@ -92,6 +92,7 @@ struct slack_socket {
 	char *open_url;
 	struct slot slots[SLOTS_MAX];
 	struct list conns;
+	struct list held;         /* acknowledgements for the next socket */
 	int64_t limited_until_ms; /* no dial of this app before */
 	struct err last_err;      /* ERR_NONE: none since a socket was ready */
 	bool fatal;               /* the last answer about our token; until a socket is ready */
@@ -291,6 +292,7 @@ static bool send_ack(struct conn *conn, const char *text, size_t len)
 	return true;
 }
 
+/* To any that is ready; else it waits a moment for one. */
 static bool move_ack(struct slack_socket *socket, const char *text, size_t len)
 {
 	for (struct conn *conn = next_conn(socket, NULL); conn; conn = next_conn(socket, conn)) {
@@ -299,8 +301,15 @@ static bool move_ack(struct slack_socket *socket, const char *text, size_t len)
 			return true;
 		}
 	}
+	if (!socket->stopping && held_add(&socket->held, text, len))
+		return true;
 	socket->stats->acks_lost++;
 	return false;
+}
+
+static void on_held(void *data, const char *text, size_t len)
+{
+	(void)move_ack(data, text, len);
 }
 
 /* What stopped one slot is over when another has been let in. */
@@ -323,6 +332,7 @@ static void on_hello(struct conn *conn, const struct envelope *envelope)
 	socket->last_err = (struct err){ .kind = ERR_NONE };
 	socket->fatal = false;
 	conn_enter(conn, CONN_READY, "hello");
+	held_send(&socket->held, &socket->stats->acks_lost, on_held, socket);
 	wake_stopped(socket);
 	tell(socket, false);
 }
@@ -591,6 +601,7 @@ struct slack_socket *slack_socket_create(uv_loop_t *loop, struct http *http, str
 	socket->open_url = xasprintf("%sapps.connections.open", config->api_url);
 	socket->stats = xcalloc(1, sizeof(*socket->stats));
 	list_init(&socket->conns);
+	list_init(&socket->held);
 	for (uint32_t i = 0; i < config->connections; i++) {
 		struct conn *conn = conn_create(socket, i);
 
@@ -644,6 +655,7 @@ void slack_socket_destroy(struct slack_socket *socket)
 		return;
 	assert(socket->stopping && socket->conns.count == 0);
 	call_cancel(&socket->stopped);
+	held_drop(&socket->held);
 	free(socket->open_url);
 	free(socket->stats);
 	free(socket);

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* socket_internal.h - what an answer of apps.connections.open means; private to slack/socket. */
+/* socket_internal.h - the parts of slack/socket that stand alone: tickets, acknowledgements that
+ * wait. */
 #ifndef OPSD_SLACK_SOCKET_INTERNAL_H
 #define OPSD_SLACK_SOCKET_INTERNAL_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/list.h"
 
 struct http_response;
 
@@ -28,5 +32,26 @@ struct ticket {
 
 void ticket_read(const struct http_response *response, const struct err *err,
 		 struct ticket *ret_ticket);
+
+/*
+ * Acknowledgements that no socket could take: for a moment between two sockets.  Slack waits 3 s in
+ * all, so what is older than HELD_MS is of no use.
+ */
+enum { HELD_MAX = 256, HELD_MS = 2500 };
+
+struct held_ack {
+	struct list_node node;
+	int64_t since_ms; /* clock_mono_ms */
+	size_t len;
+	char text[];
+};
+
+bool held_add(struct list *held, const char *text, size_t len); /* false: there are too many */
+
+/* Gives each that is still of use to send, once; what is held again meanwhile stays.  ret_stale
+ * counts the others. */
+void held_send(struct list *held, uint64_t *ret_stale,
+	       void (*send)(void *data, const char *text, size_t len), void *data);
+void held_drop(struct list *held);
 
 #endif

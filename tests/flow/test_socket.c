@@ -69,13 +69,41 @@ static void test_acks(void **state)
 	fake_ws_close(0, 0, 0, -1, "lost");
 	world_wait_ask(&world, 2, 5000);
 	world_give_ticket(&world, 2);
-	fake_ws_open(2); /* has not greeted yet: not one to answer on */
-	assert_false(slack_socket_ack(world.socket, world.via, "e-5", NULL));
+	fake_ws_open(2); /* has not greeted yet: not one to answer on, but one to wait for */
+	assert_true(slack_socket_ack(world.socket, world.via, "e-5", NULL));
+	assert_int_equal(fake_ws_at(2)->n_sent, 0);
 	assert_int_equal(world_stats(&world)->acks, 4);
 	assert_int_equal(world_stats(&world)->acks_moved, 2);
-	assert_int_equal(world_stats(&world)->acks_lost, 1);
+	fake_ws_say(2, HELLO);
+	assert_string_equal(fake_ws_at(2)->sent[0], "{\"envelope_id\":\"e-5\"}");
+	assert_int_equal(world_stats(&world)->acks_moved, 3);
+	assert_int_equal(world_stats(&world)->acks_lost, 0);
 	world_close(&world);
 	free(large);
+}
+
+/* Slack waits 3 s in all: what waited nearly so long for the next socket is not worth a frame. */
+static void test_stale_acks_are_dropped(void **state)
+{
+	struct world world;
+
+	(void)state;
+	world_open(&world, 1);
+	world_run(&world, 1);
+	world_let_in(&world, 0);
+	fake_ws_say(0, SLASH);
+	fake_ws_close(0, 0, 0, -1, "lost");
+	assert_true(slack_socket_ack(world.socket, world.via, "e-1", NULL));
+	world_run(&world, 2600);
+	assert_true(slack_socket_ack(world.socket, world.via, "e-2", NULL));
+	world_wait_ask(&world, 1, 5000);
+	world_give_ticket(&world, 1);
+	fake_ws_open(1);
+	fake_ws_say(1, HELLO);
+	assert_int_equal(fake_ws_at(1)->n_sent, 1);
+	assert_string_equal(fake_ws_at(1)->sent[0], "{\"envelope_id\":\"e-2\"}");
+	assert_int_equal(world_stats(&world)->acks_lost, 1);
+	world_close(&world);
 }
 
 static void test_odd_frames(void **state)
@@ -286,6 +314,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_two_steady_ones),
 		cmocka_unit_test(test_acks),
+		cmocka_unit_test(test_stale_acks_are_dropped),
 		cmocka_unit_test(test_odd_frames),
 		cmocka_unit_test(test_warning_overlaps),
 		cmocka_unit_test(test_old_one_is_left_when_drained),

@@ -58,6 +58,9 @@ static const struct {
 	{ "forbidden", "This is blocked for you at the moment by a rule that forbids it." },
 	{ "unknown_action", "This command's action is not known to the permission tables. Ask the "
 			    "data platform team to apply the grants." },
+	{ "undeclared_scope",
+	  "This command names a scope that the permission tables do not know. Ask the data "
+	  "platform team to apply the grants." },
 	{ "no_matching_grant", "You may not do this." },
 	{ "not_requester", "Only the person who asked can confirm or cancel this." },
 };

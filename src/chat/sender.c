@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "base/xalloc.h"
@@ -186,6 +187,7 @@ static void post_end(struct post *post, enum owed_end end, const char *ts, int64
 {
 	struct sender *sender = post->sender;
 
+	FAILPOINT("post.over %s", post->owed[0]->kind);
 	for (size_t i = 0; i < post->n; i++)
 		add_mark(sender, post->owed[i], end, ts, later_ms, error);
 	if (end == OWED_DELIVERED)
@@ -353,6 +355,7 @@ static void post_step(struct post *post)
 	const struct owed *owed = post->owed[0];
 	json_t *args;
 
+	FAILPOINT("post.step %s", owed->kind);
 	switch (post->step) {
 	case POST_FIND:
 		post->call = slack_web_call(sender->web, "conversations.history", find_args(owed),

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/failpoint.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "base/xalloc.h"
@@ -241,6 +242,7 @@ static void on_step(void *data, const struct err *err)
 
 	op->call = NULL;
 	uv_timer_stop(&op->timer);
+	FAILPOINT("op.%s.over%s", op_names[op->step], err != NULL ? " badly" : "");
 	if (settle_again(op, err))
 		return;
 	if (err != NULL && op->step != OP_SETTLE)
@@ -277,6 +279,7 @@ static void op_enter(struct op *op, enum op_step step)
 		log_debug("step", LOG_STR("request", op->rq->id),
 			  LOG_STR("from", op_names[op->step]), LOG_STR("to", op_names[step]));
 	op->step = step;
+	FAILPOINT("op.%s", op_names[step]);
 	if (step == OP_DONE) {
 		op_leave(op);
 		return;

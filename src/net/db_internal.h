@@ -126,6 +126,13 @@ struct db_job {
 	void *data;
 };
 
+/* For a person: the first statement's name. */
+static inline const char *db_job_name(const struct db_job *job)
+{
+	return job->statements != NULL && job->statements[0].name != NULL ? job->statements[0].name
+									  : "setup";
+}
+
 struct db_job *db_job_create(const struct db_statement *statements, size_t n, db_done_fn done,
 			     void *data);
 void db_job_fail(struct db_job *job, enum err_kind kind, const char *fmt, ...)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "base/xalloc.h"
@@ -116,6 +117,7 @@ void db_job_answer(struct db_job *job)
 	}
 	if (job->failure != NULL)
 		sqlstate = PQresultErrorField(job->failure, PG_DIAG_SQLSTATE);
+	FAILPOINT("db.answered %s%s", db_job_name(job), job->err != NULL ? " badly" : "");
 	if (sqlstate != NULL)
 		(void)snprintf(answer.sqlstate, sizeof(answer.sqlstate), "%s", sqlstate);
 	if (job->done != NULL)

@@ -10,7 +10,9 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "base/xalloc.h"
@@ -84,6 +86,7 @@ void db_pipe_send(struct db_pipe *pipe, struct db_job *job)
 	PGconn *pg = pipe->conn.pg;
 	bool good;
 
+	FAILPOINT("db.send %s", db_job_name(job));
 	list_push(&pipe->jobs, &job->node);
 	job->on = &pipe->jobs;
 	good = send_prepares(pipe, job);
@@ -96,6 +99,8 @@ void db_pipe_send(struct db_pipe *pipe, struct db_job *job)
 	if (good)
 		good = PQpipelineSync(pg) == 1;
 	(void)db_conn_flush(&pipe->conn);
+	if (FAILPOINT_ERROR("db.sent %s", db_job_name(job)))
+		(void)shutdown(PQsocket(pg), SHUT_RD); /* its answer is lost */
 }
 
 /* Keeps the first failure; a Parse that failed is not prepared. */

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "base/xalloc.h"
@@ -25,6 +26,9 @@ struct sock { /* a descriptor of libcurl that is watched */
 	uv_poll_t poll;
 	curl_socket_t fd;
 };
+
+#define POINT(x, what)                                                                             \
+	"http." what " %s %s %s", (x)->http->config.name, (x)->method, failpoint_place((x)->url)
 
 static void on_turn(uv_idle_t *turn);
 
@@ -95,6 +99,7 @@ static void finish(struct exchange *x, const struct err *err)
 		(void)curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
 	response.status = (int)status;
 	response.retry_after_ms = retry_after(&response);
+	FAILPOINT(POINT(x, "answered"));
 	drop(x);
 	if (err == NULL)
 		http->stats.ok++;
@@ -139,6 +144,7 @@ static void start(struct exchange *x)
 	uint64_t left = uv_timer_get_due_in(&x->deadline);
 	CURLMcode code;
 
+	FAILPOINT(POINT(x, "start"));
 	x->easy = exchange_easy(http);
 	move(x, &http->active);
 	exchange_prepare(x, left == 0 ? 1 : (unsigned)left);
@@ -179,6 +185,24 @@ static void drain(struct http *http)
 	start_some(http);
 }
 
+/* Of which requests did libcurl write something now? */
+static void tell_sent(struct http *http)
+{
+#if OPSD_FAILPOINTS
+	for (struct list_node *node = list_first(&http->active); node != NULL;
+	     node = list_next(&http->active, node)) {
+		struct exchange *x = list_entry(node, struct exchange, node);
+
+		if (!x->told_sent && exchange_sent(x)) {
+			x->told_sent = true;
+			FAILPOINT(POINT(x, "sent"));
+		}
+	}
+#else
+	(void)http;
+#endif
+}
+
 static void act(struct http *http, curl_socket_t fd, int what)
 {
 	int running;
@@ -186,6 +210,7 @@ static void act(struct http *http, curl_socket_t fd, int what)
 	if (http->closing)
 		return;
 	(void)curl_multi_socket_action(http->multi, fd, what, &running);
+	tell_sent(http);
 	drain(http);
 }
 

@@ -60,6 +60,7 @@ struct exchange {
 	bool dead;          /* cancelled: no callback does anything any more */
 	bool answering;     /* the first byte came */
 	bool stopped;       /* on_data wanted no more */
+	bool told_sent;     /* only with failpoints */
 	struct buf answer, head;
 	struct err refusal; /* on refused */
 };

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "base/xalloc.h"
@@ -348,7 +349,9 @@ int ws_writeable(struct ws *ws)
 		n = write_ping(ws);
 	} else if (frame != NULL) {
 		ws->writing = true;
+		FAILPOINT("ws.write");
 		n = lws_write(ws->wsi, frame->data + LWS_PRE, frame->len, LWS_WRITE_TEXT);
+		FAILPOINT("ws.written");
 	}
 	if (n < 0)
 		return -1;

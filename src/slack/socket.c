@@ -16,6 +16,7 @@
 #include "base/call.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/failpoint.h"
 #include "base/json.h"
 #include "base/list.h"
 #include "base/log.h"
@@ -371,6 +372,7 @@ static void on_envelope(struct conn *conn, const struct envelope *envelope)
 	struct slack_socket *socket = conn->socket;
 	struct slack_via via = { .slot = conn->slot, .generation = conn->generation };
 
+	FAILPOINT("envelope.received %s", jget_str_or(envelope->json, "type", ""));
 	socket->stats->envelopes++;
 	if (envelope->kind != ENVELOPE_UNKNOWN) {
 		socket->config.envelope(socket->config.data, envelope, via);
@@ -684,7 +686,9 @@ bool slack_socket_ack(struct slack_socket *socket, struct slack_via via, const c
 		free(text);
 		text = envelope_ack(envelope_id, NULL);
 	}
+	FAILPOINT("ack.queue");
 	sent = deliver_ack(socket, via, text);
+	FAILPOINT("ack.queued");
 	free(text);
 	return whole && sent;
 }

@@ -15,6 +15,9 @@
 
 #include <stdbool.h>
 
+/* Waits are a tenth in a build with failpoints, so that a harness has time for every point. */
+#define FAILPOINT_MS(ms) (OPSD_FAILPOINTS ? (ms) / 10 : (ms))
+
 #if OPSD_FAILPOINTS
 /* The name is a format, so that a point in a general place says for whom it is reached. */
 #define FAILPOINT(...) ((void)failpoint_reached(__VA_ARGS__))

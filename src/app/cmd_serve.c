@@ -15,6 +15,7 @@
 #include "app/service.h"
 #include "base/diag.h"
 #include "base/err.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/secret.h"
 #include "base/str.h"
@@ -36,10 +37,10 @@
 #include "store/requests.h"
 
 enum {
-	RENEW_MS = 15 * 1000,
-	SWEEP_MS = 1000,
+	RENEW_MS = FAILPOINT_MS(15 * 1000),
+	SWEEP_MS = FAILPOINT_MS(1000),
 	SWEEP_MAX = 20,
-	RETRY_MS = 1000,
+	RETRY_MS = FAILPOINT_MS(1000),
 	AUTH_RETRY_MS = 2000,
 	GRACE_MS = 10 * 1000, /* for runs and announcements under way at the stop */
 	SLACK_ACTIVE = 32,

@@ -8,6 +8,7 @@
 #include "app/service.h"
 #include "base/arena.h"
 #include "base/err.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "base/xalloc.h"
@@ -330,7 +331,7 @@ void service_ports(struct service *service, struct op_ports *ret_ports)
 			     [OP_ACT] = 20000,
 			     [OP_LOOK] = 15000,
 			     [OP_SETTLE] = 10000 },
-		.settle_retry_ms = 1000,
+		.settle_retry_ms = FAILPOINT_MS(1000),
 		.answered = on_answered,
 		.finished = on_finished,
 		.ctx = service,

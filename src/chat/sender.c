@@ -28,10 +28,10 @@ enum {
 	MARKS_TOTAL = MARKS_MAX + RENDER_AUDIT_LINES + 16 +
 		      1,   /* with what posts under way may still add */
 	PERSON_POSTS = 16, /* replies under way at once */
-	POLL_MS = 1000,
+	POLL_MS = FAILPOINT_MS(1000),
 	FLUSH_MS = 40,        /* marks wait so long for company while posts are under way */
 	TRUST_MS = 20 * 1000, /* of the 30 s lease: later a message may be somebody else's */
-	LATER_MIN_MS = 2000,
+	LATER_MIN_MS = FAILPOINT_MS(2000),
 	LATER_MAX_MS = 300 * 1000,
 	HISTORY_LIMIT = 100,
 };

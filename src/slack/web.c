@@ -16,6 +16,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/failpoint.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -29,10 +30,10 @@ enum {
 	ANSWER_MAX = 4 * 1024 * 1024,
 	HOOK_ANSWER_MAX = 64 * 1024,
 	TIMEOUT_MS = 10000,
-	RETRY_MS = 1000,             /* when Slack does not say how long */
-	LONG_RETRY_MS = 60000,       /* workspace limits and migrations */
-	PACE_MS = 1000,              /* one post a second and channel … */
-	PACE_BURST_MS = 2 * PACE_MS, /* … after three at once */
+	RETRY_MS = 1000,              /* when Slack does not say how long */
+	LONG_RETRY_MS = 60000,        /* workspace limits and migrations */
+	PACE_MS = FAILPOINT_MS(1000), /* one post a second and channel … */
+	PACE_BURST_MS = 2 * PACE_MS,  /* … after three at once */
 	ID_MAX = 64,
 };
 

@@ -9,12 +9,13 @@
 #include <stdlib.h>
 
 #include "base/err.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "base/xalloc.h"
 #include "core/request.h"
 
-enum { DISOWN_MAX = 10000, DISOWN_EVERY_MS = 1000, DISOWN_MS = 5000 };
+enum { DISOWN_MAX = 10000, DISOWN_EVERY_MS = FAILPOINT_MS(1000), DISOWN_MS = 5000 };
 
 struct disowned {
 	struct list_node node;

@@ -1,0 +1,312 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kill opsd at every point of a fixed script and look whether anything was lost, done twice or not audited.
+
+    /usr/bin/python3 -m kill [--opsd PATH] [--mode kill,twice,stop,two,lose] [--each N] [--workers N]
+                             [--point NAME:K] [--random --minutes N] [--seed S] [--mutation]
+
+A build with -Dfailpoints=true is needed. Each round: the script with one point armed, what dies is started again, time
+passes, all comes to rest, and every invariant of invariants.py is looked at."""
+
+import argparse
+import collections
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from kill import invariants, mutations  # noqa: E402
+from kill.town import Stuck, Town  # noqa: E402
+from sandbox.postgres import Postgres  # noqa: E402
+from sandbox.slack.client import LoopThread  # noqa: E402
+
+MODES = ("kill", "lose", "stop", "two", "twice")
+CLOCKWORK = re.compile(r"ops_(claim_due|outbox_claim|renew|seal|sweep|may)\b")      # comes by the clock, whatever people do
+
+
+class Round:
+    """One run of the script with one point armed."""
+
+    def __init__(self, town, mode, point, rng):
+        self.town, self.mode, self.point, self.rng = town, mode, point, rng
+        self.struck = 0
+        self.second = None
+
+    def deed(self):
+        return {"kill": "kill", "twice": "kill", "two": "kill", "stop": "stop", "lose": "error"}[self.mode]
+
+    def hurt(self, dead, still):
+        """A service died, or stands still."""
+        town = self.town
+        self.struck += len(dead) + len(still)
+        if dead and self.mode == "twice" and self.second is None:
+            self.second = self.rng.randrange(1, 120)
+            town.arm(f"kill:{self.second}")
+        elif dead or still:
+            town.arm("")
+        if not town.running:
+            self.start()
+        if self.mode == "stop" and still:
+            self.thaw(still[0])
+
+    def start(self):
+        """A second crash may come before it is ready."""
+        town = self.town
+        for _ in range(3):
+            try:
+                town.serve()
+                break
+            except AssertionError:
+                dead = [o for o in town.running if not o.alive()]
+                if not dead:
+                    raise
+                for opsd in dead:
+                    opsd.expected = -9
+                    opsd.wait()
+                    town.gone(opsd)
+                town.arm("")
+        town.leases_end()
+
+    def thaw(self, opsd):
+        """Another one takes its work over; then it goes on as if nothing had been."""
+        town = self.town
+        other = town.serve(armed=False)
+        town.leases_end(opsd)
+        end = time.monotonic() + 6
+        while time.monotonic() < end:
+            left = town.sql("select 1 from ops.request where state in ('received', 'allowed', 'running') or (state = 'confirming' "
+                            "and claimed_by is not null) union all select 1 from ops.message where due_at is not null")
+            if not left:
+                break
+            time.sleep(0.05)
+            town.leases_end(opsd)
+        opsd.resume()
+        town.slack.wait("sockets", count=1, timeout=10)
+        time.sleep(0.3)         # what was under way when it stood still
+        self.stranger = other
+
+    def run(self):
+        town = self.town
+        if self.mode == "two" and len(town.running) < 2:
+            town.serve(armed=False)
+        while self.mode != "two" and len(town.running) > 1:
+            town.stop(town.running[-1])
+        if not town.running:
+            town.arm("")
+            town.serve()
+        since = town.db.value("select clock_timestamp()")
+        town.began = time.time()
+        town.hurt = self.hurt
+        log = town.mark()
+        town.arm(f"{self.deed()}:{self.point}" if self.point else f"none:{town.turn}")
+        problems = []
+        try:
+            town.script()
+        except (Stuck, AssertionError) as e:
+            problems.append(f"comes-to-rest: {e}")
+        town.arm("")
+        town.look()
+        if self.mode == "lose":
+            self.struck = sum(1 for line in town.reached(log) if line.startswith("! "))
+        if not town.running:
+            self.start()
+        if not problems:
+            problems = invariants.check(town, since, town.sent)
+            town.tidy()
+        self.reached = [line for line in town.reached(log) if not line.startswith("! ")]
+        return problems
+
+
+class Worker:
+    """A town and its rounds."""
+
+    def __init__(self, run, loop, postgres, number):
+        self.run, self.loop, self.postgres = run, loop, postgres
+        self.rng = random.Random(f"{run.args.seed}/{number}")
+        self.town = None
+
+    def open(self):
+        self.town = Town(self.loop, self.postgres, template=self.run.template)
+        if self.run.args.mutation:
+            self.town.sql(mutations.MUTATIONS[self.run.args.mutation])
+        self.town.serve()
+
+    def close(self):
+        if self.town is None:
+            return
+        town, self.town = self.town, None
+        for opsd in list(town.running):
+            opsd.kill()
+            town.gone(opsd)
+        town.close()
+
+    def round(self, mode, point):
+        """The violations; the town is new after them."""
+        if self.town is None:
+            self.open()
+        one = Round(self.town, mode, point, self.rng)
+        try:
+            problems = one.run()
+        except Exception:
+            problems = [f"harness: {traceback.format_exc()}"]
+        if problems:
+            tails = [o.tail(25) for o in self.town.ended[-2:] + self.town.running]
+            self.run.say("\n".join([f"VIOLATED {mode} at {point} (second {one.second}):", *problems]))
+            if self.run.args.verbose:
+                self.run.say("\n-- \n".join(tails))
+            self.close()
+        return problems, one
+
+
+class Run:
+    def __init__(self, args):
+        self.args = args
+        self.lock = threading.Lock()
+        self.named = None
+        self.counts = collections.Counter()
+        self.violations = []
+
+    def say(self, text):
+        with self.lock:
+            print(text, flush=True)
+
+    def template(self, world):
+        with self.lock:
+            if self.named is None:
+                world.database = self.named = world.postgres.create("filled")
+                try:
+                    world.fill_database()
+                finally:
+                    world.database = None
+        return self.named
+
+
+def chosen(reached, each, lose=False):
+    """Points of a clean run as NAME:K; at most `each` of a name, spread over its times."""
+    times = collections.Counter(line.rpartition(":")[0] for line in renumbered(reached))
+    out = []
+    for name, n in times.items():
+        if lose and not name.startswith("db.sent "):
+            continue
+        n = min(n, 1) if CLOCKWORK.search(name) else n
+        k = n if each <= 0 else min(n, each)
+        out += [f"{name}:{1 + i * n // k}" for i in range(k)]
+    return sorted(out)
+
+
+def renumbered(lines):
+    """Counted from the beginning of these lines."""
+    times = collections.Counter()
+    for line in lines:
+        name = line.rpartition(":")[0]
+        times[name] += 1
+        yield f"{name}:{times[name]}"
+
+
+def clean(worker):
+    """Two runs that nobody disturbs; the points of the second."""
+    for _ in range(2):
+        problems, one = worker.round("kill", None)
+        if problems:
+            return None
+    return one.reached
+
+
+def jobs_of(args, reached, rng):
+    if args.point:
+        return [(mode, args.point) for mode in args.modes]
+    jobs = []
+    for mode in args.modes:
+        points = chosen(reached, args.each, mode == "lose")
+        if mode not in ("kill", "lose") and args.share < 1:
+            points = rng.sample(points, max(1, int(len(points) * args.share)))
+        jobs += [(mode, p) for p in points]
+    order = {m: i for i, m in enumerate(args.modes)}
+    rng.shuffle(jobs)
+    return sorted(jobs, key=lambda job: order[job[0]])
+
+
+def endless(args, reached, rng):
+    """Points by chance until the time is up."""
+    end = time.monotonic() + args.minutes * 60
+    points = chosen(reached, 0)
+    losable = chosen(reached, 0, True)
+    while time.monotonic() < end:
+        mode = rng.choice(args.modes)
+        yield mode, rng.choice(losable if mode == "lose" else points)
+
+
+def work(run, worker, jobs):
+    while True:
+        with run.lock:
+            job = next(jobs, None)
+        if job is None or (run.args.stop_at and len(run.violations) >= run.args.stop_at):
+            break
+        problems, one = worker.round(*job)
+        with run.lock:
+            run.counts[job[0], "runs"] += 1
+            run.counts[job[0], "struck"] += one.struck > 0
+            run.violations += [(*job, one.second, p) for p in problems]
+    worker.close()
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Kill opsd at every point and look what is left.")
+    parser.add_argument("--opsd", default=os.environ.get("OPSD"))
+    parser.add_argument("--mode", default=",".join(MODES), help="which, in this order: " + ", ".join(MODES))
+    parser.add_argument("--each", type=int, default=0, help="at most so many times of a point (0: all)")
+    parser.add_argument("--share", type=float, default=1, help="of the points in the modes beside kill and lose")
+    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--point", help="only this one, NAME:K")
+    parser.add_argument("--random", action="store_true", help="points by chance, for --minutes")
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--seed", default=str(random.SystemRandom().randrange(10**6)))
+    parser.add_argument("--mutation", choices=sorted(mutations.MUTATIONS), help="break opsd first: violations are expected")
+    parser.add_argument("--stop-at", type=int, default=0, help="end at so many violations")
+    parser.add_argument("--list", action="store_true", help="print the points of a clean run")
+    parser.add_argument("--verbose", action="store_true", help="logs beside a violation")
+    args = parser.parse_args()
+    args.modes = args.mode.split(",")
+    if args.opsd:
+        os.environ["OPSD"] = args.opsd
+    begun = time.monotonic()
+    rng = random.Random(args.seed)
+    run = Run(args)
+    with LoopThread() as loop, Postgres(fsync=False, settings="max_connections = 200\n") as postgres:
+        first = Worker(run, loop, postgres, 0)
+        reached = clean(first)
+        if reached is None:
+            first.close()
+            run.say("a run that nobody disturbs is not clean")
+            return 0 if args.mutation else 1
+        if args.list:
+            print("\n".join(sorted(chosen(reached, 0))))
+            first.close()
+            return 0
+        jobs = endless(args, reached, rng) if args.random else iter(jobs_of(args, reached, rng))
+        workers = [first] + [Worker(run, loop, postgres, i) for i in range(1, args.workers)]
+        threads = [threading.Thread(target=work, args=(run, w, jobs)) for w in workers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    for mode in args.modes:
+        run.say(f"{mode}: {run.counts[mode, 'runs']} runs, struck in {run.counts[mode, 'struck']}")
+    names = collections.Counter(p.partition(":")[0] for *_, p in run.violations)
+    run.say(f"{len(chosen(reached, 0))} points, {time.monotonic() - begun:.0f} s, seed {args.seed}, "
+            f"{len(run.violations)} violations {json.dumps(dict(names))}")
+    if args.mutation:
+        return 0 if run.violations else 1
+    return 1 if run.violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

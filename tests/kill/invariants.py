@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What must hold whenever all is at rest, whatever was killed before; docs/invariants.md has the same names.
+
+check(town, since, envelopes) gives the violations of everything since that time of the database: what the tables say,
+what Slack, the cluster and the platform have on record, and whether they agree."""
+
+import json
+from collections import Counter
+
+from sandbox.world import words
+
+ENDS = ("succeeded", "failed", "denied", "rejected", "expired", "cancelled")
+STATES = ("received", "allowed", "confirming", "running", "unknown") + ENDS
+# The state that an entry of the audit log leaves behind.
+LEAVES = {"request.received": "received", "request.allowed": "allowed", "request.offered": "confirming",
+          "request.confirmed": "confirming", "request.disowned": "confirming", "request.started": "running",
+          "request.unknown": "unknown", "request.reminded": "unknown", **{f"request.{s}": s for s in ENDS}}
+
+# name -> rows that must not be; $1: since when
+SQL = {
+    "open-has-timer": """
+        select id, state::text from ops.request where created_at >= $1
+        and ((state <= 'unknown') <> (wake_at is not null) or (state <= 'unknown') <> (finished_at is null))""",
+    "ends": """
+        select id, state::text, text from ops.request where created_at >= $1 and state < 'unknown'""",
+    "one-request-per-intent": """
+        select text as id, count(*) from ops.request where created_at >= $1 and text like 'kill %' group by text
+        having count(*) > 1""",
+    "request-has-delivery": """
+        select id, envelope_id from ops.request r where created_at >= $1 and not exists (
+            select 1 from ops.delivery d where d.request_id = r.id and d.envelope_id = r.envelope_id)""",
+    "unknown-has-evidence": """
+        select id, error from ops.request r where created_at >= $1 and state = 'unknown' and not exists (
+            select 1 from ops.step s where s.request_id = r.id and s.state = 'unknown')""",
+    "success-has-evidence": """
+        select id, text from ops.request r where created_at >= $1 and state = 'succeeded' and risk > 0 and exists (
+            select 1 from ops.step s where s.request_id = r.id and s.state <> 'applied')""",
+    "step-is-over": """
+        select s.request_id as id, s.attempt, s.state::text from ops.step s join ops.request r on r.id = s.request_id
+        where r.created_at >= $1 and s.state = 'intent'""",
+    "one-step-per-claim": """
+        select request_id as id, count(*) from ops.step where intent_at >= $1 group by request_id, fence having count(*) > 1""",
+    "step-has-entry": """
+        select s.request_id as id, s.attempt from ops.step s where s.intent_at >= $1 and not exists (
+            select 1 from ops.audit a where a.request_id = s.request_id and a.event = 'request.started'
+            and a.xid = (select b.xid from ops.audit b where b.request_id = s.request_id and b.event = 'request.started'
+                         order by b.id offset s.attempt - 1 limit 1))""",
+    "started-was-allowed": """
+        select a.request_id as id from ops.audit a where a.at >= $1 and a.event = 'request.started' and not exists (
+            select 1 from ops.audit b where b.request_id = a.request_id and b.event = 'request.allowed' and b.id < a.id)""",
+    "confirmed-before-started": """
+        select a.request_id as id from ops.audit a join ops.request r on r.id = a.request_id
+        where a.at >= $1 and a.event = 'request.started' and r.risk >= 2 and not exists (
+            select 1 from ops.audit b where b.request_id = a.request_id and b.event = 'request.confirmed' and b.id < a.id)""",
+    "secrets-are-gone": """
+        select id, state::text from ops.request where created_at >= $1 and response_url is not null and wake_at is null""",
+    "nothing-owed": """
+        select id, kind::text, request_id, last_error from ops.message where created_at >= $1 and due_at is not null""",
+    "nothing-dead": """
+        select id, kind::text, request_id, last_error from ops.message where created_at >= $1 and dead_at is not null""",
+    "delivered-has-time": """
+        select id, kind::text from ops.message where created_at >= $1 and kind = 'audit' and ts is null""",
+    "fence-grows": """
+        select request_id as id from (select request_id, (body::json ->> 'fence')::bigint as fence, lag((body::json ->> 'fence')::bigint)
+            over (partition by request_id order by id) as before from ops.audit
+            where at >= $1 and event like 'request.%' and event <> 'request.late_answer') x where fence < before""",
+    "claims-differ": """
+        select request_id as id, fence from (select request_id, body::json ->> 'fence' as fence from ops.audit
+            where at >= $1 and event = 'request.taken_over') x group by request_id, fence having count(*) > 1""",
+}
+
+
+def entries(town, since):
+    """What the audit log says of each request, oldest first."""
+    out = {}
+    for row in town.sql("select request_id, event, at, extract(epoch from at) as s from ops.audit where at >= $1 "
+                        "and request_id is not null order by id", since):
+        out.setdefault(row["request_id"], []).append((row["event"], float(row["s"])))
+    return out
+
+
+def audit_agrees(requests, log):
+    """Each request: its last entry leaves its state, and it ended once."""
+    for r in requests:
+        events = [e for e, _ in log.get(r["id"], [])]
+        states = [LEAVES[e] for e in events if e in LEAVES]
+        if not states or states[0] not in ("received", "allowed", "denied", "rejected"):
+            yield "begins-in-audit", f"{r['id']} {events}"
+            continue
+        last = states[-1]
+        if last != r["state"] and not (r["state"] == "running" and r["risk"] == "0" and last == "allowed"):
+            yield "state-is-last-entry", f"{r['id']} is {r['state']}, its log says {events}"
+        ended = [s for s in states if s in ENDS]
+        if len(ended) > 1 or (ended and states[-1] not in ENDS):
+            yield "ends-once", f"{r['id']} {events}"
+
+
+def effects(town):
+    """(request, what, when, key) of everything that was done outside."""
+    for r in list(town.cluster.requests):
+        if r["verb"] in ("patch", "update", "create", "delete") and not r["dry_run"] and (r["status"] or 599) < 300:
+            notes = ((r["body"] or {}).get("metadata") or {}).get("annotations") or {}
+            yield notes.get("opsd/last-request"), f"{r['verb']} {r['ns']}/{r['name']}", r["at"], "conditional"
+    for r in list(town.platform.requests):
+        if r["method"] == "POST":
+            yield r["headers"].get("idempotency-key"), f"POST {r['path']}", r["at"], "call"
+
+
+def effects_agree(town, requests, log, since):
+    rows = {r["id"]: r for r in requests}
+    steps = {}
+    for s in town.sql("select request_id, effect::text as effect, state::text as state, extract(epoch from intent_at) as s "
+                      "from ops.step where intent_at >= $1 order by attempt", since):
+        steps.setdefault(s["request_id"], []).append(s)
+    done = {}
+    for rid, what, at, kind in effects(town):
+        if at < town.began:
+            continue
+        if rid not in rows:
+            yield "effect-has-request", f"{what} was done for {rid}, of which there is no row"
+            continue
+        done.setdefault(rid, []).append((what, at, kind))
+    for rid, what in done.items():
+        first = min(at for _, at, _ in what)
+        mine = steps.get(rid, [])
+        effect = mine[0]["effect"] if mine else "none"
+        if not mine or float(mine[0]["s"]) > first:
+            yield "intent-before-effect", f"{rid} {rows[rid]['text']}: {what} without an intent before it"
+        if not any(e == "request.started" and s <= first for e, s in log.get(rid, [])):
+            yield "entry-before-effect", f"{rid} {rows[rid]['text']}: {what} without an entry before it"
+        if effect in ("conditional", "once") and len(what) > 1:
+            yield "effect-once", f"{rid} ({effect}) {rows[rid]['text']}: {what}"
+        if rows[rid]["state"] in ("denied", "rejected", "expired", "cancelled"):
+            yield "no-effect-of-refused", f"{rid} is {rows[rid]['state']}: {what}"
+        if rows[rid]["state"] == "failed" and effect == "conditional":
+            yield "failed-means-not-done", f"{rid} failed: {what}"
+    for rid, mine in steps.items():
+        if rid in rows and rows[rid]["state"] == "succeeded" and mine and rid not in done:
+            yield "success-has-effect", f"{rid} {rows[rid]['text']} succeeded and nothing was done"
+    tasks = Counter(k for k in town.platform.keys)
+    for key, n in tasks.items():
+        if n > 1:
+            yield "key-once", f"{key} made {n} tasks"
+
+
+def told(town, since, requests):
+    """The audit channel and the people."""
+    posts = Counter()
+    for m in list(town.standin.store.of("C0AUDIT").values()):
+        if m.deleted:
+            continue
+        payload = (m.body.get("metadata") or {}).get("event_payload") or {}
+        posts.update(payload.get("messages") or [])
+    owed = town.sql("select id, request_id, kind::text as kind, delivered_at from ops.message where created_at >= $1", since)
+    for row in owed:
+        if row["kind"] == "audit" and row["delivered_at"] and posts[int(row["id"])] != 1:
+            yield "audit-post-once", f"message {row['id']} of {row['request_id']} was posted {posts[int(row['id'])]} times"
+    mine = Counter((row["request_id"], row["kind"]) for row in owed)
+    heard = "\n".join(words(m) for who in ("U0ANA", "U0CHO") for m in town.seen(who)[-150:])
+    for r in requests:
+        if r["state"] in ENDS or r["state"] == "unknown":
+            if mine[r["id"], "audit"] < 1 and r["error"] != "disowned":
+                disowned = r["state"] == "cancelled" and not mine[r["id"], "reply"]
+                if not disowned:
+                    yield "outcome-is-announced", f"{r['id']} {r['text']} ({r['state']}) owes nothing to the audit channel"
+        if mine[r["id"], "reply"] and r["id"] not in heard and r["state"] != "succeeded":
+            yield "requester-is-answered", f"{r['id']} {r['text']} ({r['state']}): nobody was told"
+
+
+def acknowledged(town, since, envelopes, requests):
+    """What Slack was told at once must be so."""
+    by_envelope = {}
+    for d in town.sql("select envelope_id, request_id, disowned from ops.delivery where received_at >= $1", since):
+        by_envelope[d["envelope_id"]] = d
+    rows = {r["id"]: r for r in requests}
+    touched = {rid for rid, _, at, _ in effects(town) if at >= town.began}
+    for eid in envelopes:
+        env = town.envelope(eid)
+        if env is None or env.acked is None:
+            continue
+        says = words(env.ack)
+        d = by_envelope.get(eid)
+        if "othing was recorded" in says:
+            row = rows.get(d["request_id"]) if d else None
+            if row and row["envelope_id"] == eid and (row["state"] != "cancelled" or row["id"] in touched):
+                yield "unrecorded-stays-undone", f"{eid} was told that nothing was recorded, and {row['id']} is {row['state']}"
+        elif d is None and not town.sql("select 1 from ops.request where envelope_id = $1", eid):
+            yield "acknowledged-is-recorded", f"{eid} {env.payload.get('text')} was acknowledged: {says!r}"
+
+
+def check(town, since, envelopes=()):
+    out = []
+    for name, query in SQL.items():
+        out += [f"{name}: {json.dumps(row)}" for row in town.sql(query, since)]
+    requests = town.sql("select * from ops.request where created_at >= $1 order by created_at", since)
+    log = entries(town, since)
+    for name, what in [*audit_agrees(requests, log), *effects_agree(town, requests, log, since),
+                       *told(town, since, requests), *acknowledged(town, since, envelopes, requests)]:
+        out.append(f"{name}: {what}")
+    return out

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A world for many rounds: one database and one set of stand-ins, services that come and go, one script of people."""
+
+import contextlib
+import json
+import os
+import time
+from pathlib import Path
+
+from sandbox.world import World, eventually, request_id, words
+
+HERE = Path(__file__).resolve().parent
+ANA, CHO = "U0ANA", "U0CHO"
+AT_WORK = """
+select count(*) as n from ops.request where state in ('received', 'allowed', 'running')
+    or (state = 'confirming' and claimed_by is not null)"""
+OWED = "select count(*) as n from ops.message where due_at is not null"
+PREVIEWS = OWED + " and kind <> 'audit'"
+
+
+class Stuck(Exception):
+    """The service does not come to rest."""
+
+
+class Town(World):
+    def __init__(self, loop, postgres, **how):
+        super().__init__(loop, postgres, catalog=HERE / "catalog", kube={"workloads": "instant"},
+                         config={"grants": str(HERE / "grants.yaml"), "slack": {"connections": 1}}, **how)
+        self.arming = self.folder / "armed"
+        self.points = self.folder / "points"
+        self.arm("")
+        self.points.touch()
+        self.turn = 0
+        self.hurt = None            # what is done when a service has died or stands still
+
+    def fill_database(self):
+        self.command("migrate")
+        self.command("sync")
+        self.command("grants", "apply", HERE / "grants.yaml")
+
+    # The services
+
+    def arm(self, text):
+        """What shall happen at which point; another text counts afresh."""
+        part = self.folder / "armed.part"
+        part.write_text(text, encoding="utf-8")
+        part.rename(self.arming)
+
+    def serve(self, armed=True):
+        env = {"OPSD_FP": f"@{self.arming}", "OPSD_FP_LOG": str(self.points)} if armed else {}
+        return self.start(**env)
+
+    def reached(self, since=0):
+        """The names of the points since then, as name:times."""
+        with open(self.points, encoding="utf-8") as f:
+            f.seek(since)
+            return f.read().splitlines()
+
+    def mark(self):
+        return self.points.stat().st_size
+
+    @staticmethod
+    def stopped(opsd):
+        with contextlib.suppress(OSError):
+            return Path(f"/proc/{opsd.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] == "T"
+        return False
+
+    def look(self):
+        """Bury the dead; then the harness's own deed."""
+        dead = [o for o in self.running if not o.alive()]
+        for opsd in dead:
+            opsd.expected = -9
+            opsd.wait()
+            self.gone(opsd)
+        still = [o for o in self.running if self.stopped(o)]
+        if self.hurt and (dead or still):
+            self.hurt(dead, still)
+
+    def boots(self, *except_):
+        return [o.logs("serving")[0]["boot"] for o in self.running if o not in except_ and o.logs("serving")]
+
+    def leases_end(self, *except_):
+        """Of those that are gone, or stand still: their time is up."""
+        alive = "{" + ",".join(self.boots(*except_)) + "}"
+        self.sql("update ops.request set wake_at = clock_timestamp() where wake_at > clock_timestamp() and state <> 'unknown' "
+                 "and claimed_by is not null and not claimed_by = any ($1::uuid[])", alive)
+        self.sql("update ops.message set due_at = clock_timestamp() where due_at > clock_timestamp() "
+                 "and (claimed_by is null or not claimed_by = any ($1::uuid[]))", alive)
+
+    def rest(self, seconds=12, owed=OWED):
+        """Until nothing is under way any more and nothing of that kind is owed."""
+        begun, told, calm = time.monotonic(), time.monotonic(), 0
+        while True:
+            self.look()
+            calm = calm + 1 if int(self.db.value(AT_WORK)) + int(self.db.value(owed)) == 0 else 0
+            if calm >= 2 and not any(self.stopped(o) for o in self.running):
+                return
+            now = time.monotonic()
+            if now - told > 0.6:        # a dead one's leases
+                self.leases_end(*[o for o in self.running if self.stopped(o)])
+                told = now
+            if now - begun > seconds:
+                open_ = self.sql("select id, state, text, claimed_by, attempts, wake_at from ops.request where state < 'unknown'")
+                owed = self.sql("select id, kind, request_id, attempts, due_at, last_error from ops.message where due_at is not null")
+                raise Stuck(f"not at rest after {seconds} s: {open_} {owed}")
+            time.sleep(0.02)
+
+    # People
+
+    def send(self, call, **how):
+        """An envelope; not waited for."""
+        return self.slack.call(call, **how)["envelope_id"]
+
+    def envelope(self, eid):
+        sockets = self.standin.sockets
+        return sockets.pending.get(eid) or sockets.known.get(eid)
+
+    def heard(self, *eids, seconds=4):
+        """Until each was acknowledged or given up, or its service is gone; which were acknowledged."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            envs = [self.envelope(e) for e in eids]
+            if all(e is None or e.acked is not None or e.over for e in envs):
+                break
+            if any(not o.alive() or self.stopped(o) for o in self.running):
+                time.sleep(0.02)
+                break
+            time.sleep(0.003)
+        return [e for e in eids if self.envelope(e) is not None and self.envelope(e).acked is not None]
+
+    def type(self, user, text):
+        eid = self.send("slash", user=user, channel="C0OPS", text=text)
+        self.sent.append(eid)
+        return eid
+
+    def row_of(self, step):
+        rows = self.sql("select * from ops.request where text like '%reason=' || $1", f"{self.name}.{step}")
+        return rows[0] if rows else None
+
+    def shown(self, rid, action):
+        """The newest message to ANA that speaks of the request and has this button."""
+        for message in reversed(self.seen(ANA)):
+            blob = json.dumps(message)
+            if f'"action_id": "{action}"' in blob and rid in blob:
+                return message
+        return None
+
+    def press(self, rid, action, times=1, tries=3):
+        """As a person would: again, when Slack shows an error."""
+        for _ in range(tries):
+            self.look()
+            message = self.shown(rid, action)
+            row = self.request(rid)
+            if message is None or row["state"] != "confirming":
+                return
+            if self.heard(self.send("click", user=ANA, channel=message["channel"], ts=message["ts"],
+                                    action_id=action, times=times)):
+                return
+            self.rest()
+
+    def script(self):
+        """What is asked for in a round, from beginning to rest."""
+        self.turn += 1
+        self.name = f"t{os.getpid()}x{self.turn}"
+        self.sent = []
+        n = 2 + self.turn % 40
+        say = self.type
+        eids = [say(ANA, f"kill once reason={self.name}.once")]
+        self.slack.fault(name="duplicate", times=1, same_id=False, match={"type": "slash_commands"})
+        eids.append(say(ANA, f"kill nudge count={n} reason={self.name}.nudge"))
+        self.heard(*eids)
+        self.look()
+        self.slack.fault(name="duplicate", times=1, same_id=True, match={"type": "slash_commands"})
+        eids = [say(ANA, f"kill keyed reason={self.name}.keyed"), say(ANA, f"kill safe reason={self.name}.safe")]
+        self.heard(*eids)
+        self.look()
+        eids = [say(ANA, f"kill scale name=workers-dev count={n} reason={self.name}.yes"),
+                say(ANA, f"kill scale name=workers-prod count={n} reason={self.name}.no"),
+                say(ANA, f"kill scale name=workers-prod count={n + 1} reason={self.name}.late"),
+                say(ANA, f"kill set value=v{self.turn} reason={self.name}.set")]
+        self.heard(*eids)
+        self.look()
+        eids = [say(CHO, f"kill nudge count={n} reason={self.name}.denied"),
+                say(ANA, f"kill nudge count=99 reason={self.name}.rejected"),
+                say(ANA, f"kill list reason={self.name}.list")]
+        self.heard(*eids)
+        self.rest(owed=PREVIEWS)
+        self.slack.clear()
+        yes, no, listed = self.row_of("yes"), self.row_of("no"), self.row_of("list")
+        if yes:
+            self.press(yes["id"], "confirm", times=2)
+        if no:
+            self.press(no["id"], "cancel")
+        if listed:
+            message = self.shown("", "page")
+            if message:
+                eid = self.send("click", user=ANA, channel=message["channel"], ts=message["ts"], action_id="page")
+                self.sent.append(eid)
+                self.heard(eid)
+        self.rest(owed=PREVIEWS)
+        # what nobody pressed
+        self.make_time_pass(requests=False, messages=False, offers=True)
+        if self.sql("select 1 from ops.request where state = 'confirming'"):
+            eventually(lambda: self.look() or not self.sql("select 1 from ops.request where state = 'confirming'"), 8,
+                       "offers to expire")
+        self.rest()
+
+    def tidy(self):
+        """Nothing of this round is left open for the next."""
+        for row in self.sql("select id from ops.request where state = 'unknown'"):
+            self.sql("select ops.resolve($1, 'failed', 'the harness looked')", row["id"])
+        self.rest()
+        self.slack.clear()
+        self.kube.clear()
+
+
+__all__ = ["Stuck", "Town", "request_id", "words"]

@@ -8,6 +8,7 @@
 #ifndef OPSD_CORE_OWED_H
 #define OPSD_CORE_OWED_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/call.h"
@@ -24,7 +25,7 @@ struct owed {                  /* everything is owned by the struct */
 	json_t *body;         /* facts to render */
 	int64_t attempts;     /* earlier tries: > 0 means look for it before posting */
 	int64_t created_ms;   /* wall clock */
-	int64_t claimed_ms;   /* clock_mono_ms when it was handed to us */
+	int64_t claimed_ms;   /* clock_mono_ms before it was claimed */
 };
 void owed_destroy(struct owed *owed); /* src/core/owed.c */
 
@@ -35,14 +36,16 @@ struct owed_mark {
 	char ts[32];      /* delivered: Slack's ts or "" */
 	int64_t later_ms; /* later: not before */
 	char error[200];  /* later, dead */
+	bool twin;        /* set by mark: somebody else had posted it before */
+	char channel[32]; /* delivered: where a twin can be deleted, or "" */
 };
 
 struct owed_port { /* filled by app from the store */
 	void *ctx;
 	void (*room)(void *ctx, unsigned room);
 	struct call *(*claim)(void *ctx, unsigned limit, call_done_fn done, void *data);
-	struct call *(*mark)(void *ctx, const struct owed_mark *marks, unsigned n,
-			     call_done_fn done, void *data);
+	struct call *(*mark)(void *ctx, struct owed_mark *marks, unsigned n, call_done_fn done,
+			     void *data);
 };
 
 #endif

@@ -60,7 +60,8 @@ struct call *slack_web_call(struct slack_web *web, const char *method, json_t *a
 struct call *slack_web_respond(struct slack_web *web, const char *response_url, json_t *message,
 			       slack_done_fn done, void *data);
 
-/* Milliseconds until the channel's pace allows a post now; 0: at once. */
+/* Milliseconds until the channel's pace, and what a 429 said, allow chat.postMessage; 0: at once.
+ */
 int64_t slack_web_channel_wait(const struct slack_web *web, const char *channel);
 
 /* Pure: the class of an HTTP status and Slack error code. */

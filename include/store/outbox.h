@@ -27,8 +27,8 @@ void store_outbox_room(struct store *store, unsigned room);
  * the audit channel while people wait too. */
 struct call *store_outbox_claim(struct store *store, unsigned limit, call_done_fn done, void *data);
 
-/* One commit for all marks; a dead row also writes an audit entry. */
-struct call *store_outbox_mark(struct store *store, const struct owed_mark *marks, unsigned n,
+/* One commit for all marks; a dead row also writes an audit entry.  Sets twin; marks are lent. */
+struct call *store_outbox_mark(struct store *store, struct owed_mark *marks, unsigned n,
 			       call_done_fn done, void *data);
 
 #endif

@@ -202,8 +202,8 @@ static struct call *owed_claim(void *ctx, unsigned limit, call_done_fn done, voi
 	return store_outbox_claim(service->store, limit, done, data);
 }
 
-static struct call *owed_mark(void *ctx, const struct owed_mark *marks, unsigned n,
-			      call_done_fn done, void *data)
+static struct call *owed_mark(void *ctx, struct owed_mark *marks, unsigned n, call_done_fn done,
+			      void *data)
 {
 	struct service *service = ctx;
 

@@ -51,7 +51,7 @@ struct sender {
 	uv_loop_t *loop;
 	struct slack_web *web;
 	struct owed_port port;
-	uv_timer_t poll, flush;
+	uv_timer_t poll, flush, pace;
 	unsigned handles;
 	struct list audit, people, posts;
 	unsigned person_posts;
@@ -91,8 +91,8 @@ static void tell_room(struct sender *sender)
 
 static void check_drained(struct sender *sender)
 {
-	if (sender->drained == NULL || sender->posts.count > 0 || sender->n_marks > 0 ||
-	    sender->marking != NULL || sender->claiming != NULL)
+	if (sender->drained == NULL || queued(sender) > 0 || sender->posts.count > 0 ||
+	    sender->n_marks > 0 || sender->marking != NULL || sender->claiming != NULL)
 		return;
 	void (*drained)(void *data) = sender->drained;
 
@@ -101,6 +101,26 @@ static void check_drained(struct sender *sender)
 }
 
 /* marks */
+
+/* Our lease had ended before our post got there, and somebody else had posted it: ours goes. */
+static void delete_twins(struct sender *sender)
+{
+	for (unsigned i = 0, n; i < sender->n_marking; i += n) {
+		const struct owed_mark *first = &sender->marks[i];
+		bool all = first->twin && first->channel[0] != '\0';
+
+		for (n = 1; i + n < sender->n_marking && str_eq(sender->marks[i + n].ts, first->ts);
+		     n++)
+			all = all && sender->marks[i + n].twin;
+		if (!all || first->ts[0] == '\0')
+			continue;
+		log_warn("posted late, taken back", LOG_INT("message", first->id));
+		(void)slack_web_call(
+			sender->web, "chat.delete",
+			json_pack("{s:s, s:s}", "channel", first->channel, "ts", first->ts), 0,
+			NULL, NULL);
+	}
+}
 
 static void on_marked(void *data, const struct err *err)
 {
@@ -118,6 +138,7 @@ static void on_marked(void *data, const struct err *err)
 	}
 	sender->stats.batches++;
 	sender->stats.marks += sender->n_marking;
+	delete_twins(sender);
 	memmove(sender->marks, sender->marks + sender->n_marking,
 		(sender->n_marks - sender->n_marking) * sizeof(sender->marks[0]));
 	sender->n_marks -= sender->n_marking;
@@ -164,6 +185,8 @@ static void add_mark(struct sender *sender, const struct owed *owed, enum owed_e
 	mark = &sender->marks[sender->n_marks++];
 	*mark = (struct owed_mark){ .id = owed->id, .end = end, .later_ms = later_ms };
 	(void)snprintf(mark->ts, sizeof(mark->ts), "%s", ts != NULL ? ts : "");
+	if (end == OWED_DELIVERED && str_eq(owed->kind, "audit"))
+		(void)snprintf(mark->channel, sizeof(mark->channel), "%s", owed->channel);
 	copy_text(mark->error, sizeof(mark->error), error != NULL ? error : "");
 }
 
@@ -349,6 +372,18 @@ static json_t *find_args(const struct owed *owed)
 			 "limit", HISTORY_LIMIT, "include_all_metadata", 1);
 }
 
+/* May it be posted now, with what Slack makes us wait, before anybody else may claim it? */
+static bool in_time(const struct post *post)
+{
+	int64_t now =
+		clock_mono_ms() + slack_web_channel_wait(post->sender->web, post->owed[0]->channel);
+
+	for (size_t i = 0; i < post->n; i++)
+		if (now - post->owed[i]->claimed_ms >= TRUST_MS)
+			return false;
+	return true;
+}
+
 static void post_step(struct post *post)
 {
 	struct sender *sender = post->sender;
@@ -356,6 +391,10 @@ static void post_step(struct post *post)
 	json_t *args;
 
 	FAILPOINT("post.step %s", owed->kind);
+	if (post->step == POST_CHANNEL && !in_time(post)) {
+		post_end(post, OWED_LATER, NULL, LATER_MIN_MS, "it took too long to come to it");
+		return;
+	}
 	switch (post->step) {
 	case POST_FIND:
 		post->call = slack_web_call(sender->web, "conversations.history", find_args(owed),
@@ -415,12 +454,34 @@ static struct owed *take(struct list *list)
 	return NULL;
 }
 
+static void on_pace(uv_timer_t *timer)
+{
+	struct sender *sender = timer->data;
+
+	pump(sender);
+	check_drained(sender);
+}
+
+/* While the channel must wait, what is owed stays here: it may be claimed by somebody else
+ * meanwhile, and more lines come together. */
+static bool must_wait(struct sender *sender, const struct owed *owed)
+{
+	int64_t wait = slack_web_channel_wait(sender->web, owed->channel);
+
+	if (wait > 0)
+		uv_timer_start(&sender->pace, on_pace, (uint64_t)wait, 0);
+	return wait > 0;
+}
+
 static void start_audit(struct sender *sender)
 {
 	const json_t *facts[RENDER_AUDIT_LINES];
-	struct owed *owed = take(&sender->audit);
+	struct owed *owed = list_entry(list_first(&sender->audit), struct owed, node);
 	struct post *post;
 
+	if (must_wait(sender, owed))
+		return;
+	owed = take(&sender->audit);
 	if (owed == NULL)
 		return;
 	post = post_new(sender);
@@ -482,7 +543,6 @@ void sender_add(void *data, struct owed *owed)
 {
 	struct sender *sender = data;
 
-	owed->claimed_ms = clock_mono_ms();
 	list_push(str_eq(owed->kind, "audit") ? &sender->audit : &sender->people, &owed->node);
 	pump(sender);
 }
@@ -503,6 +563,7 @@ static void on_poll(uv_timer_t *timer)
 	unsigned n = queued(sender);
 
 	pump(sender);
+	check_drained(sender);
 	if (sender->stopping || sender->claiming != NULL || n + CLAIM_MAX > QUEUE_MAX ||
 	    sender->n_marks >= MARKS_MAX)
 		return;
@@ -521,8 +582,9 @@ struct sender *sender_create(uv_loop_t *loop, struct slack_web *web, const struc
 	list_init(&sender->posts);
 	uv_timer_init(loop, &sender->poll);
 	uv_timer_init(loop, &sender->flush);
-	sender->poll.data = sender->flush.data = sender;
-	sender->handles = 2;
+	uv_timer_init(loop, &sender->pace);
+	sender->poll.data = sender->flush.data = sender->pace.data = sender;
+	sender->handles = 3;
 	uv_timer_start(&sender->poll, on_poll, POLL_MS / 10, POLL_MS);
 	tell_room(sender);
 	return sender;
@@ -577,4 +639,5 @@ void sender_destroy(struct sender *sender)
 	drop_all(&sender->people);
 	uv_close((uv_handle_t *)&sender->poll, on_closed);
 	uv_close((uv_handle_t *)&sender->flush, on_closed);
+	uv_close((uv_handle_t *)&sender->pace, on_closed);
 }

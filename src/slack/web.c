@@ -165,17 +165,21 @@ static void pace_count(struct slack_web *web, const char *channel, int64_t now)
 	pace->due_ms += PACE_MS;
 }
 
-int64_t slack_web_channel_wait(const struct slack_web *web, const char *channel)
-{
-	return pace_wait(web, channel, clock_mono_ms());
-}
-
 static int64_t block_wait(const struct slack_web *web, const char *method, int64_t now)
 {
 	for (size_t i = 0; i < web->n_blocks; i++)
 		if (str_eq(web->blocks[i].method, method))
 			return web->blocks[i].until_ms > now ? web->blocks[i].until_ms - now : 0;
 	return 0;
+}
+
+int64_t slack_web_channel_wait(const struct slack_web *web, const char *channel)
+{
+	int64_t now = clock_mono_ms();
+	int64_t pace = pace_wait(web, channel, now),
+		block = block_wait(web, "chat.postMessage", now);
+
+	return pace > block ? pace : block;
 }
 
 static void block_method(struct slack_web *web, const char *method, int64_t wait_ms)

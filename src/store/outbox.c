@@ -150,13 +150,16 @@ static void take_array(struct params *params, struct buf *buf)
 
 static bool take_marked(struct job *job, const struct db_answer *answer, struct err *err)
 {
-	(void)job;
-	(void)answer;
+	const struct db_result *rows = answer->results[0];
+
 	(void)err;
+	for (size_t i = 0; i < db_rows(rows); i++)
+		for (unsigned k = 0; k < job->n_marks; k++)
+			job->marks[k].twin |= job->marks[k].id == db_int(rows, i, 0);
 	return true;
 }
 
-struct call *store_outbox_mark(struct store *store, const struct owed_mark *marks, unsigned n,
+struct call *store_outbox_mark(struct store *store, struct owed_mark *marks, unsigned n,
 			       call_done_fn done, void *data)
 {
 	static const char *const ends[] = {
@@ -185,6 +188,8 @@ struct call *store_outbox_mark(struct store *store, const struct owed_mark *mark
 	take_array(&params, &later);
 	take_array(&params, &errors);
 	job->take = take_marked;
+	job->marks = marks;
+	job->n_marks = n;
 	return job_start(job, store->work, "ops_outbox_mark",
 			 "SELECT ops.outbox_mark($1, $2, $3, $4, $5, $6, $7)", &params, MARK_MS);
 }

@@ -76,6 +76,8 @@ struct job {
 	json_t **ret_row;
 	void (*found)(void *data, const json_t *row);
 	bool click;
+	struct owed_mark *marks;
+	unsigned n_marks;
 	const char
 		*dedup; /* a delivery of it that is still to be disowned goes first; NULL: none */
 	size_t at;      /* of its own answer */

@@ -29,6 +29,8 @@ static struct {
 	struct owed_mark marks[MARKS_SEEN_MAX];
 	size_t n_marks, mark_commits, mark_failures;
 	unsigned room;
+	int64_t wait_ms; /* what the channel makes wait, once */
+	int64_t twin;    /* this message was posted by somebody else before */
 	struct sender *sender;
 	bool drained;
 } st;
@@ -53,7 +55,8 @@ static void on_turn(void *data)
 
 	free(call);
 	err_set(&err, ERR_RETRY, "scripted %s", answer.error);
-	now.done(now.data, &answer, answer.class == SLACK_OK ? NULL : &err);
+	if (now.done != NULL)
+		now.done(now.data, &answer, answer.class == SLACK_OK ? NULL : &err);
 	json_decref(json);
 }
 
@@ -83,6 +86,15 @@ struct call *slack_web_respond(struct slack_web *web, const char *response_url, 
 	return record("respond", message, done, data);
 }
 
+int64_t slack_web_channel_wait(const struct slack_web *web, const char *channel)
+{
+	int64_t wait = st.wait_ms;
+
+	(void)web, (void)channel;
+	st.wait_ms = 0;
+	return wait;
+}
+
 static void port_room(void *ctx, unsigned room)
 {
 	(void)ctx;
@@ -95,8 +107,8 @@ static struct call *port_claim(void *ctx, unsigned limit, call_done_fn done, voi
 	return call_later(&st.loop, NULL, done, data);
 }
 
-static struct call *port_mark(void *ctx, const struct owed_mark *marks, unsigned n,
-			      call_done_fn done, void *data)
+static struct call *port_mark(void *ctx, struct owed_mark *marks, unsigned n, call_done_fn done,
+			      void *data)
 {
 	struct err err;
 
@@ -107,6 +119,8 @@ static struct call *port_mark(void *ctx, const struct owed_mark *marks, unsigned
 		err_set(&err, ERR_RETRY, "database away");
 		return call_later(&st.loop, &err, done, data);
 	}
+	for (unsigned i = 0; i < n; i++)
+		marks[i].twin = marks[i].id == st.twin;
 	assert_true(st.n_marks + n <= MARKS_SEEN_MAX);
 	memcpy(st.marks + st.n_marks, marks, n * sizeof(*marks));
 	st.n_marks += n;
@@ -162,6 +176,7 @@ static struct owed *owed(int64_t id, const char *kind, int64_t attempts)
 	if (!str_eq(kind, "audit"))
 		owed->response_url = xstrdup("https://hooks.slack.com/x");
 	owed->attempts = attempts;
+	owed->claimed_ms = clock_mono_ms();
 	owed->body = json_pack("{s:s, s:s, s:s}", "request", "R0000000000000000", "command",
 			       "workers scale", "outcome", "succeeded");
 	return owed;
@@ -321,6 +336,51 @@ static void test_a_lapsed_lease_is_not_trusted(void **state)
 	assert_int_equal(st.n_marks, 1);
 }
 
+/* The lease counts from the claim, not from when the message came to the sender. */
+static void test_a_message_that_comes_late_is_not_posted(void **state)
+{
+	struct owed *late;
+
+	(void)state;
+	begin(ok, 1);
+	late = owed(1, "audit", 0);
+	late->claimed_ms -= 25 * 1000;
+	sender_add(st.sender, late);
+	end();
+	assert_int_equal(st.n_calls, 0);
+	assert_int_equal(st.n_marks, 0);
+}
+
+/* What waits for the channel waits here, so that its lease is looked at when it goes. */
+static void test_the_pace_is_waited_for_here(void **state)
+{
+	(void)state;
+	begin(ok, 1);
+	st.wait_ms = 30;
+	sender_add(st.sender, owed(1, "audit", 0));
+	assert_int_equal(st.n_calls, 0);
+	sender_drain(st.sender, on_drained, NULL);
+	assert_false(st.drained);
+	uv_run(&st.loop, UV_RUN_DEFAULT);
+	assert_true(st.drained);
+	assert_int_equal(uv_loop_close(&st.loop), 0);
+	assert_int_equal(st.n_calls, 1);
+	assert_int_equal(st.n_marks, 1);
+}
+
+static void test_a_late_twin_is_taken_back(void **state)
+{
+	(void)state;
+	begin(ok, 1);
+	st.twin = 1;
+	sender_add(st.sender, owed(1, "audit", 0));
+	end();
+	assert_int_equal(st.n_calls, 2);
+	assert_string_equal(st.methods[1], "chat.delete");
+	assert_string_equal(jget_str(st.args[1], "ts"), "1.5");
+	assert_string_equal(jget_str(st.args[1], "channel"), "C1");
+}
+
 static void test_room_shrinks(void **state)
 {
 	(void)state;
@@ -346,6 +406,9 @@ int main(void)
 		cmocka_unit_test(test_the_audit_channel_is_never_given_up),
 		cmocka_unit_test(test_marks_wait_for_the_database),
 		cmocka_unit_test(test_a_lapsed_lease_is_not_trusted),
+		cmocka_unit_test(test_a_message_that_comes_late_is_not_posted),
+		cmocka_unit_test(test_the_pace_is_waited_for_here),
+		cmocka_unit_test(test_a_late_twin_is_taken_back),
 		cmocka_unit_test(test_room_shrinks),
 	};
 

@@ -48,7 +48,7 @@ static struct request *over(struct replica *replica)
 	return rq;
 }
 
-static struct end mark(struct replica *replica, const struct owed_mark *marks, unsigned n)
+static struct end mark(struct replica *replica, struct owed_mark *marks, unsigned n)
 {
 	struct end end = { 0 };
 
@@ -124,6 +124,12 @@ static void test_marks(void **state)
 		   "it said \"no\" \\truetrue");
 	end = mark(A, marks, 2); /* a repeat is harmless */
 	expect_good(&end);
+	assert_false(marks[0].twin);
+	(void)snprintf(marks[0].ts, sizeof(marks[0].ts), "1700000000.000200");
+	end = mark(B, marks, 1); /* posted a second time: its holder is told */
+	expect_good(&end);
+	assert_true(marks[0].twin);
+	expect_sql("SELECT ts FROM ops.message WHERE kind = 'audit'", "1700000000.000100");
 	good("UPDATE ops.message SET due_at = clock_timestamp() WHERE due_at IS NOT NULL");
 	owed_forget(A);
 	end = outbox_claim(B, 10);

@@ -126,6 +126,15 @@ static void take_failure(struct db_pipe *pipe, struct db_job *job, const struct 
 	db_refusal(result, statement->name, job->err);
 }
 
+static void lose(struct db_pipe *pipe, PGresult *result)
+{
+	struct err err;
+
+	PQclear(result);
+	db_conn_err(&pipe->conn, ERR_UNCERTAIN, &err);
+	db_pipe_drop(pipe, &err);
+}
+
 static void take_result(struct db_pipe *pipe, struct db_job *job, const struct db_op *op,
 			PGresult *result)
 {
@@ -139,6 +148,13 @@ static void take_result(struct db_pipe *pipe, struct db_job *job, const struct d
 			PQclear(result);
 		return;
 	case PGRES_FATAL_ERROR:
+		/* Without a code it is not the server's answer: libpq has lost the connection. */
+		if (PQresultErrorField(result, PG_DIAG_SQLSTATE) == NULL) {
+			lose(pipe, result);
+			return;
+		}
+		take_failure(pipe, job, op, result);
+		return;
 	case PGRES_PIPELINE_ABORTED:
 		take_failure(pipe, job, op, result);
 		return;

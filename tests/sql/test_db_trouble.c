@@ -63,6 +63,38 @@ static void test_terminated_backend(void **state)
 	db_destroy(other);
 }
 
+/* Deaf: as if the network had dropped the connection without a word. */
+static void drop_sockets(void)
+{
+	for (int fd = 3; fd < 256; fd++) {
+		struct sockaddr_in peer;
+		socklen_t len = sizeof(peer);
+
+		if (getpeername(fd, (struct sockaddr *)&peer, &len) == 0 &&
+		    peer.sin_family == AF_INET &&
+		    ntohs(peer.sin_port) == atoi(strrchr(url(), ':') + 1))
+			(void)shutdown(fd, SHUT_RD);
+	}
+}
+
+/* libpq makes an error of its own of it, which is not the server's refusal. */
+static void test_connection_dropped_without_a_word(void **state)
+{
+	struct seen slow = { 0 }, behind = { 0 };
+
+	(void)state;
+	create(1);
+	wait_up(1);
+	start(&slow, NULL, "SELECT pg_sleep(0.2)", 15000);
+	start(&behind, NULL, "SELECT 1", 15000);
+	drop_sockets();
+	wait_for(&slow);
+	wait_for(&behind);
+	assert_int_equal(slow.kind, ERR_UNCERTAIN);
+	assert_int_equal(behind.kind, ERR_UNCERTAIN);
+	good("SELECT 1");
+}
+
 static void test_server_stops_and_starts(void **state)
 {
 	struct seen queued = { 0 }, late = { 0 };
@@ -248,6 +280,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_deadline_drops_the_connection),
 		TEST(test_terminated_backend),
+		TEST(test_connection_dropped_without_a_word),
 		TEST(test_server_stops_and_starts),
 		TEST(test_frozen_backend),
 		TEST(test_frozen_server_while_connecting),

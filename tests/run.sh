@@ -6,23 +6,25 @@ cd "$(dirname "$0")/.."
 
 usage() {
 	cat <<'EOF'
-usage: tests/run.sh [--quick] [--sanitize] [--scenarios] [--bench]
+usage: tests/run.sh [--quick] [--sanitize] [--scenarios] [--kill] [--bench]
 
   (nothing)    all suites, then unit, flow and fuzz again under the sanitizers
   --quick      lint, unit and flow only
   --sanitize   only the sanitizer build: unit, flow and fuzz
   --scenarios  only the scenarios; with --sanitize: those under the sanitizers too
+  --kill       only the kill harness, with failpoints
   --bench      also what is promised about time
 EOF
 }
 
-quick=false sanitize=false scenarios=false bench=false
+quick=false sanitize=false scenarios=false bench=false kill=false
 for option in "$@"; do
 	case $option in
 	--quick) quick=true ;;
 	--sanitize) sanitize=true ;;
 	--scenarios) scenarios=true ;;
 	--bench) bench=true ;;
+	--kill) kill=true ;;
 	-h | --help) usage && exit 0 ;;
 	*) usage >&2 && exit 2 ;;
 	esac
@@ -122,18 +124,29 @@ with_fuzzers() {
 	run_suite build-fuzz fuzz
 }
 
+with_failpoints() {
+	configure build-fp --buildtype=debugoptimized -Dfailpoints=true && build build-fp opsd || {
+		broken+=("building build-fp")
+		return
+	}
+	run_suite build-fp kill
+}
+
 install_packages
 if $sanitize; then
 	suites=(unit flow)
 	$scenarios && suites+=(scenarios)
 	with_sanitizers "${suites[@]}"
 	with_fuzzers
+elif $kill; then
+	with_failpoints
 elif $scenarios; then
 	with_plain_build scenarios
 elif $quick; then
 	with_plain_build lint unit flow
 else
-	with_plain_build lint unit flow sql scenarios page
+	with_plain_build lint unit flow sql model scenarios page
+	with_failpoints
 	with_sanitizers unit flow
 	with_fuzzers
 fi

@@ -14,6 +14,7 @@
 #define OPSD_BASE_FAILPOINT_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /* Waits are a tenth in a build with failpoints, so that a harness has time for every point. */
 #define FAILPOINT_MS(ms) (OPSD_FAILPOINTS ? (ms) / 10 : (ms))
@@ -25,11 +26,16 @@
 
 __attribute__((format(printf, 1, 2))) bool failpoint_reached(const char *fmt, ...);
 
+/* How long it stood at points, each taken for a minute: long enough to lose a lease. */
+int64_t failpoint_stood_ms(void);
+#define FAILPOINT_STOOD_MS failpoint_stood_ms()
+
 /* What of a URL is the same in every run: the last part of a path under /api/, or nothing. */
 const char *failpoint_place(const char *url);
 #else
 #define FAILPOINT(...) ((void)0)
 #define FAILPOINT_ERROR(...) false
+#define FAILPOINT_STOOD_MS 0
 #endif
 
 #endif

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "base/failpoint.h"
+
 static bool faked;
 static int64_t fake_wall_ms, fake_mono_ms;
 
@@ -23,7 +25,7 @@ int64_t clock_wall_ms(void)
 
 int64_t clock_mono_ms(void)
 {
-	return faked ? fake_mono_ms : read_ms(CLOCK_BOOTTIME);
+	return faked ? fake_mono_ms : read_ms(CLOCK_BOOTTIME) + FAILPOINT_STOOD_MS;
 }
 
 void clock_fake(int64_t wall_ms)

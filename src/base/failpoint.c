@@ -14,7 +14,7 @@
 
 #include "base/str.h"
 
-enum { NAME_LEN = 120, NAMES_MAX = 1024 };
+enum { NAME_LEN = 120, NAMES_MAX = 1024, STAND_MS = 60 * 1000 };
 
 enum deed { DEED_NONE, DEED_KILL, DEED_STOP, DEED_ERROR };
 
@@ -31,6 +31,7 @@ static struct {
 	int64_t reached;     /* since it was armed */
 	struct point points[NAMES_MAX];
 	size_t n_points;
+	int64_t stood_ms;
 	int log;
 	bool ready;
 } fp = { .log = -1 };
@@ -141,8 +142,10 @@ bool failpoint_reached(const char *fmt, ...)
 	tell("! ", name, times);
 	if (fp.deed == DEED_KILL) /* not abort(): nothing may tidy up */
 		(void)kill(getpid(), SIGKILL);
-	if (fp.deed == DEED_STOP)
+	if (fp.deed == DEED_STOP) {
 		(void)kill(getpid(), SIGSTOP);
+		fp.stood_ms += STAND_MS;
+	}
 	return fp.deed == DEED_ERROR;
 }
 
@@ -151,4 +154,9 @@ const char *failpoint_place(const char *url)
 	const char *slash = strrchr(url, '/');
 
 	return strstr(url, "/api/") != NULL && strstr(url, "/apis/") == NULL ? slash + 1 : "";
+}
+
+int64_t failpoint_stood_ms(void)
+{
+	return fp.stood_ms;
 }

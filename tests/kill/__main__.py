@@ -78,8 +78,9 @@ class Round:
     def thaw(self, opsd):
         """Another one takes its work over; then it goes on as if nothing had been."""
         town = self.town
-        other = town.serve(armed=False)
+        town.serve(armed=False)
         town.leases_end(opsd)
+        town.give_up()
         end = time.monotonic() + 6
         while time.monotonic() < end:
             left = town.sql("select 1 from ops.request where state in ('received', 'allowed', 'running') or (state = 'confirming' "
@@ -91,17 +92,20 @@ class Round:
         opsd.resume()
         town.slack.wait("sockets", count=1, timeout=10)
         time.sleep(0.3)         # what was under way when it stood still
-        self.stranger = other
 
     def run(self):
         town = self.town
-        if self.mode == "two" and len(town.running) < 2:
-            town.serve(armed=False)
-        while self.mode != "two" and len(town.running) > 1:
-            town.stop(town.running[-1])
+        town.arm("")
+        town.hurt = None
+        for opsd in list(town.running):
+            if not opsd.armed or len(town.running) > 1:
+                opsd.kill()
+                town.gone(opsd)
         if not town.running:
-            town.arm("")
             town.serve()
+        if self.mode == "two":
+            town.serve(armed=False)
+        town.impatient = self.mode == "lose"
         since = town.db.value("select clock_timestamp()")
         town.began = time.time()
         town.hurt = self.hurt
@@ -136,7 +140,7 @@ class Worker:
     def open(self):
         self.town = Town(self.loop, self.postgres, template=self.run.template)
         if self.run.args.mutation:
-            self.town.sql(mutations.MUTATIONS[self.run.args.mutation])
+            self.town.db.run(mutations.MUTATIONS[self.run.args.mutation])
         self.town.serve()
 
     def close(self):

@@ -10,6 +10,7 @@ from collections import Counter
 from sandbox.world import words
 
 ENDS = ("succeeded", "failed", "denied", "rejected", "expired", "cancelled")
+NOTHING = ("cancelled", "denied", "rejected")
 STATES = ("received", "allowed", "confirming", "running", "unknown") + ENDS
 # The state that an entry of the audit log leaves behind.
 LEAVES = {"request.received": "received", "request.allowed": "allowed", "request.offered": "confirming",
@@ -176,15 +177,15 @@ def acknowledged(town, since, envelopes, requests):
     touched = {rid for rid, _, at, _ in effects(town) if at >= town.began}
     for eid in envelopes:
         env = town.envelope(eid)
-        if env is None or env.acked is None:
+        if env is None or env.acked is None or env.late:
             continue
         says = words(env.ack)
         d = by_envelope.get(eid)
         if "othing was recorded" in says:
             row = rows.get(d["request_id"]) if d else None
-            if row and row["envelope_id"] == eid and (row["state"] != "cancelled" or row["id"] in touched):
+            if row and row["envelope_id"] == eid and (row["state"] not in NOTHING or row["id"] in touched):
                 yield "unrecorded-stays-undone", f"{eid} was told that nothing was recorded, and {row['id']} is {row['state']}"
-        elif d is None and not town.sql("select 1 from ops.request where envelope_id = $1", eid):
+        elif d is None and not any(r["text"] and r["text"] in env.payload.get("text", "") for r in requests):
             yield "acknowledged-is-recorded", f"{eid} {env.payload.get('text')} was acknowledged: {says!r}"
 
 

@@ -9,4 +9,9 @@ create or replace function ops.start(p_boot uuid, p_observer json, p_id text, p_
 language sql security definer set search_path = pg_catalog, pg_temp as $$
     select (true, 'running', 'allowed', null, null, null, null, null, null, null, null)::ops.written
 $$""",
+    # an outcome is marked as new at every claim: nobody looks whether it was posted before
+    "no-mark": """
+create or replace function ops.no_attempts() returns trigger language plpgsql as $$
+    begin new.attempts := 0; return new; end $$;
+create trigger no_attempts before update on ops.message for each row execute function ops.no_attempts()""",
 }

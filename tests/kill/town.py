@@ -31,6 +31,7 @@ class Town(World):
         self.arm("")
         self.points.touch()
         self.turn = 0
+        self.impatient = False      # runs that lost an answer are left by their own service, too
         self.hurt = None            # what is done when a service has died or stands still
 
     def fill_database(self):
@@ -48,7 +49,9 @@ class Town(World):
 
     def serve(self, armed=True):
         env = {"OPSD_FP": f"@{self.arming}", "OPSD_FP_LOG": str(self.points)} if armed else {}
-        return self.start(**env)
+        opsd = self.start(**env)
+        self.running[-1].armed = armed
+        return opsd
 
     def reached(self, since=0):
         """The names of the points since then, as name:times."""
@@ -97,13 +100,23 @@ class Town(World):
                 return
             now = time.monotonic()
             if now - told > 0.6:        # a dead one's leases
-                self.leases_end(*[o for o in self.running if self.stopped(o)])
+                # a minute is longer than disown takes: it is the first to come back to the database
+                late = self.impatient and now - begun > 2.5
+                self.leases_end(*[o for o in self.running if late or self.stopped(o)])
                 told = now
             if now - begun > seconds:
                 open_ = self.sql("select id, state, text, claimed_by, attempts, wake_at from ops.request where state < 'unknown'")
                 owed = self.sql("select id, kind, request_id, attempts, due_at, last_error from ops.message where due_at is not null")
                 raise Stuck(f"not at rest after {seconds} s: {open_} {owed}")
             time.sleep(0.02)
+
+    def give_up(self):
+        """A minute has passed: Slack waits for no acknowledgement any more."""
+        async def over():
+            for env in list(self.standin.sockets.pending.values()):
+                if not env.over:
+                    env.finish("operation_timeout")
+        self.loop.run(over())
 
     # People
 

@@ -78,8 +78,8 @@ class Process:
         self.started = time.monotonic()
         with open(log, "wb") as out:
             # it ends with the bench, however that ends
-            self.child = subprocess.Popen(["setpriv", "--pdeathsig=KILL", "--", *argv], stdin=subprocess.DEVNULL, stderr=out, env=env, cwd=cwd,
-                                          stdout=subprocess.PIPE if lines else out)
+            self.child = subprocess.Popen(["setpriv", "--pdeathsig=KILL", "--", *argv], stdin=subprocess.DEVNULL,
+                                          stdout=subprocess.PIPE if lines else out, stderr=out, env=env, cwd=cwd)
         self.pid = self.child.pid
         if lines:
             threading.Thread(target=self.read, daemon=True).start()

@@ -12,7 +12,8 @@ SAMPLED, TRACED = 3000, 500
 
 def tool(argv, work):
     """Runs a tool that is attached to the program while `work` runs, and ends it as from the keyboard."""
-    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as child:
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(argv, stdin=quiet, stdout=quiet, stderr=quiet) as child:
         time.sleep(1.0)
         try:
             return work()

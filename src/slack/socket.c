@@ -263,10 +263,8 @@ static void dial_in(struct conn *conn, uint32_t ms, const char *why)
 	conn_enter(conn, conn->wait_ms > 0 ? CONN_BACKOFF : CONN_OPENING, why);
 }
 
-/*
- * Told to go: the successor dials, this one is still read.  Never more than one drains a slot.  At
- * once, unless sockets are refreshed over and over before any is stable.
- */
+/* Told to go: the successor dials, this one is still read.  Never more than one drains a slot.  At
+ * once, unless sockets are refreshed over and over before any is stable. */
 static void conn_replace(struct conn *conn, const char *why)
 {
 	struct slack_socket *socket = conn->socket;

@@ -12,7 +12,7 @@ usage: tests/run.sh [--quick] [--sanitize] [--scenarios] [--kill] [--bench]
   --quick      lint, unit and flow only
   --sanitize   only the sanitizer build: unit, flow and fuzz
   --scenarios  only the scenarios; with --sanitize: those under the sanitizers too
-  --kill       only the kill harness, with failpoints
+  --kill       only the kill harness, with failpoints, and its longer modes too
   --bench      also what is promised about time
 EOF
 }
@@ -124,12 +124,16 @@ with_fuzzers() {
 	run_suite build-fuzz fuzz
 }
 
-with_failpoints() {
+with_failpoints() { # suites
+	local suite
+
 	configure build-fp --buildtype=debugoptimized -Dfailpoints=true && build build-fp opsd || {
 		broken+=("building build-fp")
 		return
 	}
-	run_suite build-fp kill
+	for suite in "$@"; do
+		run_suite build-fp "$suite"
+	done
 }
 
 install_packages
@@ -139,14 +143,14 @@ if $sanitize; then
 	with_sanitizers "${suites[@]}"
 	with_fuzzers
 elif $kill; then
-	with_failpoints
+	with_failpoints kill kill-long
 elif $scenarios; then
 	with_plain_build scenarios
 elif $quick; then
 	with_plain_build lint unit flow
 else
 	with_plain_build lint unit flow sql model scenarios page
-	with_failpoints
+	with_failpoints kill
 	with_sanitizers unit flow
 	with_fuzzers
 fi

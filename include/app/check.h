@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 
+struct catalog;
 struct config;
 
 struct check {        /* findings in the order they were made */
@@ -20,5 +21,9 @@ void check_line(struct check *check, bool good, const char *what, const char *fm
 /* Tokens and scopes, the audit channel, the database, each cluster and API.  Runs a loop of its
  * own. */
 void check_online(struct check *check, const struct config *config);
+
+/* Whether each approval rule can be met for everybody who may ask; needs the database.  Runs a loop
+ * of its own. */
+void check_policy(struct check *check, const struct config *config, const struct catalog *catalog);
 
 #endif

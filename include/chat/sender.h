@@ -24,6 +24,9 @@ struct sender *sender_create(uv_loop_t *loop, struct slack_web *web, const struc
 /* Takes owed over. */
 void sender_add(void *sender, struct owed *owed);
 
+/* Something is owed that was not handed over: looks for it now, not at the next tick. */
+void sender_wake(struct sender *sender);
+
 /* Stops claiming; drained when nothing is under way and every mark is written. */
 void sender_drain(struct sender *sender, void (*drained)(void *data), void *data);
 void sender_destroy(struct sender *sender);

@@ -22,6 +22,15 @@ char *words_not_recorded(const struct err *err);
 /* The same intent came again. */
 char *words_known(const struct request *rq);
 
+/* What a click on an approval card came to, when the card does not say it; NULL: it does. */
+char *words_vote(const struct request *rq);
+
+/* Slack did not say who clicked. */
+const char *words_not_known_who(void);
+
+/* A button that names no request. */
+const char *words_not_ours(void);
+
 /* From facts (core/facts.h): the headline of an outcome, without names of people. */
 char *words_headline(const json_t *facts);
 

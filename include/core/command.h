@@ -49,6 +49,7 @@ struct guard {
 struct approval_rule {
 	struct expr *when; /* NULL: always */
 	int64_t need;
+	int64_t expires_s;       /* 0: the setting's */
 	const char *can_approve; /* an action, or NULL */
 	const char *group;       /* a group, or NULL */
 };

@@ -6,10 +6,12 @@
  * disagree: { "request", "command", "text", "args": {…shown}, "risk", "who": { "user", "team",
  * "name", "email" }, "channel", "reason", "target": {…}, "changes": [...], "warnings": [...],
  * "owners": [...], "outcome": state name, "code", "why": sentence, "done": fragment, "detail": {…},
- * "answer": {…} } Members that are not known are left out.
+ * "approved_by": [names], "answer": {…} } Members that are not known are left out.
  */
 #ifndef OPSD_CORE_FACTS_H
 #define OPSD_CORE_FACTS_H
+
+#include <stdbool.h>
 
 #include "base/json.h"
 
@@ -24,6 +26,9 @@ json_t *facts_reply(const struct request *rq);
 /* What a preview shows: plan, digest, and from the second time on what changed since
  * (changed_since). */
 json_t *facts_preview(const struct request *rq, const json_t *changed_since);
+
+/* Whether all of a plan that matters to an approver can be shown whole on one card. */
+bool facts_fit_card(const json_t *plan);
 
 /* One line of a plan's changes: "replicas 3 → 5"; several joined by ", "; "" when none.  The caller
  * frees. */

@@ -21,14 +21,17 @@
 enum op_step {
 	OP_RECEIVE, /* a new intent: record it, decide if the asker's facts are fresh */
 	OP_CONFIRM, /* a click on a preview: record it, take the request over */
-	OP_PEOPLE,  /* ask Slack who the asker is */
-	OP_DECIDE,  /* identify and decide, now that it is known */
-	OP_PLAN,    /* read the target, make the plan */
-	OP_OFFER,   /* show the plan to the requester; the run ends, a click begins the next */
-	OP_START,   /* decide again, commit the intent */
-	OP_ACT,     /* the effect, or the read */
-	OP_LOOK,    /* it is not clear what came of the effect: look at the target */
-	OP_SETTLE,  /* outcome, audit entry and what is owed */
+	OP_CLICKER, /* ask Slack who clicked on a card, unless that is known afresh */
+	OP_VOTE,   /* record what that click says; the run ends, the last approval begins another */
+	OP_PEOPLE, /* ask Slack who the asker is */
+	OP_DECIDE, /* identify and decide, now that it is known */
+	OP_PLAN,   /* read the target, make the plan */
+	OP_OFFER,  /* show the plan to the requester; the run ends, a click begins the next */
+	OP_ASK,    /* show the plan to approvers; the run ends */
+	OP_START,  /* decide again, count the approvals again, commit the intent */
+	OP_ACT,    /* the effect, or the read */
+	OP_LOOK,   /* it is not clear what came of the effect: look at the target */
+	OP_SETTLE, /* outcome, audit entry and what is owed */
 	OP_DONE,
 };
 
@@ -43,7 +46,8 @@ struct op_ports {
 	op_port_fn step[OP_DONE];
 	uint32_t step_ms[OP_DONE]; /* deadline of each step */
 	uint32_t settle_retry_ms;  /* between tries of a settle that the database did not take */
-	/* RECEIVE or CONFIRM ended (err or NULL): the acknowledgement is due now. */
+	/* RECEIVE, CONFIRM or VOTE ended (err or NULL), or CLICKER did with err: the
+	 * acknowledgement is due now. */
 	void (*answered)(void *ctx, struct request *rq, const struct err *err);
 	/* The run is over; rq is lent for this last time. */
 	void (*finished)(void *ctx, const struct request *rq, const struct err *err);

@@ -18,10 +18,11 @@
 struct owed {                  /* everything is owned by the struct */
 	struct list_node node; /* the sender's */
 	int64_t id;
-	char *kind;           /* "audit", "reply", "preview" */
+	char *kind;           /* "audit", "reply", "preview", "card", "ask" */
 	char *request;        /* request id */
 	char *channel, *user; /* where; user: for replies */
 	char *response_url;   /* NULL: none or used up */
+	char *ts;             /* card: the message to edit; ask: the card; NULL: none yet */
 	json_t *body;         /* facts to render */
 	int64_t attempts;     /* earlier tries: > 0 means look for it before posting */
 	int64_t created_ms;   /* wall clock */

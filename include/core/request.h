@@ -25,6 +25,7 @@ enum request_state {
 	REQUEST_RECEIVED,   /* recorded; not yet identified and decided */
 	REQUEST_ALLOWED,    /* decided: may; not yet planned */
 	REQUEST_CONFIRMING, /* plan shown to the requester; waits for the button */
+	REQUEST_APPROVING,  /* plan shown to approvers; waits for their buttons */
 	REQUEST_RUNNING,    /* intent committed, or a read under way */
 	REQUEST_UNKNOWN,    /* the effect may have happened; waits for a person */
 	REQUEST_SUCCEEDED,
@@ -39,7 +40,8 @@ enum request_state {
 struct delivery {
 	const char *envelope_id;
 	const char *dedup; /* the intent, whatever the envelope */
-	const char *kind;  /* "slash", "action", "submit", "home" */
+	const char
+		*kind; /* "slash", "action", "submit", "home"; a click: what it says, "confirm" … */
 	int64_t retry;
 	uint64_t socket; /* opaque: where the acknowledgement goes */
 	bool takes_text; /* the acknowledgement may carry a message */
@@ -83,10 +85,15 @@ struct request {
 	json_t *offered_plan; /* what the requester was shown; NULL: nothing was */
 	bool confirmed;       /* the requester pressed the button on confirmed_digest */
 	char confirmed_digest[65];
-	char digest[65]; /* of the plan's meaning */
-	json_t *answer;  /* reads */
-	json_t *outcome; /* apply's or look's */
-	struct err err;  /* why it failed */
+	bool approved; /* enough people approved approved_digest */
+	char approved_digest[65];
+	json_t *approved_by; /* their names; NULL: nobody had to */
+	json_t *rules;       /* the approval rules that this plan meets (args_approvals) */
+	const char *reason;  /* of a vote; NULL: none */
+	char digest[65];     /* of the plan's meaning */
+	json_t *answer;      /* reads */
+	json_t *outcome;     /* apply's or look's */
+	struct err err;      /* why it failed */
 };
 
 struct request *request_create(void);

@@ -27,6 +27,10 @@ struct call *store_audit_verify(struct db *db, int64_t expect_no, const char *ex
 struct call *store_explain(struct db *db, const char *person, const char *action,
 			   const json_t *scope, store_json_fn done, void *data);
 
+/* Uses that nobody could get approved: [{ "command", "scope", "need", "have", "example",
+ * "requesters" }].  rules: [{ "command", "action", "risk", "need", "can_approve" | "group" }]. */
+struct call *store_deadlocks(struct db *db, const json_t *rules, store_json_fn done, void *data);
+
 /* The actions a Slack user may use at all (any scope): array of names; for help and App Home. */
 struct call *store_may(struct db *db, const char *team, const char *user, store_json_fn done,
 		       void *data);

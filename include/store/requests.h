@@ -23,7 +23,9 @@ struct store_config {
 	const char *boot_id; /* random per process start */
 	const char *version;
 	const char *audit_channel;
-	const char *deployment; /* mark in audit entries; "" none */
+	const char *approval_channel; /* of cards; NULL: what needs approval is refused */
+	int64_t approval_s;           /* how long approvers have, unless a rule says less */
+	const char *deployment;       /* mark in audit entries; "" none */
 };
 
 struct store *store_create(uv_loop_t *loop, const struct store_config *config);
@@ -64,10 +66,12 @@ struct call *store_confirm(struct store *store, struct request *rq, bool yes, js
 			   call_done_fn done, void *data);
 
 /*
- * ALLOWED|CONFIRMING -> RUNNING: decides again, records plan, digest and the step's intent
- * (the command's kind, effect class, filled parameters), renews the lease.  The effect may start
- * only after this. Out: state RUNNING, or DENIED when the right is gone (announcement owed), or err
- * ERR_DENIED "fenced off" when another replica has taken the request over: stop, touch nothing.
+ * ALLOWED|CONFIRMING -> RUNNING: decides again, counts the approvals for rq->rules (NULL: none are
+ * needed) again, records plan, digest and the step's intent (the command's kind, effect class,
+ * filled parameters), renews the lease.  The effect may start only after this.  Out: state RUNNING,
+ * APPROVING when approvers are not entitled any more, or DENIED when the right is gone
+ * (announcement owed), or err ERR_DENIED "fenced off" when another replica has taken the request
+ * over: stop, touch nothing.
  */
 struct call *store_start(struct store *store, struct request *rq, const char *effect,
 			 const json_t *with, call_done_fn done, void *data);

@@ -28,6 +28,7 @@ struct probe {
 	uv_loop_t loop;
 	uv_async_t next; /* the next probe, never from inside the last one's answer */
 	size_t step;
+	const char *channel; /* which one is asked about */
 	char *bot_token, *app_token, *url;
 	struct http *http;
 	struct slack_web *web;
@@ -98,32 +99,45 @@ static void on_channel(void *data, const struct slack_answer *answer, const stru
 {
 	struct probe *probe = data;
 	const json_t *channel = json_object_get(answer->json, "channel");
-	const char *name =
-		jget_str_or(channel, "name", config_str(probe->config, "slack.audit_channel"));
+	const char *what = probe->channel;
+	const char *name = jget_str_or(channel, "name", "?");
 
 	if (err != NULL)
-		check_line(probe->check, false, "audit channel", "%s", err->msg);
+		check_line(probe->check, false, what, "%s", err->msg);
 	else if (jget_bool(channel, "is_archived", false))
-		check_line(probe->check, false, "audit channel",
+		check_line(probe->check, false, what,
 			   "#%s is archived: unarchive it or choose another.", name);
 	else if (jget_bool(channel, "is_ext_shared", false) ||
 		 jget_bool(channel, "is_pending_ext_shared", false))
-		check_line(probe->check, false, "audit channel",
+		check_line(probe->check, false, what,
 			   "#%s is shared with another company: choose one that is not.", name);
 	else if (!jget_bool(channel, "is_member", false))
-		check_line(probe->check, false, "audit channel",
-			   "The bot is not in #%s: /invite it there.", name);
+		check_line(probe->check, false, what, "The bot is not in #%s: /invite it there.",
+			   name);
 	else
-		check_line(probe->check, true, "audit channel", "#%s", name);
+		check_line(probe->check, true, what, "#%s", name);
 	uv_async_send(&probe->next);
 }
 
-static void probe_channel(struct probe *probe)
+static void probe_channel(struct probe *probe, const char *what, const char *setting)
 {
-	json_t *args =
-		json_pack("{s:s}", "channel", config_str(probe->config, "slack.audit_channel"));
+	json_t *args = json_pack("{s:s}", "channel", config_str(probe->config, setting));
 
+	probe->channel = what;
 	(void)slack_web_call(probe->web, "conversations.info", args, PROBE_MS, on_channel, probe);
+}
+
+static void probe_audit(struct probe *probe)
+{
+	probe_channel(probe, "audit channel", "slack.audit_channel");
+}
+
+static void probe_approval(struct probe *probe)
+{
+	if (config_str(probe->config, "slack.approval_channel") == NULL)
+		uv_async_send(&probe->next);
+	else
+		probe_channel(probe, "approval channel", "slack.approval_channel");
 }
 
 static void probe_role(struct check *check, const struct db_result *row)
@@ -199,8 +213,8 @@ static void probe_env(struct probe *probe)
 	(void)action_env_probe(probe->env, on_line, on_env, probe);
 }
 
-static void (*const probes[])(struct probe *probe) = { probe_auth, probe_open, probe_channel,
-						       probe_database, probe_env };
+static void (*const probes[])(struct probe *probe) = { probe_auth,     probe_open,     probe_audit,
+						       probe_approval, probe_database, probe_env };
 
 static void close_all(struct probe *probe)
 {

@@ -69,8 +69,8 @@ static void check_secrets(struct check *check, const struct config *config)
 }
 
 /* The declarations' own tests, judged by the grants file where there is one. */
-static void check_policy(struct check *check, const struct config *config,
-			 const struct catalog *catalog)
+static void check_tests(struct check *check, const struct config *config,
+			const struct catalog *catalog)
 {
 	char *file = config_file(config, "grants");
 	json_t *actions = catalog_actions(catalog), *grants = NULL, *rows, *row;
@@ -107,7 +107,7 @@ static void check_policy(struct check *check, const struct config *config,
 	free(file);
 }
 
-static void check_catalog(struct check *check, const struct config *config)
+static void check_catalog(struct check *check, const struct config *config, bool policy)
 {
 	struct diags diags;
 	struct action_env *env;
@@ -125,6 +125,8 @@ static void check_catalog(struct check *check, const struct config *config)
 			   catalog_commands(catalog), catalog_prefixes(catalog),
 			   catalog_digest(catalog));
 	if (catalog != NULL)
+		check_tests(check, config, catalog);
+	if (catalog != NULL && policy)
 		check_policy(check, config, catalog);
 	catalog_unref(catalog);
 	action_env_destroy(env);
@@ -165,17 +167,21 @@ static void print_settings(const struct config *config)
 int cmd_check(struct app_options *options)
 {
 	struct check check = { .rows = json_array() };
-	bool online = false, print = false;
+	bool online = false, policy = false, print = false;
 	struct config *config;
 	struct diags diags;
 
 	for (int i = 0; i < options->argc; i++) {
 		online |= str_eq(options->argv[i], "--online");
+		policy |= str_eq(options->argv[i], "--policy");
 		print |= str_eq(options->argv[i], "--print");
-		if (!str_eq(options->argv[i], "--online") && !str_eq(options->argv[i], "--print")) {
+		if (!str_eq(options->argv[i], "--online") &&
+		    !str_eq(options->argv[i], "--policy") && !str_eq(options->argv[i], "--print")) {
 			json_decref(check.rows);
-			return app_fail(APP_USAGE, "check [--online] [--print]: \"%s\" is neither",
-					options->argv[i]);
+			return app_fail(
+				APP_USAGE,
+				"check [--online] [--policy] [--print]: \"%s\" is none of them",
+				options->argv[i]);
 		}
 	}
 	diags_init(&diags);
@@ -191,7 +197,7 @@ int cmd_check(struct app_options *options)
 	if (config != NULL) {
 		check_line(&check, true, "configuration", "%s", config_path(config));
 		check_secrets(&check, config);
-		check_catalog(&check, config);
+		check_catalog(&check, config, policy || online);
 		if (online)
 			check_online(&check, config);
 	}

@@ -166,11 +166,14 @@ static void make_store(struct service *service)
 				  .connections = (unsigned)config_int(service->config,
 								      "database.connections"),
 				  .on_connect = work_sets };
-	struct store_config config = { .boot_id = service->boot_id,
-				       .version = OPSD_VERSION,
-				       .audit_channel =
-					       config_str(service->config, "slack.audit_channel"),
-				       .deployment = config_str(service->config, "deployment") };
+	struct store_config config = {
+		.boot_id = service->boot_id,
+		.version = OPSD_VERSION,
+		.audit_channel = config_str(service->config, "slack.audit_channel"),
+		.approval_channel = config_str(service->config, "slack.approval_channel"),
+		.approval_s = config_int(service->config, "slack.approval_minutes") * 60,
+		.deployment = config_str(service->config, "deployment")
+	};
 
 	service->intake_db = db_create(&service->loop, &intake);
 	service->work_db = db_create(&service->loop, &work);

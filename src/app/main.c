@@ -21,7 +21,7 @@ static const struct {
 	  "search and prove the audit log" },
 	{ "catalog", cmd_catalog, "catalog test|docs|kinds|schema",
 	  "the declarations' own tests, pages and schema" },
-	{ "check", cmd_check, "check [--online] [--print]",
+	{ "check", cmd_check, "check [--online] [--policy] [--print]",
 	  "configuration, catalog, policy and their tests" },
 	{ "explain", cmd_explain, "explain PERSON ACTION [k=v …]", "why somebody may or may not" },
 	{ "grants", cmd_grants, "grants plan|apply FILE, grants list",

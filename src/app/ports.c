@@ -13,12 +13,14 @@
 #include "base/str.h"
 #include "base/xalloc.h"
 #include "chat/intake.h"
+#include "chat/sender.h"
 #include "core/action.h"
 #include "core/catalog.h"
 #include "core/command.h"
 #include "core/facts.h"
 #include "core/request.h"
 #include "slack/people.h"
+#include "store/approvals.h"
 #include "store/requests.h"
 
 enum { ACTION_MS = 15000, LOOK_MS = 10000 };
@@ -111,6 +113,10 @@ static void take_row(struct service *service, struct request *rq, const json_t *
 	rq->offered_plan = json_is_object(json_object_get(row, "plan"))
 				   ? json_incref(json_object_get(row, "plan"))
 				   : NULL;
+	json_decref(rq->approved_by);
+	rq->approved_by = json_is_array(json_object_get(row, "approved_by"))
+				  ? json_incref(json_object_get(row, "approved_by"))
+				  : NULL;
 	if (rq->asker.channel == NULL)
 		rq->asker.channel = arena_strdup(rq->arena, jget_str(row, "channel"));
 	rq->person = jget_int(row, "person_id", rq->person);
@@ -215,6 +221,51 @@ static struct call *port_offer(void *ctx, struct request *rq, call_done_fn done,
 	return &port->call;
 }
 
+static void on_asked(void *data, const struct err *err)
+{
+	struct port_call *port = data;
+
+	port->inner = NULL;
+	sender_wake(port->service->sender);
+	port_done(port, err);
+}
+
+static struct call *port_ask(void *ctx, struct request *rq, call_done_fn done, void *data)
+{
+	struct port_call *port = port_new(ctx, rq, done, data);
+	bool changed = rq->approved && strcmp(rq->approved_digest, rq->digest) != 0;
+
+	port->inner = store_ask(port->service->store, rq,
+				changed ? json_object_get(rq->offered_plan, "changes") : NULL,
+				on_asked, port);
+	return &port->call;
+}
+
+static struct call *port_clicker(void *ctx, struct request *rq, call_done_fn done, void *data)
+{
+	return port_people(ctx, rq, done, data);
+}
+
+/* The last approval begins a run of its own, with the requester as the one who asks. */
+static void on_voted(void *data, const struct err *err)
+{
+	struct port_call *port = data;
+
+	port->inner = NULL;
+	if (err == NULL && port->row != NULL)
+		service_resume(port->service, port->row);
+	sender_wake(port->service->sender);
+	port_done(port, err);
+}
+
+static struct call *port_vote(void *ctx, struct request *rq, call_done_fn done, void *data)
+{
+	struct port_call *port = port_new(ctx, rq, done, data);
+
+	port->inner = store_vote(port->service->store, rq, &port->row, on_voted, port);
+	return &port->call;
+}
+
 static const char *effect_name(const struct command *command)
 {
 	static const char *const names[] = { [ACTION_READ] = "read",
@@ -313,20 +364,26 @@ void service_ports(struct service *service, struct op_ports *ret_ports)
 	*ret_ports = (struct op_ports){
 		.step = { [OP_RECEIVE] = port_receive,
 			  [OP_CONFIRM] = port_confirm,
+			  [OP_CLICKER] = port_clicker,
+			  [OP_VOTE] = port_vote,
 			  [OP_PEOPLE] = port_people,
 			  [OP_DECIDE] = port_decide,
 			  [OP_PLAN] = port_plan,
 			  [OP_OFFER] = port_offer,
+			  [OP_ASK] = port_ask,
 			  [OP_START] = port_start,
 			  [OP_ACT] = port_act,
 			  [OP_LOOK] = port_look,
 			  [OP_SETTLE] = port_settle },
 		.step_ms = { [OP_RECEIVE] = 3000,
 			     [OP_CONFIRM] = 3000,
+			     [OP_CLICKER] = 1200, /* the acknowledgement waits for both */
+			     [OP_VOTE] = 1600,
 			     [OP_PEOPLE] = 15000,
 			     [OP_DECIDE] = 10000,
 			     [OP_PLAN] = 20000,
 			     [OP_OFFER] = 10000,
+			     [OP_ASK] = 10000,
 			     [OP_START] = 10000,
 			     [OP_ACT] = 20000,
 			     [OP_LOOK] = 15000,
@@ -356,6 +413,7 @@ static enum op_step first_step(struct request *rq)
 		return OP_LOOK;
 	case REQUEST_ALLOWED:
 	case REQUEST_CONFIRMING:
+	case REQUEST_APPROVING:
 	case REQUEST_UNKNOWN:
 	case REQUEST_SUCCEEDED:
 	case REQUEST_FAILED:
@@ -386,6 +444,9 @@ void service_resume(struct service *service, const json_t *row)
 	rq->confirmed = rq->state == REQUEST_CONFIRMING;
 	(void)snprintf(rq->confirmed_digest, sizeof(rq->confirmed_digest), "%s",
 		       jget_str_or(row, "digest", ""));
+	rq->approved = jget_str(row, "approved") != NULL;
+	(void)snprintf(rq->approved_digest, sizeof(rq->approved_digest), "%s",
+		       jget_str_or(row, "approved", ""));
 	log_info("taken over", LOG_STR("request", rq->id),
 		 LOG_STR("state", request_state_name(rq->state)));
 	(void)op_start(service->ops, rq, first_step(rq));

@@ -26,6 +26,7 @@
 #include "core/facts.h"
 #include "core/help.h"
 #include "core/request.h"
+#include "intake_internal.h"
 #include "slack/envelope.h"
 #include "slack/people.h"
 #include "slack/text.h"
@@ -39,14 +40,6 @@ enum {
 	TEXT_KEPT_MAX = 4000,
 	PROBLEMS_TEXT_MAX = 8000,
 	FORM_MS = 2500
-};
-
-struct intake {
-	uv_loop_t *loop;
-	struct intake_config config;
-	struct slack_socket *socket;
-	struct catalog *catalog;
-	struct list shows, guesses, openings;
 };
 
 /* A command that is not known: what could be meant is asked for before it is recorded. */
@@ -77,7 +70,7 @@ struct show {
 	char *why; /* a sentence in front of the help, or NULL */
 };
 
-static void ack(struct intake *intake, struct slack_via via, const char *id, const char *payload)
+void intake_ack(struct intake *intake, struct slack_via via, const char *id, const char *payload)
 {
 	if (intake->socket == NULL)
 		return;
@@ -85,16 +78,16 @@ static void ack(struct intake *intake, struct slack_via via, const char *id, con
 		log_warn("acknowledgement not sent whole", LOG_STR("envelope", id));
 }
 
-static void ack_note(struct intake *intake, const struct envelope *env, struct slack_via via,
+void intake_ack_note(struct intake *intake, const struct envelope *env, struct slack_via via,
 		     const char *text)
 {
 	json_t *message = render_note(text);
 	char *payload = json_text(message);
 
 	if (env->accepts_payload && env->kind == ENVELOPE_SLASH) {
-		ack(intake, via, env->id, payload);
+		intake_ack(intake, via, env->id, payload);
 	} else {
-		ack(intake, via, env->id, NULL);
+		intake_ack(intake, via, env->id, NULL);
 		if (env->response_url != NULL) {
 			json_object_set_new(message, "replace_original", json_false());
 			(void)slack_web_respond(intake->config.web, env->response_url,
@@ -193,8 +186,8 @@ static void put_facts(struct intake *intake, struct request *rq, const struct en
 				  user->email, user->name, user->tz);
 }
 
-static struct request *request_of(struct intake *intake, const struct envelope *env,
-				  struct slack_via via, const char *kind)
+struct request *intake_request(struct intake *intake, const struct envelope *env,
+			       struct slack_via via, const char *kind)
 {
 	struct request *rq = request_create();
 
@@ -236,15 +229,16 @@ static void set_command(struct request *rq, const struct command *command, json_
 		rq->rejection = denied;
 }
 
-static bool too_busy(struct intake *intake, const struct envelope *env, struct slack_via via)
+bool intake_too_busy(struct intake *intake, const struct envelope *env, struct slack_via via)
 {
 	unsigned max = intake->config.max_ops > 0 ? intake->config.max_ops : MAX_OPS;
 
 	if (op_list_count(intake->config.ops) < max)
 		return false;
-	ack_note(intake, env, via,
-		 "Nothing was recorded and nothing will happen: too many requests are under way. "
-		 "Try again in a minute.");
+	intake_ack_note(
+		intake, env, via,
+		"Nothing was recorded and nothing will happen: too many requests are under way. "
+		"Try again in a minute.");
 	return true;
 }
 
@@ -288,11 +282,9 @@ static void on_opened(void *data, const struct slack_answer *answer, const struc
 	opening_free(opening);
 }
 
-/* instead: what is said when Slack does not open the form, since its ticket lives 3 s. */
-static void open_form(struct intake *intake, const struct envelope *env,
-		      const struct command *command, const json_t *values, const char *instead)
+void intake_open(struct intake *intake, const struct envelope *env, json_t *view,
+		 const char *instead)
 {
-	json_t *view = form_view(command, values, env->channel);
 	json_t *args = json_pack("{s:s, s:o}", "trigger_id", env->trigger_id, "view", view);
 	struct opening *opening = xcalloc(1, sizeof(*opening));
 
@@ -327,13 +319,14 @@ static void slash_command(struct intake *intake, const struct envelope *env, str
 		json_t *typed = args_typed(line->command, line->rest);
 		char *text_instead = problems_text(line->command, &problems);
 
-		ack(intake, via, env->id, NULL);
-		open_form(intake, env, line->command, typed, text_instead);
+		intake_ack(intake, via, env->id, NULL);
+		intake_open(intake, env, form_view(line->command, typed, env->channel),
+			    text_instead);
 		json_decref(typed);
 		free(text_instead);
 		return;
 	}
-	rq = request_of(intake, env, via, "slash");
+	rq = intake_request(intake, env, via, "slash");
 	rq->text = command_text(rq, text, line);
 	if (args != NULL) {
 		set_command(rq, line->command, args);
@@ -361,7 +354,7 @@ static void unknown_command(struct intake *intake, const struct envelope *env, s
 			    const char *text, const struct line *line)
 {
 	struct guessing *guessing = xcalloc(1, sizeof(*guessing));
-	struct request *rq = request_of(intake, env, via, "slash");
+	struct request *rq = intake_request(intake, env, via, "slash");
 
 	rq->text = kept_text(rq, text);
 	rq->rejection = arena_strdup(rq->arena, line->problem);
@@ -378,13 +371,13 @@ static void on_slash(struct intake *intake, const struct envelope *env, struct s
 	char *text = slack_text_decode(env->text != NULL ? env->text : "");
 	struct line line;
 
-	if (too_busy(intake, env, via)) {
+	if (intake_too_busy(intake, env, via)) {
 		free(text);
 		return;
 	}
 	args_line(intake->catalog, prefix, text, &line);
 	if (line.kind == LINE_HELP) {
-		ack(intake, via, env->id, NULL);
+		intake_ack(intake, via, env->id, NULL);
 		show_start(intake, env, line.command != NULL ? line.command->title : line.prefix,
 			   false, NULL);
 	} else if (line.kind == LINE_UNKNOWN) {
@@ -395,24 +388,30 @@ static void on_slash(struct intake *intake, const struct envelope *env, struct s
 	free(text);
 }
 
-/* "R… digest" of the buttons of a preview. */
+bool intake_button(const char *value, struct request *rq)
+{
+	const char *space = value != NULL ? strchr(value, ' ') : NULL;
+	char id[ID_REQUEST_LEN] = "";
+
+	if (space != NULL && (size_t)(space - value) < sizeof(id))
+		memcpy(id, value, (size_t)(space - value));
+	if (!id_is_request(id) || strlen(space + 1) >= sizeof(rq->digest))
+		return false;
+	memcpy(rq->id, id, sizeof(id));
+	memcpy(rq->digest, space + 1, strlen(space + 1) + 1);
+	return true;
+}
+
 static void on_decision(struct intake *intake, const struct envelope *env, struct slack_via via,
 			bool yes)
 {
-	const char *space = env->value != NULL ? strchr(env->value, ' ') : NULL;
-	char id[ID_REQUEST_LEN] = "";
-	struct request *rq;
+	struct request *rq = intake_request(intake, env, via, yes ? "confirm" : "cancel");
 
-	if (space != NULL && (size_t)(space - env->value) < sizeof(id))
-		memcpy(id, env->value, (size_t)(space - env->value));
-	if (!id_is_request(id) || strlen(space + 1) >= sizeof(rq->digest)) {
-		ack_note(intake, env, via,
-			 "This button is not one of this app's. Ask again with the command.");
+	if (!intake_button(env->value, rq)) {
+		intake_ack_note(intake, env, via, words_not_ours());
+		request_destroy(rq);
 		return;
 	}
-	rq = request_of(intake, env, via, yes ? "confirm" : "cancel");
-	memcpy(rq->id, id, sizeof(id));
-	memcpy(rq->digest, space + 1, strlen(space + 1) + 1);
 	(void)op_start(intake->config.ops, rq, OP_CONFIRM);
 }
 
@@ -431,13 +430,14 @@ static void on_page(struct intake *intake, const struct envelope *env, struct sl
 		       ? args_from_json(command, json_object_get(value, "a"), &problems)
 		       : NULL;
 	if (args == NULL || jget_str(value, "k") == NULL) {
-		ack_note(intake, env, via,
-			 "This page belongs to a command that has changed. Ask again with the "
-			 "command.");
+		intake_ack_note(
+			intake, env, via,
+			"This page belongs to a command that has changed. Ask again with the "
+			"command.");
 		json_decref(value);
 		return;
 	}
-	rq = request_of(intake, env, via, "action");
+	rq = intake_request(intake, env, via, "action");
 	rq->text = "Next page";
 	rq->cursor = arena_strdup(rq->arena, jget_str(value, "k"));
 	set_command(rq, command, args);
@@ -450,19 +450,21 @@ static void on_action(struct intake *intake, const struct envelope *env, struct 
 	const struct command *command;
 
 	if (str_eq(env->action_id, "open_form")) {
-		ack(intake, via, env->id, NULL);
+		intake_ack(intake, via, env->id, NULL);
 		command = catalog_find_title(intake->catalog, env->value);
 		if (command != NULL && env->trigger_id != NULL)
-			open_form(intake, env, command, NULL,
-				  "The form could not be opened. Use the slash command.");
+			intake_open(intake, env, form_view(command, NULL, env->channel),
+				    "The form could not be opened. Use the slash command.");
 		return;
 	}
+	if (intake_card_click(intake, env, via))
+		return;
 	if (!str_eq(env->action_id, "confirm") && !str_eq(env->action_id, "cancel") &&
 	    !str_eq(env->action_id, "page")) {
-		ack(intake, via, env->id, NULL);
+		intake_ack(intake, via, env->id, NULL);
 		return;
 	}
-	if (too_busy(intake, env, via))
+	if (intake_too_busy(intake, env, via))
 		return;
 	if (str_eq(env->action_id, "page"))
 		on_page(intake, env, via);
@@ -479,9 +481,13 @@ static void on_submit(struct intake *intake, const struct envelope *env, struct 
 	struct args_problems problems;
 	struct request *rq;
 
-	if (command == NULL || too_busy(intake, env, via)) {
+	if (intake_card_submit(intake, env, via)) {
+		json_decref(meta);
+		return;
+	}
+	if (command == NULL || intake_too_busy(intake, env, via)) {
 		if (command == NULL)
-			ack(intake, via, env->id, NULL);
+			intake_ack(intake, via, env->id, NULL);
 		json_decref(meta);
 		return;
 	}
@@ -491,10 +497,10 @@ static void on_submit(struct intake *intake, const struct envelope *env, struct 
 	if (args == NULL) {
 		char *errors = form_errors(command, &problems);
 
-		ack(intake, via, env->id, errors);
+		intake_ack(intake, via, env->id, errors);
 		free(errors);
 	} else {
-		rq = request_of(intake, env, via, "submit");
+		rq = intake_request(intake, env, via, "submit");
 		rq->asker.channel = arena_strdup(rq->arena, jget_str(meta, "ch"));
 		rq->text = "(form)";
 		set_command(rq, command, args);
@@ -505,25 +511,25 @@ static void on_submit(struct intake *intake, const struct envelope *env, struct 
 
 static void on_suggest(struct intake *intake, const struct envelope *env, struct slack_via via)
 {
-	ack(intake, via, env->id, "{\"options\":[]}");
+	intake_ack(intake, via, env->id, "{\"options\":[]}");
 }
 
 static void on_home(struct intake *intake, const struct envelope *env, struct slack_via via)
 {
-	ack(intake, via, env->id, NULL);
+	intake_ack(intake, via, env->id, NULL);
 	if (str_eq(jget_str(env->payload, "event.tab"), "home"))
 		show_start(intake, env, NULL, true, NULL);
 }
 
 static void on_user_changed(struct intake *intake, const struct envelope *env, struct slack_via via)
 {
-	ack(intake, via, env->id, NULL);
+	intake_ack(intake, via, env->id, NULL);
 	slack_people_drop(intake->config.people, env->user);
 }
 
 static void on_other(struct intake *intake, const struct envelope *env, struct slack_via via)
 {
-	ack(intake, via, env->id, NULL);
+	intake_ack(intake, via, env->id, NULL);
 }
 
 static void (*const on_kind[])(struct intake *intake, const struct envelope *env,
@@ -542,7 +548,7 @@ void intake_envelope(void *data, const struct envelope *env, struct slack_via vi
 
 	if (env->user == NULL && env->kind != ENVELOPE_EVENT && env->kind != ENVELOPE_UNKNOWN) {
 		log_warn("envelope without a user", LOG_STR("envelope", env->id));
-		ack(intake, via, env->id, NULL);
+		intake_ack(intake, via, env->id, NULL);
 		return;
 	}
 	on_kind[env->kind](intake, env, via);
@@ -550,7 +556,7 @@ void intake_envelope(void *data, const struct envelope *env, struct slack_via vi
 
 /* answers */
 
-static void answer_by_url(struct intake *intake, const struct request *rq, json_t *message)
+void intake_respond(struct intake *intake, const struct request *rq, json_t *message)
 {
 	if (rq->asker.response_url != NULL)
 		(void)slack_web_respond(intake->config.web, rq->asker.response_url, message, NULL,
@@ -610,25 +616,27 @@ void intake_answered(struct intake *intake, struct request *rq, const struct err
 	json_t *message;
 	char *payload;
 
+	if (intake_card_answered(intake, rq, via, err))
+		return;
 	if (str_eq(rq->delivery.kind, "submit") && err != NULL && rq->command != NULL) {
 		payload = submit_errors(rq, err);
-		ack(intake, via, rq->delivery.envelope_id, payload);
+		intake_ack(intake, via, rq->delivery.envelope_id, payload);
 		free(payload);
 		return;
 	}
 	message = answer_of(rq, err);
 	if (message == NULL) {
-		ack(intake, via, rq->delivery.envelope_id, NULL);
+		intake_ack(intake, via, rq->delivery.envelope_id, NULL);
 	} else if (rq->delivery.takes_text) {
 		payload = json_text(message);
-		ack(intake, via, rq->delivery.envelope_id, payload);
+		intake_ack(intake, via, rq->delivery.envelope_id, payload);
 		free(payload);
 		json_decref(message);
 	} else {
-		ack(intake, via, rq->delivery.envelope_id, NULL);
+		intake_ack(intake, via, rq->delivery.envelope_id, NULL);
 		json_object_set_new(message, "replace_original",
 				    json_boolean(ends_preview(rq, err)));
-		answer_by_url(intake, rq, message);
+		intake_respond(intake, rq, message);
 	}
 }
 

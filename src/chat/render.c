@@ -11,11 +11,12 @@
 #include "base/xalloc.h"
 #include "chat/words.h"
 #include "core/facts.h"
+#include "render_internal.h"
 #include "slack/blocks.h"
 
 enum { TABLE_COLUMNS = 20, TABLE_ROWS = 99, VALUE_MAX = 1900, LINE_MAX = 3000 };
 
-static json_t *finish(struct blocks *blocks, const char *text, bool replace)
+json_t *render_finish(struct blocks *blocks, const char *text, bool replace)
 {
 	json_t *message = blocks_message(blocks, text);
 
@@ -29,10 +30,10 @@ json_t *render_note(const char *text)
 	struct blocks *blocks = blocks_create(BLOCKS_MESSAGE);
 
 	blocks_plain(blocks, text);
-	return finish(blocks, text, false);
+	return render_finish(blocks, text, false);
 }
 
-static void put_context(struct blocks *blocks, const json_t *facts)
+void render_context(struct blocks *blocks, const json_t *facts)
 {
 	char *text;
 
@@ -188,20 +189,22 @@ json_t *render_reply(const json_t *facts)
 		put_list(blocks, "⚠️", json_object_get(facts, "warnings"), NULL);
 		put_list(blocks, "👥", json_object_get(facts, "owners"), "says");
 	}
+	if (json_object_get(facts, "approval") != NULL)
+		render_asked(blocks, facts);
 	if (!(refused(outcome) && jget_str(facts, "command") == NULL))
-		put_context(blocks, facts);
+		render_context(blocks, facts);
 	if (answered) {
 		free(line);
 		line = xstrdup(jget_str_or(facts, "answer.title", "Here is what you asked for."));
 	}
 	free(text);
-	json_t *message = finish(blocks, line, jget_bool(facts, "replace", false));
+	json_t *message = render_finish(blocks, line, jget_bool(facts, "replace", false));
 
 	free(line);
 	return message;
 }
 
-static void put_plan(struct blocks *blocks, const json_t *facts)
+void render_plan(struct blocks *blocks, const json_t *facts)
 {
 	char *target = facts_target_text(json_object_get(facts, "target"));
 	char *changes = facts_changes_text(json_object_get(facts, "changes"));
@@ -239,11 +242,11 @@ json_t *render_preview(const json_t *facts)
 		free(line);
 		free(was);
 	}
-	put_plan(blocks, facts);
+	render_plan(blocks, facts);
 	blocks_buttons(blocks, "confirm", buttons, 2);
-	put_context(blocks, facts);
+	render_context(blocks, facts);
 	blocks_context(blocks, "Valid for 10 minutes. Nothing happens before you confirm.");
-	message = finish(blocks, head, jget_bool(facts, "replace", false));
+	message = render_finish(blocks, head, jget_bool(facts, "replace", false));
 	free(head);
 	free(value);
 	return message;
@@ -285,7 +288,7 @@ json_t *render_audit(const json_t *const *facts, size_t n)
 			   words_mark(jget_str(facts[i], "outcome")), line);
 		free(line);
 	}
-	message = finish(blocks, buf_text(&text), false);
+	message = render_finish(blocks, buf_text(&text), false);
 	buf_finish(&text);
 	return message;
 }
@@ -332,5 +335,5 @@ json_t *render_help(const json_t *commands, const char *intro)
 		blocks_plain(blocks, "There is no such command that you may run. Ask the data "
 				     "platform team for a grant.");
 	json_array_foreach(commands, i, command) put_command_help(blocks, command, alone);
-	return finish(blocks, "Commands that you may run", false);
+	return render_finish(blocks, "Commands that you may run", false);
 }

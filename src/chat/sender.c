@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "base/xalloc.h"
+#include "chat/card.h"
 #include "chat/render.h"
 #include "slack/web.h"
 
@@ -43,7 +44,15 @@ struct post { /* one message to Slack: one owed, or several lines of the audit c
 	json_t *message;
 	struct owed *owed[RENDER_AUDIT_LINES];
 	size_t n;
-	enum { POST_FIND, POST_CHANNEL, POST_RESPOND, POST_EPHEMERAL, POST_OPEN_DM, POST_DM } step;
+	enum {
+		POST_FIND,
+		POST_CHANNEL,
+		POST_UPDATE,
+		POST_RESPOND,
+		POST_EPHEMERAL,
+		POST_OPEN_DM,
+		POST_DM
+	} step;
 	char dm[32];
 };
 
@@ -68,6 +77,7 @@ struct sender {
 static void pump(struct sender *sender);
 static void flush(struct sender *sender);
 static void on_flush(uv_timer_t *timer);
+static void on_poll(uv_timer_t *timer);
 static void post_step(struct post *post);
 
 static unsigned queued(const struct sender *sender)
@@ -205,6 +215,19 @@ static bool is_audit(const struct post *post)
 	return str_eq(post->owed[0]->kind, "audit");
 }
 
+static bool is_card(const struct post *post)
+{
+	return str_eq(post->owed[0]->kind, "card");
+}
+
+/* In a channel of ours: it can be repaired (invite the bot, unarchive), so what is owed there
+ * waits.
+ */
+static bool in_channel(const struct post *post)
+{
+	return is_audit(post) || is_card(post) || str_eq(post->owed[0]->kind, "ask");
+}
+
 static void post_end(struct post *post, enum owed_end end, const char *ts, int64_t later_ms,
 		     const char *error)
 {
@@ -261,11 +284,38 @@ static int next_way(const struct post *post)
 		return POST_OPEN_DM;
 	case POST_FIND:
 	case POST_CHANNEL:
+	case POST_UPDATE:
 	case POST_OPEN_DM:
 	case POST_DM:
 		break;
 	}
 	return POST_FIND;
+}
+
+/* Somebody deleted the card, or its thread.  An open card is posted again, once; nobody needs one
+ * that is over. */
+static void post_gone(struct post *post)
+{
+	const json_t *facts = post->owed[0]->body;
+
+	if (is_card(post) && (!str_eq(jget_str(facts, "state"), "approving") ||
+			      jget_bool(facts, "approval.outdated", false) ||
+			      jget_bool(facts, "approval.reposted", false))) {
+		post_end(post, OWED_DELIVERED, NULL, 0, NULL);
+		return;
+	}
+	free(post->owed[0]->ts);
+	post->owed[0]->ts = NULL;
+	post->step = POST_CHANNEL;
+	post_step(post);
+}
+
+static bool is_gone(const struct post *post, const struct slack_answer *answer)
+{
+	return post->owed[0]->ts != NULL && (str_eq(answer->error, "message_not_found") ||
+					     str_eq(answer->error, "thread_not_found") ||
+					     str_eq(answer->error, "cant_update_message") ||
+					     str_eq(answer->error, "edit_window_closed"));
 }
 
 static void on_posted(void *data, const struct slack_answer *answer, const struct err *err)
@@ -286,15 +336,17 @@ static void on_posted(void *data, const struct slack_answer *answer, const struc
 		post_end(post, OWED_DELIVERED, jget_str(answer->json, "ts"), 0, NULL);
 		return;
 	case SLACK_REFUSED:
+		if (is_gone(post, answer)) {
+			post_gone(post);
+			return;
+		}
 		way = next_way(post);
 		if (way != POST_FIND) {
 			post->step = way == POST_EPHEMERAL ? POST_EPHEMERAL : POST_OPEN_DM;
 			post_step(post);
 			return;
 		}
-		/* The audit channel can be repaired (invite the bot, unarchive): what is owed there
-		 * waits. */
-		post_end(post, is_audit(post) ? OWED_LATER : OWED_DEAD, NULL, LATER_MAX_MS,
+		post_end(post, in_channel(post) ? OWED_LATER : OWED_DEAD, NULL, LATER_MAX_MS,
 			 err->msg);
 		return;
 	case SLACK_FATAL:
@@ -326,6 +378,12 @@ static void on_history(void *data, const struct slack_answer *answer, const stru
 	post->call = NULL;
 	if (answer->class == SLACK_OK) {
 		ts = find_posted(answer->json, post->owed[0]->id);
+		if (ts != NULL && is_card(post)) { /* it may show what was so then */
+			post->owed[0]->ts = xstrdup(ts);
+			post->step = POST_UPDATE;
+			post_step(post);
+			return;
+		}
 		if (ts != NULL) {
 			post_end(post, OWED_DELIVERED, ts, 0, NULL);
 			return;
@@ -368,8 +426,8 @@ static json_t *find_args(const struct owed *owed)
 	char oldest[40];
 
 	(void)snprintf(oldest, sizeof(oldest), "%" PRId64 ".000000", from_ms / 1000);
-	return json_pack("{s:s, s:s, s:i, s:b}", "channel", owed->channel, "oldest", oldest,
-			 "limit", HISTORY_LIMIT, "include_all_metadata", 1);
+	return json_pack("{s:s, s:s*, s:s, s:i, s:b}", "channel", owed->channel, "ts", owed->ts,
+			 "oldest", oldest, "limit", HISTORY_LIMIT, "include_all_metadata", 1);
 }
 
 /* May it be posted now, with what Slack makes us wait, before anybody else may claim it? */
@@ -397,11 +455,22 @@ static void post_step(struct post *post)
 	}
 	switch (post->step) {
 	case POST_FIND:
-		post->call = slack_web_call(sender->web, "conversations.history", find_args(owed),
-					    0, on_history, post);
+		post->call = slack_web_call(sender->web,
+					    owed->ts != NULL ? "conversations.replies"
+							     : "conversations.history",
+					    find_args(owed), 0, on_history, post);
+		return;
+	case POST_UPDATE:
+		args = message_to(post, owed->channel, true);
+		json_object_set_new(args, "ts", json_string(owed->ts));
+		json_object_del(args, "unfurl_links");
+		json_object_del(args, "unfurl_media");
+		post->call = slack_web_call(sender->web, "chat.update", args, 0, on_posted, post);
 		return;
 	case POST_CHANNEL:
 		args = message_to(post, owed->channel, true);
+		if (owed->ts != NULL)
+			json_object_set_new(args, "thread_ts", json_string(owed->ts));
 		post->call =
 			slack_web_call(sender->web, "chat.postMessage", args, 0, on_posted, post);
 		return;
@@ -507,6 +576,16 @@ static void start_audit(struct sender *sender)
 	post_step(post);
 }
 
+static json_t *render(const struct owed *owed)
+{
+	if (str_eq(owed->kind, "card"))
+		return render_card(owed->body);
+	if (str_eq(owed->kind, "ask"))
+		return render_ask(owed->body);
+	return str_eq(owed->kind, "preview") ? render_preview(owed->body)
+					     : render_reply(owed->body);
+}
+
 static void start_person(struct sender *sender)
 {
 	struct owed *owed = take(&sender->people);
@@ -517,9 +596,12 @@ static void start_person(struct sender *sender)
 	post = post_new(sender);
 	sender->person_posts++;
 	post->owed[post->n++] = owed;
-	post->message = str_eq(owed->kind, "preview") ? render_preview(owed->body)
-						      : render_reply(owed->body);
-	if (owed->response_url != NULL)
+	post->message = render(owed);
+	if (in_channel(post))
+		post->step = is_card(post) && owed->ts != NULL ? POST_UPDATE
+			     : owed->attempts > 0              ? POST_FIND
+							       : POST_CHANNEL;
+	else if (owed->response_url != NULL)
 		post->step = POST_RESPOND;
 	else
 		post->step =
@@ -555,6 +637,12 @@ static void on_claimed(void *data, const struct err *err)
 	if (err != NULL)
 		log_debug("outbox not read", LOG_STR("error", err->msg));
 	check_drained(sender);
+}
+
+void sender_wake(struct sender *sender)
+{
+	if (!sender->stopping)
+		uv_timer_start(&sender->poll, on_poll, 0, POLL_MS);
 }
 
 static void on_poll(uv_timer_t *timer)

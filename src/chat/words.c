@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -63,11 +64,22 @@ static const struct {
 	  "platform team to apply the grants." },
 	{ "no_matching_grant", "You may not do this." },
 	{ "not_requester", "Only the person who asked can confirm or cancel this." },
+	{ "own_request", "You asked for this yourself, so somebody else has to approve it." },
+	{ "not_approver", "You may not approve this." },
+	{ "stale_card",
+	  "This card is out of date: the change is not what it shows any more. Use the "
+	  "newest card." },
+	{ "too_few_approvers",
+	  "This needs approval, and too few people besides you could give it." },
+	{ "no_approval_channel", "This needs approval, and no channel for that is configured. Tell "
+				 "the data platform team to set slack.approval_channel." },
+	{ "approver_denied", "Somebody who was asked to approve this did not." },
 };
 
 static const struct {
 	const char *outcome, *mark, *head;
 } outcomes[] = {
+	{ "approving", "⏳", "Waiting for approval" },
 	{ "succeeded", "✅", "Done" },
 	{ "failed", "❌", "Failed" },
 	{ "unknown", "⚠️", "Not known whether it happened" },
@@ -153,6 +165,94 @@ static void put_names(struct buf *buf, const json_t *names, const char *last)
 			   json_string_value(json_array_get(names, i)));
 }
 
+/* The approval rule that could not be met. */
+static void put_rule(struct buf *buf, const json_t *rule)
+{
+	const char *group = jget_str(rule, "group");
+
+	if (rule == NULL)
+		return;
+	buf_printf(buf, " It takes %d %s %s; there are %d. Ask the data platform team.",
+		   (int)jget_int(rule, "need", 1),
+		   group != NULL ? "of the group" : "with a grant to approve",
+		   group != NULL ? group : jget_str_or(rule, "can_approve", "this"),
+		   (int)jget_int(rule, "have", 0));
+}
+
+const char *words_not_known_who(void)
+{
+	return "Nothing was recorded: Slack did not say in time who you are. Press the button "
+	       "again.";
+}
+
+const char *words_not_ours(void)
+{
+	return "This button is not one of this app's. Ask again with the command.";
+}
+
+/* " at 2026-11-25 08:10 UTC", or nothing. */
+static void put_time(struct buf *buf, int64_t ms)
+{
+	time_t at = (time_t)(ms / 1000);
+	struct tm tm;
+	char text[40];
+
+	if (ms > 0 && gmtime_r(&at, &tm) != NULL &&
+	    strftime(text, sizeof(text), " at %Y-%m-%d %H:%M UTC", &tm) > 0)
+		buf_puts(buf, text);
+}
+
+static void put_too_late(struct buf *buf, const json_t *detail)
+{
+	const char *state = jget_str_or(detail, "state", "expired");
+	const json_t *by = json_object_get(detail, "by");
+
+	if (str_eq(state, "expired") || str_eq(state, "approving")) {
+		buf_puts(buf, "This expired");
+		put_time(buf, jget_int(detail, "at_ms", 0));
+		buf_puts(buf, "; nothing was done. Ask again with the command.");
+		return;
+	}
+	if (str_eq(state, "cancelled")) {
+		buf_puts(buf, "This was cancelled; nothing was done.");
+		return;
+	}
+	buf_printf(buf, "This was already %s", str_eq(state, "denied") ? "refused" : "approved");
+	if (json_array_size(by) > 0) {
+		buf_puts(buf, " by ");
+		put_names(buf, by, " and ");
+	}
+	buf_puts(buf, ".");
+}
+
+char *words_vote(const struct request *rq)
+{
+	struct buf buf;
+	size_t i;
+	json_t *person;
+
+	if (rq->known_id != NULL || rq->code == NULL)
+		return NULL;
+	buf_init(&buf, WORDS_MAX);
+	if (str_eq(rq->code, "too_late")) {
+		put_too_late(&buf, rq->detail);
+	} else if (str_eq(rq->code, "voted_already")) {
+		buf_printf(&buf, "You have already decided this: %s. One decision a person counts.",
+			   str_eq(jget_str(rq->detail, "decision"), "deny") ? "not approved"
+									    : "approved");
+	} else {
+		buf_puts(&buf, refusal_of(rq->code));
+		if (str_eq(rq->code, "not_approver")) {
+			buf_puts(&buf, " Those who were asked:");
+			json_array_foreach(json_object_get(rq->detail, "asked"), i, person)
+				buf_printf(&buf, "%s %s", i > 0 ? "," : "",
+					   jget_str_or(person, "name", "?"));
+			buf_puts(&buf, ".");
+		}
+	}
+	return buf_take(&buf);
+}
+
 char *words_refusal(const json_t *facts)
 {
 	const json_t *groups = jget(facts, "detail.groups");
@@ -165,7 +265,13 @@ char *words_refusal(const json_t *facts)
 		buf_puts(&buf, jget_str(facts, "why"));
 		return buf_take(&buf);
 	}
-	buf_puts(&buf, refusal_of(jget_str(facts, "code")));
+	if (str_eq(jget_str(facts, "code"), "approver_denied") &&
+	    jget_str(facts, "detail.by") != NULL)
+		buf_printf(&buf, "%s did not approve this: %s", jget_str(facts, "detail.by"),
+			   jget_str_or(facts, "detail.reason", "no reason given"));
+	else
+		buf_puts(&buf, refusal_of(jget_str(facts, "code")));
+	put_rule(&buf, jget(facts, "detail.rule"));
 	if (scope != NULL)
 		buf_printf(&buf, " Your grant covers %s only.", scope);
 	if (json_array_size(groups) > 0) {
@@ -246,6 +352,11 @@ char *words_audit(const json_t *facts)
 
 		buf_printf(&buf, " — %s", head);
 		free(head);
+		if (json_array_size(jget(facts, "approved_by")) > 0) {
+			buf_puts(&buf, " Approved by ");
+			put_names(&buf, jget(facts, "approved_by"), " and ");
+			buf_puts(&buf, ".");
+		}
 		if (jget_str(facts, "why") != NULL)
 			buf_printf(&buf, " %s", jget_str(facts, "why"));
 	}

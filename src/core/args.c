@@ -531,6 +531,8 @@ static json_t *approval_json(const struct approval_rule *rule)
 {
 	json_t *json = json_pack("{s:I}", "need", (json_int_t)rule->need);
 
+	if (rule->expires_s > 0)
+		json_object_set_new(json, "expires_s", json_integer(rule->expires_s));
 	if (rule->can_approve != NULL)
 		json_object_set_new(json, "can_approve", json_string(rule->can_approve));
 	if (rule->group != NULL)

@@ -139,6 +139,8 @@ static void put_rules(struct buf *buf, const struct command *command)
 			buf_puts(buf, ", when ");
 			put_code(buf, expr_source(rule->when));
 		}
+		if (rule->expires_s > 0)
+			buf_printf(buf, ", within %lld minutes", (long long)rule->expires_s / 60);
 		buf_puts(buf, ".\n");
 	}
 	buf_printf(buf, "- Done by `%s`: ", command->kind->name);

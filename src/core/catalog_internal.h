@@ -22,10 +22,6 @@ struct conftree;
 
 enum { CATALOG_FILES_MAX = 200, CATALOG_COMMANDS_MAX = 500, CATALOG_ABOUT_MAX = 200 };
 
-/* Whether the flow collects approvals.  As long as it does not, no catalog that relies on one may
- * load: a rule that nobody carries out is worse than none. */
-enum { CATALOG_APPROVALS_COLLECTED = 0 };
-
 struct prefix {
 	const char *name, *about, *file;
 };

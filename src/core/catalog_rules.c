@@ -10,6 +10,7 @@
 #include "core/args.h"
 
 enum { DENY_MAX = 300, RULES_MAX = 20, TESTS_MAX = 100, NEED_MAX = 5 };
+enum { EXPIRES_MIN_S = 5 * 60, EXPIRES_MAX_S = 3 * 24 * 3600 };
 
 #define WORD_LETTERS "abcdefghijklmnopqrstuvwxyz0123456789_"
 
@@ -23,6 +24,7 @@ const struct key catalog_approval_keys[] = {
 	{ "when",	KEY_TEXT,   false, "on the arguments and .plan; absent: always" },
 	{ "need",	KEY_NUMBER, true,  "how many people, 1 to 5" },
 	{ "from",	KEY_OBJECT, true,  "{ can_approve: action } or { group: name }" },
+	{ "expires",	KEY_TEXT,   false, "how long they have, like 30m, at most 3d" },
 	{ NULL, KEY_ANY, false, NULL },
 };
 const struct key catalog_from_keys[] = {
@@ -230,15 +232,23 @@ static void read_approvers(struct loader *loader, struct node node, struct appro
 		node_diag(loader, from, "the group's name must have 1 to 100 characters");
 }
 
+static void read_expires(struct loader *loader, struct node node, struct approval_rule *rule)
+{
+	struct node expires = node_child(loader, node, "expires");
+
+	if (!json_is_string(expires.value))
+		return;
+	if (!args_duration(json_string_value(expires.value), &rule->expires_s) ||
+	    rule->expires_s < EXPIRES_MIN_S || rule->expires_s > EXPIRES_MAX_S)
+		node_diag(loader, expires,
+			  "\"expires\" is a length of time from 5m to 3d, like 2h");
+}
+
 void catalog_read_approvals(struct loader *loader, struct node node, struct command *command)
 {
 	size_t n = rules(loader, node, "approval rules", RULES_MAX);
 	struct approval_rule *list = arena_alloc(loader->catalog->arena, (n + 1) * sizeof(*list));
 
-	if (n > 0 && !CATALOG_APPROVALS_COLLECTED)
-		node_key_diag(loader, node,
-			      "approvals are not collected by this version: no command may rely on "
-			      "them");
 	if (n > 0 && command->risk == 0)
 		node_diag(loader, node, "a command of risk 0 only reads: nobody approves it");
 	for (size_t i = 0; i < n; i++) {
@@ -252,6 +262,7 @@ void catalog_read_approvals(struct loader *loader, struct node node, struct comm
 			node_diag(loader, node_child(loader, item, "need"),
 				  "\"need\" must be 1 to %d", NEED_MAX);
 		read_approvers(loader, item, &list[i]);
+		read_expires(loader, item, &list[i]);
 	}
 	command->approvals = list;
 	command->n_approvals = n;

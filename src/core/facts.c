@@ -14,6 +14,7 @@
 #include "core/request.h"
 
 enum { CHANGES_TEXT_MAX = 2000, TARGET_TEXT_MAX = 1000 };
+enum { CARD_TEXT_MAX = 1800, CARD_TARGET_MAX = 900, CARD_LINES_MAX = 10 };
 
 static void put_str(json_t *obj, const char *key, const char *value)
 {
@@ -67,6 +68,8 @@ static void put_ending(json_t *facts, const struct request *rq)
 {
 	json_object_set_new(facts, "outcome", json_string(request_state_name(rq->state)));
 	put_str(facts, "code", rq->code);
+	if (rq->approved_by != NULL)
+		json_object_set(facts, "approved_by", rq->approved_by);
 	if (rq->rejection != NULL)
 		put_str(facts, "why", rq->rejection);
 	else if (rq->state == REQUEST_FAILED || rq->state == REQUEST_UNKNOWN)
@@ -146,6 +149,37 @@ char *facts_changes_text(const json_t *changes)
 		put_value(&buf, json_object_get(change, "to"));
 	}
 	return buf_take(&buf);
+}
+
+/* Slack shows 2000 characters of a field and 50 blocks of a message; what is cut there nobody saw.
+ */
+static bool lines_fit(const json_t *items, const char *member)
+{
+	size_t i;
+	json_t *item;
+
+	json_array_foreach(items, i, item)
+	{
+		const char *text =
+			member == NULL ? json_string_value(item) : jget_str(item, member);
+
+		if (text != NULL && strlen(text) > CARD_TEXT_MAX)
+			return false;
+	}
+	return json_array_size(items) <= CARD_LINES_MAX;
+}
+
+bool facts_fit_card(const json_t *plan)
+{
+	char *changes = facts_changes_text(json_object_get(plan, "changes"));
+	char *target = facts_target_text(json_object_get(plan, "target"));
+	bool fit = strlen(changes) <= CARD_TEXT_MAX && strlen(target) <= CARD_TARGET_MAX &&
+		   lines_fit(json_object_get(plan, "owners"), "says") &&
+		   lines_fit(json_object_get(plan, "warnings"), NULL);
+
+	free(changes);
+	free(target);
+	return fit;
 }
 
 char *facts_target_text(const json_t *target)

@@ -16,12 +16,15 @@
 #include "base/log.h"
 #include "base/xalloc.h"
 #include "core/action.h"
+#include "core/args.h"
 #include "core/command.h"
+#include "core/facts.h"
 #include "core/request.h"
 
 static const char *const op_names[] = {
-	[OP_RECEIVE] = "receive", [OP_CONFIRM] = "confirm", [OP_PEOPLE] = "people",
-	[OP_DECIDE] = "decide",   [OP_PLAN] = "plan",       [OP_OFFER] = "offer",
+	[OP_RECEIVE] = "receive", [OP_CONFIRM] = "confirm", [OP_CLICKER] = "clicker",
+	[OP_VOTE] = "vote",       [OP_PEOPLE] = "people",   [OP_DECIDE] = "decide",
+	[OP_PLAN] = "plan",       [OP_OFFER] = "offer",     [OP_ASK] = "ask",
 	[OP_START] = "start",     [OP_ACT] = "act",         [OP_LOOK] = "look",
 	[OP_SETTLE] = "settle",   [OP_DONE] = "done",
 };
@@ -92,6 +95,7 @@ static enum op_step next_of_state(const struct request *rq)
 		return OP_PLAN;
 	case REQUEST_RUNNING:
 		return OP_ACT;
+	case REQUEST_APPROVING:
 	case REQUEST_UNKNOWN:
 	case REQUEST_SUCCEEDED:
 	case REQUEST_FAILED:
@@ -117,6 +121,25 @@ static enum op_step end_as(struct op *op, enum request_state state)
 	return OP_SETTLE;
 }
 
+/* The rules of now, whatever held when it was asked for.  false: nothing may run. */
+static bool take_rules(struct request *rq)
+{
+	json_decref(rq->rules);
+	rq->rules = args_approvals(rq->command, rq->args, rq->plan, &rq->err);
+	if (rq->rules == NULL)
+		return false;
+	if (json_array_size(rq->rules) == 0) {
+		json_decref(rq->rules);
+		rq->rules = NULL;
+	} else if (!facts_fit_card(rq->plan)) {
+		err_set(&rq->err, ERR_INVALID,
+			"The change is too long to be shown whole to the people who would have to "
+			"approve it. Ask for less at a time.");
+		return false;
+	}
+	return true;
+}
+
 static enum op_step next_of_plan(struct op *op)
 {
 	struct request *rq = op->rq;
@@ -124,14 +147,21 @@ static enum op_step next_of_plan(struct op *op)
 	plan_digest(rq->plan, rq->digest);
 	if (plan_is_empty(rq->plan))
 		return end_as(op, REQUEST_SUCCEEDED);
-	if (!command_needs_confirmation(rq->command))
-		return OP_START;
-	/* What was confirmed must be what would be done now; else the requester sees what changed.
+	if (!take_rules(rq))
+		return end_as(op, REQUEST_FAILED);
+	/* What was approved must be what would be done now; else the approvers see what changed.
 	 */
-	if (rq->confirmed && strcmp(rq->confirmed_digest, rq->digest) == 0)
+	if (rq->approved && strcmp(rq->approved_digest, rq->digest) == 0)
 		return OP_START;
-	rq->confirmed = false;
-	return OP_OFFER;
+	if (rq->approved && rq->rules != NULL)
+		return OP_ASK;
+	/* What was confirmed likewise; then the requester sees what changed. */
+	if (command_needs_confirmation(rq->command) &&
+	    !(rq->confirmed && strcmp(rq->confirmed_digest, rq->digest) == 0)) {
+		rq->confirmed = false;
+		return OP_OFFER;
+	}
+	return rq->rules != NULL ? OP_ASK : OP_START;
 }
 
 /* Only an effect that excludes its own double at the target may be tried again. */
@@ -166,6 +196,8 @@ static enum op_step next_on_success(struct op *op)
 	case OP_RECEIVE:
 	case OP_DECIDE:
 		return next_of_state(op->rq);
+	case OP_CLICKER:
+		return OP_VOTE;
 	case OP_PEOPLE:
 		return OP_DECIDE;
 	case OP_PLAN:
@@ -176,7 +208,9 @@ static enum op_step next_on_success(struct op *op)
 		return end_as(op, REQUEST_SUCCEEDED);
 	case OP_LOOK:
 		return next_of_look(op);
+	case OP_VOTE:
 	case OP_OFFER:
+	case OP_ASK:
 	case OP_SETTLE:
 	case OP_DONE:
 		break;
@@ -206,8 +240,11 @@ static enum op_step next_on_error(struct op *op)
 		return end_as(op, REQUEST_UNKNOWN);
 	case OP_RECEIVE:
 	case OP_CONFIRM:
+	case OP_CLICKER:
+	case OP_VOTE:
 	case OP_DECIDE:
 	case OP_OFFER:
+	case OP_ASK:
 	case OP_START:
 		/* The database did not take it.  The row, if there is one, is taken up again by its
 		 * timer. */
@@ -247,7 +284,8 @@ static void on_step(void *data, const struct err *err)
 		return;
 	if (err != NULL && op->step != OP_SETTLE)
 		op->rq->err = *err;
-	if (op->step == OP_RECEIVE || op->step == OP_CONFIRM)
+	if (op->step == OP_RECEIVE || op->step == OP_CONFIRM || op->step == OP_VOTE ||
+	    (op->step == OP_CLICKER && err != NULL))
 		ports->answered(ports->ctx, op->rq, err);
 	next = err == NULL ? next_on_success(op) : next_on_error(op);
 	if (next == OP_DONE)

@@ -13,6 +13,7 @@ void owed_destroy(struct owed *owed)
 	free(owed->channel);
 	free(owed->user);
 	free(owed->response_url);
+	free(owed->ts);
 	json_decref(owed->body);
 	free(owed);
 }

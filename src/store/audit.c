@@ -103,6 +103,16 @@ struct call *store_may(struct db *db, const char *team, const char *user, store_
 	return read_start(db, "ops_may", "SELECT ops.may($1, $2)", &params, done, data);
 }
 
+struct call *store_deadlocks(struct db *db, const json_t *rules, store_json_fn done, void *data)
+{
+	struct params params = { 0 };
+
+	params_json(&params, rules);
+	return read_start(db, "ops_deadlocks",
+			  "SELECT coalesce(json_agg(x), '[]') FROM ops.approval_deadlocks($1) x",
+			  &params, done, data);
+}
+
 struct call *store_health(struct db *db, store_json_fn done, void *data)
 {
 	struct params params = { 0 };

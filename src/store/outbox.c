@@ -25,6 +25,7 @@ enum { /* ops.outbox_claim */
        CLAIM_BODY,
        CLAIM_ATTEMPTS,
        CLAIM_CREATED_MS,
+       CLAIM_TS,
 };
 
 void store_outbox_set_ready(struct store *store, void (*ready)(void *data, struct owed *owed),
@@ -98,6 +99,7 @@ static bool take_claimed(struct job *job, const struct db_answer *answer, struct
 		owed->channel = xstrdup_null(db_text(rows, i, CLAIM_CHANNEL));
 		owed->user = xstrdup_null(db_text(rows, i, CLAIM_USER));
 		owed->response_url = xstrdup_null(db_text(rows, i, CLAIM_URL));
+		owed->ts = xstrdup_null(db_text(rows, i, CLAIM_TS));
 		owed->body = body != NULL ? json_parse(body, strlen(body), BODY_MAX, err) : NULL;
 		owed->attempts = db_int(rows, i, CLAIM_ATTEMPTS);
 		owed->created_ms = db_int(rows, i, CLAIM_CREATED_MS);

@@ -24,44 +24,16 @@
 
 enum { INTAKE_MS = 1500, WORK_MS = 9000, ANSWER_JSON_MAX = 4 << 20 };
 
-enum { /* ops.answer */
-       ANSWER_STATE,
-       ANSWER_FENCE,
-       ANSWER_PERSON,
-       ANSWER_PERSON_NAME,
-       ANSWER_PERSON_EMAIL,
-       ANSWER_CODE,
-       ANSWER_DETAIL,
-       ANSWER_KNOWN_ID,
-       ANSWER_KNOWN_STATE,
-       ANSWER_ROW,
-       ANSWER_OWED,
-};
-
-enum { /* ops.written */
-       WRITTEN_OK,
-       WRITTEN_STATE,
-       WRITTEN_CODE,
-       WRITTEN_DETAIL,
-       WRITTEN_AUDIT_ID,
-       WRITTEN_REPLY_ID,
-       WRITTEN_CHANNEL,
-       WRITTEN_USER,
-       WRITTEN_URL,
-       WRITTEN_CREATED_MS,
-       WRITTEN_OWED,
-};
-
 /* answers */
 
-static json_t *parse(const char *text)
+json_t *store_json(const char *text)
 {
 	struct err err;
 
 	return text == NULL ? NULL : json_parse(text, strlen(text), ANSWER_JSON_MAX, &err);
 }
 
-static bool take_state(struct request *rq, const char *name, struct err *err)
+bool store_take_state(struct request *rq, const char *name, struct err *err)
 {
 	if (name != NULL && request_state_from_name(name, &rq->state))
 		return true;
@@ -70,14 +42,14 @@ static bool take_state(struct request *rq, const char *name, struct err *err)
 	return false;
 }
 
-static void take_decision(struct request *rq, const char *code, const char *detail)
+void store_take_decision(struct request *rq, const char *code, const char *detail)
 {
 	rq->code = arena_strdup(rq->arena, code);
 	json_decref(rq->detail);
-	rq->detail = parse(detail);
+	rq->detail = store_json(detail);
 }
 
-static bool fenced_off(const struct job *job, struct err *err)
+bool store_fenced_off(const struct job *job, struct err *err)
 {
 	err_set(err, ERR_DENIED, "Request %s was taken over by another replica.", job->rq->id);
 	return false;
@@ -97,8 +69,8 @@ static bool take_answer(struct job *job, const struct db_answer *answer, struct 
 	struct request *rq = job->rq;
 
 	if (db_rows(rows) == 0)
-		return fenced_off(job, err);
-	if (!take_state(rq, db_text(rows, 0, ANSWER_STATE), err))
+		return store_fenced_off(job, err);
+	if (!store_take_state(rq, db_text(rows, 0, ANSWER_STATE), err))
 		return false;
 	rq->known_id = arena_strdup(rq->arena, db_text(rows, 0, ANSWER_KNOWN_ID));
 	rq->known_state = arena_strdup(rq->arena, db_text(rows, 0, ANSWER_KNOWN_STATE));
@@ -106,16 +78,16 @@ static bool take_answer(struct job *job, const struct db_answer *answer, struct 
 	rq->person = db_int(rows, 0, ANSWER_PERSON);
 	rq->person_name = arena_strdup(rq->arena, db_text(rows, 0, ANSWER_PERSON_NAME));
 	rq->person_email = arena_strdup(rq->arena, db_text(rows, 0, ANSWER_PERSON_EMAIL));
-	take_decision(rq, db_text(rows, 0, ANSWER_CODE), db_text(rows, 0, ANSWER_DETAIL));
+	store_take_decision(rq, db_text(rows, 0, ANSWER_CODE), db_text(rows, 0, ANSWER_DETAIL));
 	if (job->ret_row != NULL)
-		*job->ret_row = parse(db_text(rows, 0, ANSWER_ROW));
+		*job->ret_row = store_json(db_text(rows, 0, ANSWER_ROW));
 	hold_if_open(job->store, rq);
 	store_take_owed(job->store, db_text(rows, 0, ANSWER_OWED), job->sent_ms);
 	return true;
 }
 
 /* Nothing that was answered "not recorded" may happen later. */
-static void lost_intake(struct job *job, const struct err *err)
+void store_lost_intake(struct job *job, const struct err *err)
 {
 	if (err == NULL || err->kind == ERR_RETRY || err->kind == ERR_TIMEOUT ||
 	    err->kind == ERR_UNCERTAIN)
@@ -123,7 +95,7 @@ static void lost_intake(struct job *job, const struct err *err)
 }
 
 /* The run ends here; the row is taken up again when its lease is over. */
-static void lost_work(struct job *job, const struct err *err)
+void store_lost_work(struct job *job, const struct err *err)
 {
 	(void)err;
 	store_release(job->store, job->rq->id);
@@ -192,7 +164,7 @@ struct call *store_receive(struct store *store, struct request *rq, call_done_fn
 	params_text(&params, store->audit_channel);
 	params_int(&params, store_reserve(store, 0));
 	job->take = take_answer;
-	job->lost = lost_intake;
+	job->lost = store_lost_intake;
 	job->dedup = rq->delivery.dedup;
 	return job_start(
 		job, store->intake, "ops_receive",
@@ -217,7 +189,7 @@ struct call *store_decide(struct store *store, struct request *rq, call_done_fn 
 	params_text(&params, store->audit_channel);
 	params_int(&params, store_reserve(store, 0));
 	job->take = take_answer;
-	job->lost = lost_work;
+	job->lost = store_lost_work;
 	return job_start(job, store->work, "ops_decide",
 			 "SELECT * FROM ops.decide_request($1, $2, $3, $4, $5, $6, $7, $8, $9)",
 			 &params, WORK_MS);
@@ -245,7 +217,7 @@ struct call *store_confirm(struct store *store, struct request *rq, bool yes, js
 	params_text(&params, store->audit_channel);
 	params_int(&params, store_reserve(store, 0));
 	job->take = take_answer;
-	job->lost = lost_intake;
+	job->lost = store_lost_intake;
 	job->click = true;
 	job->ret_row = ret_row;
 	return job_start(
@@ -279,18 +251,18 @@ static void give(struct job *job, const struct db_result *rows, const char *kind
 	store_give(job->store, owed);
 }
 
-static bool written_ok(const struct job *job, const struct db_answer *answer, struct err *err)
+bool store_written_ok(const struct job *job, const struct db_answer *answer, struct err *err)
 {
 	const struct db_result *rows = answer->results[0];
 
 	if (db_rows(rows) == 0 || !db_bool(rows, 0, WRITTEN_OK))
-		return fenced_off(job, err);
+		return store_fenced_off(job, err);
 	return true;
 }
 
 static bool take_offered(struct job *job, const struct db_answer *answer, struct err *err)
 {
-	if (!written_ok(job, answer, err))
+	if (!store_written_ok(job, answer, err))
 		return false;
 	job->rq->state = REQUEST_CONFIRMING;
 	store_release(job->store, job->rq->id); /* it waits for a click; nobody's */
@@ -313,7 +285,7 @@ struct call *store_offer(struct store *store, struct request *rq, const json_t *
 	params_json(&params, preview);
 	params_int(&params, store_reserve(store, 1));
 	job->take = take_offered;
-	job->lost = lost_work;
+	job->lost = store_lost_work;
 	return job_start(job, store->work, "ops_offer",
 			 "SELECT * FROM ops.offer($1, $2, $3, $4, $5, $6, $7, $8)", &params,
 			 WORK_MS);
@@ -324,13 +296,14 @@ static bool take_started(struct job *job, const struct db_answer *answer, struct
 	const struct db_result *rows = answer->results[0];
 	struct request *rq = job->rq;
 
-	if (!written_ok(job, answer, err) || !take_state(rq, db_text(rows, 0, WRITTEN_STATE), err))
+	if (!store_written_ok(job, answer, err) ||
+	    !store_take_state(rq, db_text(rows, 0, WRITTEN_STATE), err))
 		return false;
 	if (rq->state == REQUEST_RUNNING) {
 		store_hold(job->store, rq);
 		return true;
 	}
-	take_decision(rq, db_text(rows, 0, WRITTEN_CODE), db_text(rows, 0, WRITTEN_DETAIL));
+	store_take_decision(rq, db_text(rows, 0, WRITTEN_CODE), db_text(rows, 0, WRITTEN_DETAIL));
 	store_release(job->store, rq->id);
 	store_take_owed(job->store, db_text(rows, 0, WRITTEN_OWED), job->sent_ms);
 	return true;
@@ -350,12 +323,14 @@ struct call *store_start(struct store *store, struct request *rq, const char *ef
 	params_json(&params, has_secret(rq->command) ? NULL : with);
 	params_json(&params, rq->plan);
 	params_text(&params, rq->digest);
+	params_json(&params, rq->rules);
 	params_text(&params, store->audit_channel);
 	params_int(&params, store_reserve(store, 0));
 	job->take = take_started;
-	job->lost = lost_work;
+	job->lost = store_lost_work;
 	return job_start(job, store->work, "ops_start",
-			 "SELECT * FROM ops.start($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+			 "SELECT * FROM ops.start($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, "
+			 "$12)",
 			 &params, WORK_MS);
 }
 
@@ -363,7 +338,7 @@ static bool take_settled(struct job *job, const struct db_answer *answer, struct
 {
 	const struct db_result *rows = answer->results[0];
 
-	if (!written_ok(job, answer, err))
+	if (!store_written_ok(job, answer, err))
 		return false;
 	store_release(job->store, job->rq->id);
 	give(job, rows, "audit", WRITTEN_AUDIT_ID, job->announce);
@@ -405,7 +380,7 @@ struct call *store_settle(struct store *store, struct request *rq, const json_t 
 
 static void found(struct job *job, const char *text)
 {
-	json_t *row = parse(text);
+	json_t *row = store_json(text);
 	struct request rq = { 0 };
 
 	if (row == NULL)

@@ -24,7 +24,7 @@
 #include "store/requests.h"
 
 enum {
-	STORE_MIGRATION = 12, /* the last one whose functions are called here */
+	STORE_MIGRATION = 21, /* the last one whose functions are called here */
 	RENEW_AGE_MS = 10 * 1000,
 	HELD_MAX_MS = 60 * 60 * 1000, /* no run takes an hour: what is older was forgotten */
 	SWEEP_EVERY = 4,
@@ -58,6 +58,8 @@ struct store *store_create(uv_loop_t *loop, const struct store_config *config)
 	store->boot_id = xstrdup(config->boot_id);
 	store->version = xstrdup(config->version);
 	store->audit_channel = xstrdup_null(config->audit_channel);
+	store->approval_channel = xstrdup_null(config->approval_channel);
+	store->approval_s = config->approval_s;
 	store->observer = json_canonical(observer);
 	json_decref(observer);
 	store_disown_init(store);
@@ -74,6 +76,7 @@ void store_destroy(struct store *store)
 	free(store->boot_id);
 	free(store->version);
 	free(store->audit_channel);
+	free(store->approval_channel);
 	free(store->observer);
 	store_disown_finish(store);
 }

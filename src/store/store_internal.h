@@ -25,7 +25,8 @@ struct request;
 struct store {
 	uv_loop_t *loop;
 	struct db *intake, *work;
-	char *boot_id, *version, *audit_channel;
+	char *boot_id, *version, *audit_channel, *approval_channel;
+	int64_t approval_s;
 	char *observer; /* JSON text: who wrote an audit entry */
 	void (*ready)(void *data, struct owed *owed);
 	void *ready_data;
@@ -85,6 +86,45 @@ struct job {
 struct job *job_create(struct store *store, struct request *rq, call_done_fn done, void *data);
 struct call *job_start(struct job *job, struct db *db, const char *name, const char *sql,
 		       struct params *params, unsigned timeout_ms); /* finishes params */
+
+enum { /* ops.answer */
+       ANSWER_STATE,
+       ANSWER_FENCE,
+       ANSWER_PERSON,
+       ANSWER_PERSON_NAME,
+       ANSWER_PERSON_EMAIL,
+       ANSWER_CODE,
+       ANSWER_DETAIL,
+       ANSWER_KNOWN_ID,
+       ANSWER_KNOWN_STATE,
+       ANSWER_ROW,
+       ANSWER_OWED,
+};
+
+enum { /* ops.written */
+       WRITTEN_OK,
+       WRITTEN_STATE,
+       WRITTEN_CODE,
+       WRITTEN_DETAIL,
+       WRITTEN_AUDIT_ID,
+       WRITTEN_REPLY_ID,
+       WRITTEN_CHANNEL,
+       WRITTEN_USER,
+       WRITTEN_URL,
+       WRITTEN_CREATED_MS,
+       WRITTEN_OWED,
+};
+
+/* Reading those.  What returns bool: false: err says why. */
+json_t *store_json(const char *text); /* NULL: none */
+bool store_take_state(struct request *rq, const char *name, struct err *err);
+void store_take_decision(struct request *rq, const char *code, const char *detail);
+bool store_fenced_off(const struct job *job, struct err *err); /* false */
+bool store_written_ok(const struct job *job, const struct db_answer *answer, struct err *err);
+/* For job.lost: of what was answered "not recorded", and of a step whose row waits for its timer.
+ */
+void store_lost_intake(struct job *job, const struct err *err);
+void store_lost_work(struct job *job, const struct err *err);
 
 /* A refusal of the server in words that say what to do; other errors stay as they are. */
 void store_db_err(const struct db_answer *answer, const struct err *from, struct err *err);

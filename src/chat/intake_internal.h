@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* intake_internal - what intake.c and intake_card.c share. */
+#ifndef OPSD_CHAT_INTAKE_INTERNAL_H
+#define OPSD_CHAT_INTAKE_INTERNAL_H
+
+#include <stdbool.h>
+
+#include "base/list.h"
+#include "chat/intake.h"
+
+struct intake {
+	uv_loop_t *loop;
+	struct intake_config config;
+	struct slack_socket *socket;
+	struct catalog *catalog;
+	struct list shows, guesses, openings;
+};
+
+void intake_ack(struct intake *intake, struct slack_via via, const char *id, const char *payload);
+void intake_ack_note(struct intake *intake, const struct envelope *env, struct slack_via via,
+		     const char *text);
+bool intake_too_busy(struct intake *intake, const struct envelope *env, struct slack_via via);
+struct request *intake_request(struct intake *intake, const struct envelope *env,
+			       struct slack_via via, const char *kind); /* kind: lives on */
+
+/* Opens a modal; instead: what is said when Slack does not, since its ticket lives 3 s. */
+void intake_open(struct intake *intake, const struct envelope *env, json_t *view,
+		 const char *instead);
+
+/* "R… digest" of a button into rq; false: not one of ours. */
+bool intake_button(const char *value, struct request *rq);
+
+/* Takes message over; told to nobody when the click brought no response_url. */
+void intake_respond(struct intake *intake, const struct request *rq, json_t *message);
+
+/* intake_card.c: true when the click, form or answer belonged to an approval card. */
+bool intake_card_click(struct intake *intake, const struct envelope *env, struct slack_via via);
+bool intake_card_submit(struct intake *intake, const struct envelope *env, struct slack_via via);
+bool intake_card_answered(struct intake *intake, const struct request *rq, struct slack_via via,
+			  const struct err *err);
+
+#endif

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* approvals.c - asking and voting: ops.ask and ops.vote of sql/migrations/0021. */
+#include "store/approvals.h"
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "core/request.h"
+#include "store_internal.h"
+
+enum { VOTE_MS = 1500, ASK_MS = 9000 };
+
+static bool take_asked(struct job *job, const struct db_answer *answer, struct err *err)
+{
+	const struct db_result *rows = answer->results[0];
+	struct request *rq = job->rq;
+
+	if (!store_written_ok(job, answer, err) ||
+	    !store_take_state(rq, db_text(rows, 0, WRITTEN_STATE), err))
+		return false;
+	if (rq->state == REQUEST_DENIED)
+		store_take_decision(rq, db_text(rows, 0, WRITTEN_CODE),
+				    db_text(rows, 0, WRITTEN_DETAIL));
+	store_release(job->store, rq->id); /* it waits for clicks; nobody's */
+	store_take_owed(job->store, db_text(rows, 0, WRITTEN_OWED), job->sent_ms);
+	return true;
+}
+
+struct call *store_ask(struct store *store, struct request *rq, const json_t *changed,
+		       call_done_fn done, void *data)
+{
+	struct job *job = job_create(store, rq, done, data);
+	struct params params;
+
+	params_init(&params, store);
+	params_text(&params, rq->id);
+	params_int(&params, rq->fence);
+	params_json(&params, rq->plan);
+	params_text(&params, rq->digest);
+	params_json(&params, rq->rules);
+	params_json(&params, changed);
+	params_text(&params, store->approval_channel);
+	params_int(&params, store->approval_s);
+	params_text(&params, store->audit_channel);
+	params_int(&params, store_reserve(store, 0));
+	job->take = take_asked;
+	job->lost = store_lost_work;
+	return job_start(job, store->work, "ops_ask",
+			 "SELECT * FROM ops.ask($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+			 &params, ASK_MS);
+}
+
+static bool take_vote(struct job *job, const struct db_answer *answer, struct err *err)
+{
+	const struct db_result *rows = answer->results[0];
+	struct request *rq = job->rq;
+
+	if (!store_take_state(rq, db_text(rows, 0, ANSWER_STATE), err))
+		return false;
+	rq->known_id = arena_strdup(rq->arena, db_text(rows, 0, ANSWER_KNOWN_ID));
+	rq->known_state = arena_strdup(rq->arena, db_text(rows, 0, ANSWER_KNOWN_STATE));
+	rq->fence = db_int(rows, 0, ANSWER_FENCE);
+	store_take_decision(rq, db_text(rows, 0, ANSWER_CODE), db_text(rows, 0, ANSWER_DETAIL));
+	*job->ret_row = store_json(db_text(rows, 0, ANSWER_ROW));
+	if (*job->ret_row != NULL)
+		store_hold(job->store, rq);
+	store_take_owed(job->store, db_text(rows, 0, ANSWER_OWED), job->sent_ms);
+	return true;
+}
+
+struct call *store_vote(struct store *store, struct request *rq, json_t **ret_row,
+			call_done_fn done, void *data)
+{
+	struct job *job = job_create(store, rq, done, data);
+	struct params params;
+
+	params_init(&params, store);
+	params_text(&params, rq->id);
+	params_text(&params, rq->delivery.envelope_id);
+	params_text(&params, rq->delivery.dedup);
+	params_text(&params, rq->delivery.kind);
+	params_text(&params, rq->asker.team);
+	params_text(&params, rq->asker.user);
+	params_text(&params, rq->asker.verdict);
+	params_text(&params, rq->asker.email_key);
+	params_text(&params, rq->digest);
+	params_text(&params, rq->reason);
+	params_text(&params, store->audit_channel);
+	params_int(&params, store_reserve(store, 0));
+	job->take = take_vote;
+	job->lost = store_lost_intake;
+	job->click = true;
+	job->ret_row = ret_row;
+	return job_start(
+		job, store->intake, "ops_vote",
+		"SELECT * FROM ops.vote($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, "
+		"$13, $14)",
+		&params, VOTE_MS);
+}

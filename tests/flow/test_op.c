@@ -21,8 +21,10 @@ struct script {
 	bool silent[OP_DONE];
 	enum request_state received, confirmed, decided, started;
 	const char *known;
-	const char *plan;    /* JSON */
-	const char *look[2]; /* states that a look finds, in order */
+	const char *plan;                  /* JSON */
+	const char *look[2];               /* states that a look finds, in order */
+	const struct approval_rule *rules; /* NULL: none; else one */
+	const char *approved;              /* the plan that was approved; NULL: none */
 };
 
 struct stage {
@@ -38,7 +40,7 @@ struct stage {
 static struct stage *stage;
 
 /* One letter a step, in the order of enum op_step. */
-static const char letters[] = "RCPDpOSA?!";
+static const char letters[] = "RCKVPDpOaSA?!";
 
 static struct call *answer(enum op_step step, call_done_fn done, void *data)
 {
@@ -100,6 +102,26 @@ static struct call *on_offer(void *ctx, struct request *rq, call_done_fn done, v
 	return answer(OP_OFFER, done, data);
 }
 
+static struct call *on_clicker(void *ctx, struct request *rq, call_done_fn done, void *data)
+{
+	(void)ctx, (void)rq;
+	return answer(OP_CLICKER, done, data);
+}
+
+static struct call *on_vote(void *ctx, struct request *rq, call_done_fn done, void *data)
+{
+	(void)ctx;
+	rq->state = REQUEST_APPROVING;
+	return answer(OP_VOTE, done, data);
+}
+
+static struct call *on_ask(void *ctx, struct request *rq, call_done_fn done, void *data)
+{
+	(void)ctx;
+	rq->state = REQUEST_APPROVING;
+	return answer(OP_ASK, done, data);
+}
+
 static struct call *on_start(void *ctx, struct request *rq, call_done_fn done, void *data)
 {
 	(void)ctx;
@@ -150,15 +172,18 @@ static void on_finished(void *ctx, const struct request *rq, const struct err *e
 static const struct op_ports ports = {
 	.step = { [OP_RECEIVE] = on_receive,
 		  [OP_CONFIRM] = on_confirm,
+		  [OP_CLICKER] = on_clicker,
+		  [OP_VOTE] = on_vote,
 		  [OP_PEOPLE] = on_people,
 		  [OP_DECIDE] = on_decide,
 		  [OP_PLAN] = on_plan,
 		  [OP_OFFER] = on_offer,
+		  [OP_ASK] = on_ask,
 		  [OP_START] = on_start,
 		  [OP_ACT] = on_act,
 		  [OP_LOOK] = on_look,
 		  [OP_SETTLE] = on_settle },
-	.step_ms = { 20, 20, 20, 20, 20, 20, 20, 20, 20, 20 },
+	.step_ms = { 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20 },
 	.settle_retry_ms = 1,
 	.answered = on_answered,
 	.finished = on_finished,
@@ -183,9 +208,19 @@ static struct stage play(const struct script *script, int risk, const struct act
 	struct op_list *list;
 
 	stage = &now;
+	command.approvals = script->rules;
+	command.n_approvals = script->rules != NULL ? 1 : 0;
 	assert_int_equal(uv_loop_init(&now.loop), 0);
 	list = op_list_create(&now.loop, &ports);
 	rq->command = &command;
+	rq->args = json_object();
+	rq->approved = script->approved != NULL;
+	if (script->approved != NULL) {
+		json_t *plan = json_loads(script->approved, 0, NULL);
+
+		plan_digest(plan, rq->approved_digest);
+		json_decref(plan);
+	}
 	rq->state = REQUEST_RUNNING;
 	if (confirmed_plan != NULL) {
 		json_t *plan = json_loads(confirmed_plan, 0, NULL);
@@ -456,11 +491,118 @@ static void test_destroy_cancels(void **state)
 	assert_int_equal(uv_loop_init(&now.loop), 0);
 	list = op_list_create(&now.loop, &ports);
 	rq->command = &command;
+	rq->args = json_object();
 	(void)op_start(list, rq, OP_RECEIVE);
 	op_list_destroy(list);
 	uv_run(&now.loop, UV_RUN_DEFAULT);
 	assert_int_equal(now.n_finished + now.n_answered, 0);
 	assert_int_equal(uv_loop_close(&now.loop), 0);
+}
+
+static const struct approval_rule one_needed = { .need = 1, .can_approve = "test.change" };
+#define OTHER_PLAN                                                                                 \
+	"{\"target\":{\"name\":\"w\"},\"changes\":[{\"field\":\"replicas\",\"from\":4,\"to\":5}]}"
+
+static void test_approval_is_asked_for(void **state)
+{
+	struct script script = good;
+	struct stage end;
+
+	(void)state;
+	script.rules = &one_needed;
+	end = play(&script, 1, &conditional, OP_RECEIVE, NULL);
+	assert_string_equal(end.trace, "Rpa");
+	assert_int_equal(end.final, REQUEST_APPROVING);
+	/* The requester confirms first, and again when it changed before they did. */
+	end = play(&script, 2, &conditional, OP_RECEIVE, NULL);
+	assert_string_equal(end.trace, "RpO");
+	end = play(&script, 2, &conditional, OP_CONFIRM, PLAN);
+	assert_string_equal(end.trace, "Cpa");
+	end = play(&script, 2, &conditional, OP_CONFIRM, OTHER_PLAN);
+	assert_string_equal(end.trace, "CpO");
+	/* Nothing to do needs nobody's approval. */
+	script.plan = NO_CHANGE;
+	end = play(&script, 1, &conditional, OP_RECEIVE, NULL);
+	assert_string_equal(end.trace, "Rp!");
+}
+
+static void test_approved_plan_is_started(void **state)
+{
+	struct script script = good;
+	struct stage end;
+
+	(void)state;
+	script.rules = &one_needed;
+	script.approved = PLAN;
+	end = play(&script, 2, &conditional, OP_PLAN, NULL);
+	assert_string_equal(end.trace, "pSA!");
+	assert_int_equal(end.final, REQUEST_SUCCEEDED);
+	script.started = REQUEST_APPROVING; /* an approver is not one any more */
+	end = play(&script, 2, &conditional, OP_PLAN, NULL);
+	assert_string_equal(end.trace, "pS");
+	assert_int_equal(end.final, REQUEST_APPROVING);
+}
+
+static void test_changed_plan_is_asked_again(void **state)
+{
+	struct script script = good;
+	struct stage end;
+
+	(void)state;
+	script.rules = &one_needed;
+	script.approved = OTHER_PLAN;
+	end = play(&script, 2, &conditional, OP_PLAN, NULL);
+	assert_string_equal(end.trace, "pa");
+	/* No rule holds any more: the requester confirms what it is now. */
+	script.rules = NULL;
+	end = play(&script, 2, &conditional, OP_PLAN, NULL);
+	assert_string_equal(end.trace, "pO");
+	/* The policy was loosened, the plan is the same. */
+	script.approved = PLAN;
+	end = play(&script, 2, &conditional, OP_PLAN, NULL);
+	assert_string_equal(end.trace, "pSA!");
+}
+
+static void test_what_cannot_be_shown_cannot_be_approved(void **state)
+{
+	struct script script = good;
+	struct stage end;
+	char plan[2400];
+
+	(void)state;
+	script.rules = &one_needed;
+	snprintf(plan, sizeof(plan),
+		 "{\"changes\":[{\"field\":\"text\",\"from\":\"\",\"to\":\"%01990d\"}]}", 7);
+	script.plan = plan;
+	end = play(&script, 1, &conditional, OP_RECEIVE, NULL);
+	assert_string_equal(end.trace, "Rp!");
+	assert_int_equal(end.final, REQUEST_FAILED);
+	assert_int_equal(end.kept, ERR_INVALID);
+	script.rules = NULL; /* nobody has to see it whole */
+	end = play(&script, 1, &conditional, OP_RECEIVE, NULL);
+	assert_int_equal(end.final, REQUEST_SUCCEEDED);
+}
+
+static void test_vote_only_records(void **state)
+{
+	struct script script = good;
+	struct stage end;
+
+	(void)state;
+	end = play(&script, 2, &conditional, OP_VOTE, NULL);
+	assert_string_equal(end.trace, "V");
+	assert_int_equal(end.n_answered, 1);
+	end = play(&script, 2, &conditional, OP_CLICKER, NULL);
+	assert_string_equal(end.trace, "KV");
+	assert_int_equal(end.n_answered, 1);
+	script.fail[OP_CLICKER][0] = ERR_RETRY; /* not known who it was: no vote */
+	end = play(&script, 2, &conditional, OP_CLICKER, NULL);
+	assert_string_equal(end.trace, "K");
+	assert_int_equal(end.answered, ERR_RETRY);
+	script = good;
+	script.silent[OP_VOTE] = true;
+	end = play(&script, 2, &conditional, OP_VOTE, NULL);
+	assert_int_equal(end.answered, ERR_TIMEOUT);
 }
 
 int main(void)
@@ -482,6 +624,11 @@ int main(void)
 		cmocka_unit_test(test_settle_is_tried_until_taken),
 		cmocka_unit_test(test_silent_steps_end),
 		cmocka_unit_test(test_destroy_cancels),
+		cmocka_unit_test(test_approval_is_asked_for),
+		cmocka_unit_test(test_approved_plan_is_started),
+		cmocka_unit_test(test_changed_plan_is_asked_again),
+		cmocka_unit_test(test_what_cannot_be_shown_cannot_be_approved),
+		cmocka_unit_test(test_vote_only_records),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

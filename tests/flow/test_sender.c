@@ -395,6 +395,114 @@ static void test_room_shrinks(void **state)
 	assert_int_equal(st.room, 0); /* stopping: nothing new is claimed for us */
 }
 
+/* ts: of the message that shows it already; NULL: none yet. */
+static struct owed *card(const char *ts, const char *state, bool reposted)
+{
+	struct owed *card = owed(1, "card", ts != NULL ? 3 : 0);
+
+	free(card->response_url);
+	card->response_url = NULL;
+	card->ts = xstrdup_null(ts);
+	json_decref(card->body);
+	card->body = json_pack("{s:s, s:s, s:s, s:s, s:{s:b}}", "request", "R0000000000000000",
+			       "command", "workers scale", "state", state, "digest", "d",
+			       "approval", "reposted", reposted);
+	return card;
+}
+
+static void test_card_is_posted_then_edited(void **state)
+{
+	(void)state;
+	begin(ok, 1);
+	sender_add(st.sender, card(NULL, "approving", false));
+	end();
+	assert_string_equal(st.methods[0], "chat.postMessage");
+	assert_non_null(jget(st.args[0], "metadata"));
+	assert_string_equal(st.marks[0].ts, "1.5");
+	begin(ok, 1);
+	sender_add(st.sender, card("7.0", "succeeded", false));
+	end();
+	assert_int_equal(st.n_calls, 1);
+	assert_string_equal(st.methods[0], "chat.update");
+	assert_string_equal(jget_str(st.args[0], "ts"), "7.0");
+	assert_string_equal(jget_str(st.args[0], "channel"), "C1");
+}
+
+static void test_card_of_an_earlier_try_is_edited(void **state)
+{
+	static const struct reply there[] = {
+		{ .class = SLACK_OK,
+		  .json = "{\"messages\":[{\"ts\":\"7.0\",\"metadata\":{\"event_payload\":{"
+			  "\"messages\":[1]}}}]}" },
+		{ .class = SLACK_OK },
+	};
+	struct owed *first = card(NULL, "approving", false);
+
+	(void)state;
+	first->attempts = 1;
+	begin(there, 2);
+	sender_add(st.sender, first);
+	end();
+	assert_int_equal(st.n_calls, 2);
+	assert_string_equal(st.methods[0], "conversations.history");
+	assert_string_equal(st.methods[1], "chat.update"); /* it may show what was so then */
+	assert_string_equal(jget_str(st.args[1], "ts"), "7.0");
+}
+
+static void test_deleted_card_is_posted_once_more(void **state)
+{
+	static const struct reply gone[] = {
+		{ .class = SLACK_REFUSED, .error = "message_not_found" },
+		{ .class = SLACK_OK },
+	};
+
+	(void)state;
+	begin(gone, 2);
+	sender_add(st.sender, card("7.0", "approving", false));
+	end();
+	assert_int_equal(st.n_calls, 2);
+	assert_string_equal(st.methods[1], "chat.postMessage");
+	assert_null(jget(st.args[1], "thread_ts"));
+	assert_string_equal(st.marks[0].ts, "1.5");
+	begin(gone, 2); /* and not a third time */
+	sender_add(st.sender, card("7.0", "approving", true));
+	end();
+	assert_int_equal(st.n_calls, 1);
+	assert_int_equal(st.marks[0].end, OWED_DELIVERED);
+	begin(gone, 2); /* nobody needs one that is over */
+	sender_add(st.sender, card("7.0", "expired", false));
+	end();
+	assert_int_equal(st.n_calls, 1);
+	assert_int_equal(st.marks[0].end, OWED_DELIVERED);
+}
+
+static void test_note_goes_below_the_card(void **state)
+{
+	struct owed *note = card("7.0", "approving", false);
+
+	(void)state;
+	free(note->kind);
+	note->kind = xstrdup("ask");
+	note->attempts = 0;
+	begin(ok, 1);
+	sender_add(st.sender, note);
+	end();
+	assert_string_equal(st.methods[0], "chat.postMessage");
+	assert_string_equal(jget_str(st.args[0], "thread_ts"), "7.0");
+}
+
+static void test_closed_approval_channel_is_waited_for(void **state)
+{
+	static const struct reply out[] = { { .class = SLACK_REFUSED, .error = "not_in_channel" } };
+
+	(void)state;
+	begin(out, 1);
+	sender_add(st.sender, card(NULL, "approving", false));
+	end();
+	assert_int_equal(st.n_calls, 1);
+	assert_int_equal(st.marks[0].end, OWED_LATER);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -410,6 +518,11 @@ int main(void)
 		cmocka_unit_test(test_the_pace_is_waited_for_here),
 		cmocka_unit_test(test_a_late_twin_is_taken_back),
 		cmocka_unit_test(test_room_shrinks),
+		cmocka_unit_test(test_card_is_posted_then_edited),
+		cmocka_unit_test(test_card_of_an_earlier_try_is_edited),
+		cmocka_unit_test(test_deleted_card_is_posted_once_more),
+		cmocka_unit_test(test_note_goes_below_the_card),
+		cmocka_unit_test(test_closed_approval_channel_is_waited_for),
 	};
 
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -148,8 +148,8 @@ def greet(world, options):
     say(f"  SQL       {world.postgres.url(world.database)}")
     say(f"  Config    {world.config}")
     say()
-    say("  Try: /ops workers scale team=ads role=prod count=8 reason=\"the backlog grows\"" if not options.no_opsd else
-        "  opsd is not running: commands stay unanswered.")
+    say("  Try: /ops workers scale team=ads role=prod count=8 reason=\"the backlog grows\", then approve it in #ops-approvals\n"
+        "       as Dia or Eve" if not options.no_opsd else "  opsd is not running: commands stay unanswered.")
     say("  Ctrl-C ends it all.")
     say()
 

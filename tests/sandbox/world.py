@@ -388,12 +388,20 @@ class World:
         """Leases, claims, delays and reminders come to their end now; offers only when asked for."""
         if requests:
             self.sql("update ops.request set wake_at = clock_timestamp() where wake_at is not null "
-                     "and (state <> 'confirming' or claimed_by is not null)")
+                     "and (state not in ('confirming', 'approving') or claimed_by is not null)")
         if messages:
             self.sql("update ops.message set due_at = clock_timestamp() where due_at is not null")
         if offers:
             self.sql("update ops.request set wake_at = clock_timestamp(), expires_at = clock_timestamp() "
                      "where state = 'confirming'")
+
+    def approval_time(self, rid, hours):
+        """So many hours of an open round of approval pass."""
+        self.sql("update ops.approval set asked_at = asked_at - make_interval(hours => $2::int), "
+                 "expires_at = expires_at - make_interval(hours => $2::int) where request_id = $1", rid, str(hours))
+        self.sql("update ops.request q set expires_at = a.expires_at, wake_at = least(q.wake_at - make_interval(hours => "
+                 "$2::int), a.expires_at) from ops.approval a where a.request_id = q.id and q.id = $1 "
+                 "and q.state = 'approving'", rid, str(hours))
 
     def cut_connections(self, user="opsd_app"):
         return len(self.sql("select pg_terminate_backend(pid) from pg_stat_activity where usename = $1 "

@@ -199,7 +199,7 @@ def test_reload_with_a_mistake_keeps_the_running_catalog(world):
 
 
 def test_command_that_is_gone_when_its_preview_is_confirmed(world):
-    preview = world.ask("U0ANA", "workers scale team=ads role=dev count=5 reason=queue")
+    preview = world.ask("U0ANA", "workers scale team=ads role=dev count=4 reason=queue")
     file = world.catalog / "workers.yaml"
     file.write_text(file.read_text().replace("  scale:\n", "  resize:\n"))
     world.opsd.hup()

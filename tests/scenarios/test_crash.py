@@ -9,7 +9,7 @@ from sandbox.world import eventually, request_id, words
 
 STATUS = "workers status team=ads"
 NUDGE = "workers nudge team=ads count=4 reason=queue"
-SCALE = "workers scale team=ads role=dev count=5 reason=queue"
+SCALE = "workers scale team=ads role=dev count=4 reason=queue"
 ENDS = ("succeeded", "failed", "unknown", "denied", "rejected", "expired", "cancelled")
 
 
@@ -106,7 +106,7 @@ def test_killed_between_click_and_effect(world):
     world.kube.wait(request={"verb": "get", "ns": "ads"}, since=since)
     restart(world)
     row = world.wait_state(rid, *ENDS, timeout=15)
-    assert row["state"] == "succeeded" and world.kube.replicas() == 5
+    assert row["state"] == "succeeded" and world.kube.replicas() == 4
     assert len(world.kube.patches()) == 1
     world.wait_told()
     assert len(world.audit_posts(rid)) == 1
@@ -118,7 +118,7 @@ def test_offer_outlives_the_replica_that_made_it(world):
     restart(world)
     world.click("U0ANA", preview, "confirm")
     world.wait_state(request_id(preview), "succeeded")
-    assert world.kube.replicas() == 5
+    assert world.kube.replicas() == 4
 
 
 def test_offer_that_nobody_takes_expires(world):

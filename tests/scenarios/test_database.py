@@ -9,7 +9,7 @@ from sandbox.world import eventually, request_id, words
 
 STATUS = "workers status team=ads"
 NUDGE = "workers nudge team=ads count=4 reason=queue"
-SCALE = "workers scale team=ads role=dev count=5 reason=queue"
+SCALE = "workers scale team=ads role=dev count=4 reason=queue"
 NOTHING = "Nothing was recorded and nothing will happen"
 
 
@@ -115,14 +115,14 @@ def test_click_while_frozen(world):
     assert world.request(rid)["state"] == "confirming", "the offer is open as if it had not been clicked"
     world.click("U0ANA", preview, "confirm")
     world.wait_state(rid, "succeeded")
-    assert world.kube.replicas() == 5
+    assert world.kube.replicas() == 4
 
 
 def test_form_while_frozen_stays_open_with_the_reason(world):
     world.slash("U0ANA", "workers scale team=ads role=dev")
     world.slack.wait("view", user="U0ANA")
     world.postgres.pause()
-    values = {"team": "ads", "role": "dev", "count": "5", "reason": "form"}
+    values = {"team": "ads", "role": "dev", "count": "4", "reason": "form"}
     done = world.slack.submit(user="U0ANA", values=values)
     assert done["outcome"] == "acked" and not done["banner"] and NOTHING in str(done["errors"]), done
     world.postgres.resume()

@@ -74,6 +74,7 @@ def test_already_so_is_said(town):
 
 def test_no_change_is_not_done_twice_by_two_previews(world):
     """Two previews of the same change: the second confirmed finds nothing left to do."""
+    world.kube.set(kind="Deployment", ns="ads", name="workers-dev", replicas=3)
     one, two = world.ask("U0ANA", SCALE), world.ask("U0ANA", SCALE)
     assert request_id(one) != request_id(two)
     for preview in (one, two):
@@ -163,6 +164,7 @@ def test_membership_taken_away_between_preview_and_confirm(world):
 
 def test_nobody_else_can_confirm(world):
     """A preview is for the eyes of its requester; a forged click of another person changes nothing."""
+    world.kube.set(kind="Deployment", ns="ads", name="workers-dev", replicas=3)
     preview = world.ask("U0ANA", SCALE)
     rid = request_id(preview)
     world.slash("U0BEN", "workers status team=ads")
@@ -283,6 +285,7 @@ def test_misspelt_command_gets_the_nearest(town):
 
 
 def test_missing_arguments_open_a_form(world):
+    world.kube.set(kind="Deployment", ns="ads", name="workers-dev", replicas=3)
     world.slash("U0ANA", "workers scale team=ads role=dev")
     view = world.slack.wait("view", user="U0ANA")
     assert "workers scale" in json.dumps(view)
@@ -301,6 +304,7 @@ def test_missing_arguments_open_a_form(world):
 
 
 def test_home_tab_shows_commands_and_opens_a_form(world):
+    world.kube.set(kind="Deployment", ns="ads", name="workers-dev", replicas=3)
     world.slash("U0ANA", "workers status team=ads")
     world.see("U0ANA", ["workers-dev"])
     world.slack.home(user="U0ANA", wait=True)

@@ -11,7 +11,7 @@ from sandbox.slack.client import Control
 from sandbox.world import eventually, request_id
 
 STATUS = "workers status team=ads"
-SCALE = "workers scale team=ads role=dev count=5 reason=queue"
+SCALE = "workers scale team=ads role=dev count=4 reason=queue"
 
 
 def opens(world):
@@ -209,7 +209,7 @@ def test_a_form_that_comes_twice_is_one_request(world, same_id):
     world.slash("U0ANA", "workers scale team=ads role=dev")
     world.slack.wait("view", user="U0ANA")
     world.slack.fault(name="duplicate", same_id=same_id, after=20, type="interactive", times=1)
-    world.slack.submit(user="U0ANA", values={"team": "ads", "role": "dev", "count": "5", "reason": "form"})
+    world.slack.submit(user="U0ANA", values={"team": "ads", "role": "dev", "count": "4", "reason": "form"})
     preview = world.see("U0ANA", ['"action_id": "confirm"'])
     world.slack.clear()
     world.click("U0ANA", preview, "confirm")
@@ -240,7 +240,7 @@ def test_fifty_clicks_act_once(make_world, same):
 def test_fifty_submits_are_one_request(world):
     world.slash("U0ANA", "workers scale team=ads role=dev")
     world.slack.wait("view", user="U0ANA")
-    world.slack.submit(user="U0ANA", times=50, values={"team": "ads", "role": "dev", "count": "5", "reason": "form"})
+    world.slack.submit(user="U0ANA", times=50, values={"team": "ads", "role": "dev", "count": "4", "reason": "form"})
     world.see("U0ANA", ['"action_id": "confirm"'])
     eventually(lambda: world.slack.stats()["envelopes"]["acked"] >= 51, what="every one to be acknowledged")
     assert len(world.requests(command="workers scale")) == 1

@@ -10,10 +10,10 @@ from sandbox.world import eventually, request_id, words
 def test_private_authority_everywhere(make_world):
     world = make_world(tls=True)
     assert world.standin.api_url.startswith("https://") and world.cluster.base_url.startswith("https://")
-    preview = world.ask("U0ANA", "workers scale team=ads role=dev count=5 reason=queue")
+    preview = world.ask("U0ANA", "workers scale team=ads role=dev count=4 reason=queue")
     world.click("U0ANA", preview, "confirm")
     world.see("U0ANA", ["✅", request_id(preview)])
-    assert world.kube.replicas() == 5
+    assert world.kube.replicas() == 4
     world.wait_audit(request_id(preview))
     since = world.last_ts("U0DIA")
     world.slash("U0DIA", "datasets list owner=ads")

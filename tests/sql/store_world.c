@@ -114,9 +114,12 @@ static void open_replica(struct replica *replica, const char *boot)
 	struct db_config db = {
 		.name = "test", .url = to, .connections = CALLS_MAX, .on_connect = sets
 	};
-	struct store_config config = {
-		.boot_id = boot, .version = "1.2.3", .audit_channel = "CAUDIT", .deployment = "test"
-	};
+	struct store_config config = { .boot_id = boot,
+				       .version = "1.2.3",
+				       .audit_channel = "CAUDIT",
+				       .approval_channel = "CAPPROVE",
+				       .approval_s = 4 * 3600,
+				       .deployment = "test" };
 	struct end end = { 0 };
 
 	snprintf(to, sizeof(to), "postgresql://svc:svc-horse@%s", strchr(url(), '@') + 1);

@@ -207,34 +207,34 @@ static void test_digest(void **state)
 static void test_all_mistakes(void **state)
 {
 	(void)state;
-	put("a.yaml", "prefix: workers\n"                                   /* 1 */
-		      "about: Worker fleets\n"                              /* 2 */
-		      "comands: {}\n"                                       /* 3 */
-		      "commands:\n"                                         /* 4 */
-		      "  scale:\n"                                          /* 5 */
-		      "    about: \"\"\n"                                   /* 6 */
-		      "    action: Workers\n"                               /* 7 */
-		      "    scope: { team: \"{tema}\", n: \"{n}\" }\n"       /* 8 */
-		      "    risk: 7\n"                                       /* 9 */
-		      "    parms: {}\n"                                     /* 10 */
-		      "    params:\n"                                       /* 11 */
-		      "      team: { type: strin }\n"                       /* 12 */
-		      "      n: { type: integer, values: [a] }\n"           /* 13 */
-		      "      E: { type: enum }\n"                           /* 14 */
-		      "      p: { type: string, pattern: \"(\" }\n"         /* 15 */
-		      "      d: { type: integer, max: 3, default: 4 }\n"    /* 16 */
-		      "      s: { type: text, secret: true, default: x }\n" /* 17 */
-		      "      f: { type: duration, max: 5 }\n"               /* 18 */
-		      "    guard:\n"                                        /* 19 */
-		      "      - { when: \".x == 1\", deny: never }\n"        /* 20 */
-		      "      - { when: \"env\", deny: \"{n} no\" }\n"       /* 21 */
-		      "    approval:\n"                                     /* 22 */
-		      "      - { when: \".plan.x\", need: 9, from: {} }\n"  /* 23 */
-		      "    do:\n"                                           /* 24 */
-		      "      kube.scael: {}\n"                              /* 25 */
-		      "  stop: 5\n"                                         /* 26 */
-		      "  help:\n"                                           /* 27 */
-		      "    about: x\n");                                    /* 28 */
+	put("a.yaml", "prefix: workers\n"                                               /* 1 */
+		      "about: Worker fleets\n"                                          /* 2 */
+		      "comands: {}\n"                                                   /* 3 */
+		      "commands:\n"                                                     /* 4 */
+		      "  scale:\n"                                                      /* 5 */
+		      "    about: \"\"\n"                                               /* 6 */
+		      "    action: Workers\n"                                           /* 7 */
+		      "    scope: { team: \"{tema}\", n: \"{n}\" }\n"                   /* 8 */
+		      "    risk: 7\n"                                                   /* 9 */
+		      "    parms: {}\n"                                                 /* 10 */
+		      "    params:\n"                                                   /* 11 */
+		      "      team: { type: strin }\n"                                   /* 12 */
+		      "      n: { type: integer, values: [a] }\n"                       /* 13 */
+		      "      E: { type: enum }\n"                                       /* 14 */
+		      "      p: { type: string, pattern: \"(\" }\n"                     /* 15 */
+		      "      d: { type: integer, max: 3, default: 4 }\n"                /* 16 */
+		      "      s: { type: text, secret: true, default: x }\n"             /* 17 */
+		      "      f: { type: duration, max: 5 }\n"                           /* 18 */
+		      "    guard:\n"                                                    /* 19 */
+		      "      - { when: \".x == 1\", deny: never }\n"                    /* 20 */
+		      "      - { when: \"env\", deny: \"{n} no\" }\n"                   /* 21 */
+		      "    approval:\n"                                                 /* 22 */
+		      "      - { when: \".plan.x\", need: 9, from: {}, expires: 1s }\n" /* 23 */
+		      "    do:\n"                                                       /* 24 */
+		      "      kube.scael: {}\n"                                          /* 25 */
+		      "  stop: 5\n"                                                     /* 26 */
+		      "  help:\n"                                                       /* 27 */
+		      "    about: x\n");                                                /* 28 */
 	assert_null(load());
 	check_said("a.yaml:3:1: ", "unknown key \"comands\" of a file of commands, did you mean "
 				   "\"commands\"?");
@@ -256,7 +256,7 @@ static void test_all_mistakes(void **state)
 	check_said("a.yaml:20:17: ", ".x is no parameter of workers scale");
 	check_said("a.yaml:21:17: ", "\"env\" may not be used");
 	check_said("a.yaml:21:", "{n} is replaced in");
-	check_said("a.yaml:22:5: ", "approvals are not collected by this version");
+	check_said("a.yaml:23:", "\"expires\" is a length of time from 5m to 3d");
 	check_said("a.yaml:23:", "\"need\" must be 1 to 5");
 	check_said("a.yaml:23:", "either can_approve or group");
 	check_said("a.yaml:25:",

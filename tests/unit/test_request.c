@@ -17,6 +17,8 @@ static void test_states(void **state)
 		assert_int_equal(found, i);
 	}
 	assert_string_equal(request_state_name(REQUEST_CONFIRMING), "confirming");
+	assert_string_equal(request_state_name(REQUEST_APPROVING), "approving");
+	assert_false(request_state_final(REQUEST_APPROVING));
 	assert_false(request_state_from_name("done", &found));
 	assert_false(request_state_from_name(NULL, &found));
 	assert_false(request_state_final(REQUEST_RUNNING));

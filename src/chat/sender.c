@@ -7,7 +7,6 @@
 #include "chat/sender.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,8 +16,8 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "base/xalloc.h"
-#include "chat/card.h"
 #include "chat/render.h"
+#include "posting.h"
 #include "slack/web.h"
 
 enum {
@@ -34,7 +33,6 @@ enum {
 	TRUST_MS = 20 * 1000, /* of the 30 s lease: later a message may be somebody else's */
 	LATER_MIN_MS = FAILPOINT_MS(2000),
 	LATER_MAX_MS = 300 * 1000,
-	HISTORY_LIMIT = 100,
 };
 
 struct post { /* one message to Slack: one owed, or several lines of the audit channel */
@@ -195,7 +193,7 @@ static void add_mark(struct sender *sender, const struct owed *owed, enum owed_e
 	mark = &sender->marks[sender->n_marks++];
 	*mark = (struct owed_mark){ .id = owed->id, .end = end, .later_ms = later_ms };
 	(void)snprintf(mark->ts, sizeof(mark->ts), "%s", ts != NULL ? ts : "");
-	if (end == OWED_DELIVERED && str_eq(owed->kind, "audit"))
+	if (end == OWED_DELIVERED && (str_eq(owed->kind, "audit") || str_eq(owed->kind, "card")))
 		(void)snprintf(mark->channel, sizeof(mark->channel), "%s", owed->channel);
 	copy_text(mark->error, sizeof(mark->error), error != NULL ? error : "");
 }
@@ -357,19 +355,6 @@ static void on_posted(void *data, const struct slack_answer *answer, const struc
 	post_end(post, OWED_LATER, NULL, later_of(post, answer), err->msg);
 }
 
-/* Did an earlier try get there?  Looks for our id in the metadata of the channel's newest messages.
- */
-static const char *find_posted(const json_t *history, int64_t id)
-{
-	size_t i, j;
-	json_t *message, *item;
-
-	json_array_foreach(json_object_get(history, "messages"), i, message) json_array_foreach(
-		jget(message, "metadata.event_payload.messages"), j,
-		item) if (json_integer_value(item) == id) return jget_str(message, "ts");
-	return NULL;
-}
-
 static void on_history(void *data, const struct slack_answer *answer, const struct err *err)
 {
 	struct post *post = data;
@@ -377,7 +362,7 @@ static void on_history(void *data, const struct slack_answer *answer, const stru
 
 	post->call = NULL;
 	if (answer->class == SLACK_OK) {
-		ts = find_posted(answer->json, post->owed[0]->id);
+		ts = posting_found(answer->json, post->owed[0]->id);
 		if (ts != NULL && is_card(post)) { /* it may show what was so then */
 			post->owed[0]->ts = xstrdup(ts);
 			post->step = POST_UPDATE;
@@ -395,39 +380,6 @@ static void on_history(void *data, const struct slack_answer *answer, const stru
 	/* Not there; or history may not be read here, and then twice is better than never. */
 	post->step = POST_CHANNEL;
 	post_step(post);
-}
-
-static json_t *with_metadata(const struct post *post, json_t *message)
-{
-	json_t *ids = json_array();
-
-	for (size_t i = 0; i < post->n; i++)
-		json_array_append_new(ids, json_integer(post->owed[i]->id));
-	json_object_set_new(message, "metadata",
-			    json_pack("{s:s, s:{s:o}}", "event_type", "opsd_outcome",
-				      "event_payload", "messages", ids));
-	return message;
-}
-
-static json_t *message_to(const struct post *post, const char *channel, bool metadata)
-{
-	json_t *message = json_copy(post->message);
-
-	json_object_del(message, "replace_original");
-	json_object_set_new(message, "channel", json_string(channel));
-	json_object_set_new(message, "unfurl_links", json_false());
-	json_object_set_new(message, "unfurl_media", json_false());
-	return metadata ? with_metadata(post, message) : message;
-}
-
-static json_t *find_args(const struct owed *owed)
-{
-	int64_t from_ms = owed->created_ms - 5000;
-	char oldest[40];
-
-	(void)snprintf(oldest, sizeof(oldest), "%" PRId64 ".000000", from_ms / 1000);
-	return json_pack("{s:s, s:s*, s:s, s:i, s:b}", "channel", owed->channel, "ts", owed->ts,
-			 "oldest", oldest, "limit", HISTORY_LIMIT, "include_all_metadata", 1);
 }
 
 /* May it be posted now, with what Slack makes us wait, before anybody else may claim it? */
@@ -458,17 +410,17 @@ static void post_step(struct post *post)
 		post->call = slack_web_call(sender->web,
 					    owed->ts != NULL ? "conversations.replies"
 							     : "conversations.history",
-					    find_args(owed), 0, on_history, post);
+					    posting_find_args(owed), 0, on_history, post);
 		return;
 	case POST_UPDATE:
-		args = message_to(post, owed->channel, true);
+		args = posting_args(post->message, owed->channel, post->owed, post->n);
 		json_object_set_new(args, "ts", json_string(owed->ts));
 		json_object_del(args, "unfurl_links");
 		json_object_del(args, "unfurl_media");
 		post->call = slack_web_call(sender->web, "chat.update", args, 0, on_posted, post);
 		return;
 	case POST_CHANNEL:
-		args = message_to(post, owed->channel, true);
+		args = posting_args(post->message, owed->channel, post->owed, post->n);
 		if (owed->ts != NULL)
 			json_object_set_new(args, "thread_ts", json_string(owed->ts));
 		post->call =
@@ -479,7 +431,7 @@ static void post_step(struct post *post)
 					       json_incref(post->message), on_posted, post);
 		return;
 	case POST_EPHEMERAL:
-		args = message_to(post, owed->channel, false);
+		args = posting_args(post->message, owed->channel, NULL, 0);
 		json_object_set_new(args, "user", json_string(owed->user));
 		json_object_del(args, "unfurl_links");
 		json_object_del(args, "unfurl_media");
@@ -492,7 +444,7 @@ static void post_step(struct post *post)
 			slack_web_call(sender->web, "conversations.open", args, 0, on_posted, post);
 		return;
 	case POST_DM:
-		args = message_to(post, post->dm, false);
+		args = posting_args(post->message, post->dm, NULL, 0);
 		post->call =
 			slack_web_call(sender->web, "chat.postMessage", args, 0, on_posted, post);
 		return;
@@ -576,16 +528,6 @@ static void start_audit(struct sender *sender)
 	post_step(post);
 }
 
-static json_t *render(const struct owed *owed)
-{
-	if (str_eq(owed->kind, "card"))
-		return render_card(owed->body);
-	if (str_eq(owed->kind, "ask"))
-		return render_ask(owed->body);
-	return str_eq(owed->kind, "preview") ? render_preview(owed->body)
-					     : render_reply(owed->body);
-}
-
 static void start_person(struct sender *sender)
 {
 	struct owed *owed = take(&sender->people);
@@ -596,7 +538,7 @@ static void start_person(struct sender *sender)
 	post = post_new(sender);
 	sender->person_posts++;
 	post->owed[post->n++] = owed;
-	post->message = render(owed);
+	post->message = posting_render(owed);
 	if (in_channel(post))
 		post->step = is_card(post) && owed->ts != NULL ? POST_UPDATE
 			     : owed->attempts > 0              ? POST_FIND

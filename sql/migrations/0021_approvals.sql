@@ -696,15 +696,15 @@ end $$;
 -- What came of a batch: 'delivered', 'later' or 'dead' for each.  A message that was posted is delivered, whoever
 -- holds it now; the other two ends count for its holder only.  After 20 tries 'later' means dead.
 -- A card that changed meanwhile stays owed.
+-- Answers with those that somebody else posted before: the caller's post is a twin.
 create or replace function ops.outbox_mark(p_boot uuid, p_observer json, p_ids bigint[], p_ends text[], p_ts text[],
-	p_later_ms bigint[], p_errors text[]) returns integer
+	p_later_ms bigint[], p_errors text[]) returns setof bigint
 -- generic: a plan for the very length of these arrays costs more to make than it saves; no seqscan: the plan
 -- may have been made while the table was empty
 language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 	set enable_seqscan = off set jit = off as $$
 declare
 	now_ timestamptz := clock_timestamp();
-	n integer;
 	dead record;
 	gone bigint[];
 begin
@@ -728,7 +728,7 @@ begin
 			where m.id = x.id and m.delivered_at is null and m.dead_at is null
 			  and (x.ending = 'delivered' or m.claimed_by = p_boot)
 			returning m.id, m.dead_at)
-	select count(*), array_agg(u.id) filter (where u.dead_at is not null) into n, gone from u;
+	select array_agg(u.id) filter (where u.dead_at is not null) into gone from u;
 	if gone is not null then
 		for dead in select * from ops.message m where m.id = any (gone) order by m.id loop
 			perform ops.audit_note(dead.request_id, null, dead.slack_user, p_observer, 'message.dead', 'failure',
@@ -736,7 +736,10 @@ begin
 				|| ops.js(dead.last_error) || ',"kind":"' || dead.kind || '","message":' || dead.id || '}');
 		end loop;
 	end if;
-	return n;
+	-- a statement of its own: it sees what another one wrote while this one waited for the row
+	return query select m.id from unnest(p_ids, p_ends, p_ts) as x(id, ending, ts)
+		join ops.message m on m.id = x.id
+		where x.ending = 'delivered' and x.ts <> '' and m.delivered_at is not null and m.ts <> x.ts;
 end $$;
 
 -- Makes the plans of the hot functions in a new session, so that the first person does not wait for them: runs

@@ -18,7 +18,7 @@
 #define TRIES 2 /* take-overs before a request is given up */
 #endif
 
-mtype = { none, received, allowed, confirming, running, unknown, succeeded, failed, denied, rejected, expired, cancelled };
+mtype = { none, received, allowed, confirming, approving, running, unknown, succeeded, failed, denied, rejected, expired, cancelled };
 
 mtype st = none;
 byte by = 0;            /* whose it is; 0: nobody's */

@@ -431,6 +431,7 @@ def test_killed_while_it_waits(make_world):
     world.kill()
     world.kill()
     world.start()
+    world.make_time_pass(requests=False)       # what a dead replica had claimed is sent by another one
     world.click("U0DIA", card, "approve")
     finished(world, rid, "succeeded", 1)
 

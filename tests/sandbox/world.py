@@ -220,8 +220,9 @@ class Kube:
         return found
 
     def patches(self, **match):
+        """Writes that were no dry run; one that lost against another write (409) changed nothing and is sent again."""
         return [r for r in self.client.call("requests", **match)["requests"]
-                if r["verb"] in ("patch", "update", "create") and not r["dry_run"]]
+                if r["verb"] in ("patch", "update", "create") and not r["dry_run"] and r["status"] != 409]
 
 
 class World:

@@ -87,4 +87,11 @@ struct action_kind {
 	action_fn look;  /* after a crash or an unclear end; NULL for reads */
 };
 
+/* The class of one use of a kind, with its parameters. */
+static inline enum action_effect action_effect_of(const struct action_kind *kind,
+						  const json_t *with)
+{
+	return kind->effect_of != NULL ? kind->effect_of(with) : kind->effect;
+}
+
 #endif

@@ -272,9 +272,8 @@ static const char *effect_name(const struct command *command)
 					     [ACTION_CONDITIONAL] = "conditional",
 					     [ACTION_KEYED] = "keyed",
 					     [ACTION_ONCE] = "once" };
-	const struct action_kind *kind = command->kind;
 
-	return names[kind->effect_of != NULL ? kind->effect_of(command->with) : kind->effect];
+	return names[action_effect_of(command->kind, command->with)];
 }
 
 static struct call *port_start(void *ctx, struct request *rq, call_done_fn done, void *data)

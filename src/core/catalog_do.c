@@ -255,11 +255,6 @@ static const struct action_kind *read_kind(struct loader *loader, struct node no
 	return kind;
 }
 
-static enum action_effect effect_of(const struct action_kind *kind, const json_t *with)
-{
-	return kind->effect_of != NULL ? kind->effect_of(with) : kind->effect;
-}
-
 void catalog_read_do(struct loader *loader, struct node node, struct command *command)
 {
 	struct node with;
@@ -273,10 +268,10 @@ void catalog_read_do(struct loader *loader, struct node node, struct command *co
 	command->kind = kind;
 	json_array_append(loader->catalog->kept, (json_t *)with.value);
 	command->with = with.value;
-	if (command->risk == 0 && effect_of(kind, with.value) != ACTION_READ)
+	if (command->risk == 0 && action_effect_of(kind, with.value) != ACTION_READ)
 		node_diag(loader, with, "%s changes something: its risk must be 1 to 3",
 			  kind->name);
-	if (command->risk > 0 && effect_of(kind, with.value) == ACTION_READ)
+	if (command->risk > 0 && action_effect_of(kind, with.value) == ACTION_READ)
 		node_diag(loader, with, "%s only reads: its risk must be 0", kind->name);
 }
 
@@ -291,7 +286,7 @@ void catalog_read_from(struct loader *loader, struct node node, struct command *
 	kind = read_kind(loader, node, command, &with);
 	if (kind == NULL)
 		return;
-	if (effect_of(kind, with.value) != ACTION_READ)
+	if (action_effect_of(kind, with.value) != ACTION_READ)
 		node_diag(loader, with, "values come from a kind that reads; %s does not",
 			  kind->name);
 	json_array_append(loader->catalog->kept, (json_t *)node.value);

@@ -168,10 +168,8 @@ static enum op_step next_of_plan(struct op *op)
 static bool may_repeat(const struct op *op)
 {
 	const struct command *command = op->rq->command;
-	enum action_effect effect = command->kind->effect;
+	enum action_effect effect = action_effect_of(command->kind, command->with);
 
-	if (command->kind->effect_of != NULL)
-		effect = command->kind->effect_of(command->with);
 	return op->acts < ACT_TRIES && (effect == ACTION_CONDITIONAL || effect == ACTION_KEYED);
 }
 

@@ -4,11 +4,14 @@
 MUTATIONS = {
     # start says yes and writes nothing: no intent before the effect
     "no-intent": """
-create or replace function ops.start(p_boot uuid, p_observer json, p_id text, p_fence bigint, p_kind text, p_effect text,
-    p_params json, p_plan json, p_digest text, p_audit_channel text, p_room integer) returns ops.written
-language sql security definer set search_path = pg_catalog, pg_temp as $$
-    select (true, 'running', 'allowed', null, null, null, null, null, null, null, null)::ops.written
-$$""",
+do $$
+declare arguments text;     -- as they are: another signature would be another function, that nobody calls
+begin
+    select pg_get_function_arguments(oid) into strict arguments from pg_proc where oid = 'ops.start'::regproc;
+    execute format('create or replace function ops.start(%s) returns ops.written language sql security definer '
+        'set search_path = pg_catalog, pg_temp as %L', arguments,
+        $f$select (true, 'running', 'allowed', null, null, null, null, null, null, null, null)::ops.written$f$);
+end $$""",
     # an outcome is marked as new at every claim: nobody looks whether it was posted before
     "no-mark": """
 create or replace function ops.no_attempts() returns trigger language plpgsql as $$

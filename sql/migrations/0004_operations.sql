@@ -9,12 +9,14 @@
 -- ones: lists of names are enums, and lengths are looked at once, in ops.receive.
 set local role opsd_owner;
 
--- In this order: the open ones up to 'unknown'.  A name never changes its meaning.
-create type ops.state as enum ('received', 'allowed', 'confirming', 'running', 'unknown',
+-- In this order: the open ones up to 'unknown'.  A name never changes its meaning.  approving: the plan is shown to
+-- approvers, and waits for their buttons.
+create type ops.state as enum ('received', 'allowed', 'confirming', 'approving', 'running', 'unknown',
 	'succeeded', 'failed', 'denied', 'rejected', 'expired', 'cancelled');
 create type ops.effect as enum ('read', 'conditional', 'keyed', 'once');
 create type ops.step_state as enum ('intent', 'applied', 'not_applied', 'unknown');
-create type ops.owed_kind as enum ('audit', 'reply', 'preview');
+-- card: what approvers see, one message that is edited; ask: a note below it that names more people.
+create type ops.owed_kind as enum ('audit', 'reply', 'preview', 'card', 'ask');
 create type ops.outcome as enum ('attempt', 'success', 'failure', 'denied', 'unknown');
 
 create table ops.replica (
@@ -132,13 +134,48 @@ create table ops.message (
 	dead_at      timestamptz,
 	ts           text,
 	last_error   text,
+	-- of a card, whose content is made when it is sent: rev grows with each change, shown is the rev that was sent last
+	rev          smallint not null default 0,
+	shown        smallint not null default 0,
+	reposted     boolean not null default false,
 	constraint message_open_has_timer check (case when due_at is null
 		then (delivered_at is null) <> (dead_at is null) and response_url is null
 		else delivered_at is null and dead_at is null and body is not null end)
 ) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
 	autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 50000);
 create index message_due on ops.message (prio, due_at) where due_at is not null;
+create index message_card on ops.message (request_id, id) where kind = 'card';
 create index message_by_age on ops.message using brin (created_at) with (pages_per_range = 32, autosummarize = on);
+
+create table ops.approval (
+	request_id   text collate "C" not null,
+	round        smallint not null check (round > 0),
+	digest       text not null,
+	rules        jsonb not null,
+	changed      json, -- the changes as they were in the round before
+	asked        bigint[] not null default '{}', -- persons who were named, in order
+	asked_at     timestamptz not null default clock_timestamp(),
+	escalated_at timestamptz,
+	expires_at   timestamptz not null,
+	primary key (request_id, round)
+);
+comment on table ops.approval is 'One asking of approvers about one plan of a request';
+
+create table ops.vote (
+	request_id  text collate "C" not null,
+	round       smallint not null,
+	person_id   bigint not null,
+	digest      text not null,
+	decision    text not null check (decision in ('approve', 'deny')),
+	reason      text,
+	slack_team  text collate "C" not null,
+	slack_user  text collate "C" not null,
+	envelope_id text collate "C" not null unique,
+	voted_at    timestamptz not null default clock_timestamp(),
+	primary key (request_id, round, person_id),
+	foreign key (request_id, round) references ops.approval
+);
+comment on table ops.vote is 'One decision of one person in one round';
 
 -- One line of the audit log.  body: canonical JSON (sorted keys, compact), as text: it is what is sealed.
 create table ops.audit (
@@ -191,6 +228,6 @@ begin
 end $$;
 do $$ begin perform ops.audit_ahead(12); end $$;
 
-grant select on ops.link, ops.request, ops.step, ops.delivery, ops.message, ops.audit, ops.replica, ops.setting,
+grant select on ops.link, ops.request, ops.approval, ops.vote, ops.step, ops.delivery, ops.message, ops.audit, ops.replica, ops.setting,
 	ops.migration to opsd_auditor;
 grant select on ops.link to opsd_sync, opsd_grants;

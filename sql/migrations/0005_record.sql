@@ -131,7 +131,12 @@ begin
 	return answer;
 end $$;
 
--- Everything of a row that is needed to carry on with it.
+create function ops.round_of(p_id text) returns ops.approval
+language sql stable as $$
+	select a from ops.approval a where a.request_id = p_id order by a.round desc limit 1
+$$;
+
+-- Everything of a row that is needed to carry on with it.  approved: the digest that enough people approved.
 create function ops.row_json(r ops.request) returns text
 language sql stable as $$
 	select json_build_object('id', r.id, 'state', r.state, 'team', r.team, 'slack_user', r.slack_user, 'channel', r.channel,
@@ -139,6 +144,9 @@ language sql stable as $$
 		'person_email', r.person_email, 'command', r.command, 'action', r.action, 'risk', r.risk, 'args', r.args,
 		'scope', r.scope, 'text', r.text, 'cursor', r.cursor, 'catalog_digest', r.catalog_digest, 'code', r.code,
 		'detail', r.detail, 'plan', r.plan, 'digest', r.digest, 'fence', r.fence, 'attempts', r.attempts,
+		'approved', case when r.state = 'allowed' then (ops.round_of(r.id)).digest end,
+		'approved_by', (select json_agg(p.display_name order by v.voted_at) from ops.vote v join dir.person p using (person_id)
+			where v.request_id = r.id and v.round = (ops.round_of(r.id)).round and v.decision = 'approve'),
 		'step', (select json_build_object('attempt', s.attempt, 'kind', s.kind, 'effect', s.effect, 'state', s.state)
 			from ops.step s where s.request_id = r.id order by s.attempt desc limit 1))::text
 $$;

@@ -272,6 +272,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
 	d record;
 	r ops.request;
+	a ops.approval;
 begin
 	insert into ops.delivery (dedup, envelope_id, request_id, kind, boot_id, disowned)
 		values (p_dedup, p_envelope, p_id, p_kind, p_boot, true) on conflict do nothing;
@@ -286,6 +287,23 @@ begin
 	if not found then
 		return 'known';
 	end if;
+	if p_click and p_kind in ('approve', 'deny', 'withdraw') then
+		select * into r from ops.request q where q.id = p_id for no key update;
+		if r.state = 'approving' or (r.state = 'allowed' and r.claimed_by = p_boot) then
+			delete from ops.vote v where v.request_id = p_id and v.envelope_id = p_envelope;
+			if found then
+				a := ops.round_of(p_id);
+				update ops.request q set state = 'approving', claimed_by = null, fence = q.fence + 1, attempts = 0,
+						wake_at = ops.round_timer(a)
+					where q.id = p_id returning * into r;
+				perform ops.redraw(p_id);
+				perform ops.audit_request(r, p_observer, 'disowned', 'failure', ops.facts(r, null,
+					'the vote was not acknowledged in time and does not count'), '{"envelope":' || ops.js(p_envelope) || '}');
+				return 'released';
+			end if;
+		end if;
+		return 'too_late';
+	end if;
 	if p_click then
 		update ops.request q set claimed_by = null, wake_at = q.expires_at, fence = q.fence + 1
 			where q.id = p_id and q.state = 'confirming' and q.claimed_by = p_boot returning * into r;
@@ -298,7 +316,7 @@ begin
 	end if;
 	update ops.request q set state = 'cancelled', finished_at = clock_timestamp(), wake_at = null, claimed_by = null,
 			response_url = null, fence = q.fence + 1, args = coalesce(q.shown, q.args)
-		where q.id = p_id and (q.state in ('received', 'allowed', 'confirming') or (q.state = 'running' and q.risk = 0))
+		where q.id = p_id and (q.state in ('received', 'allowed', 'confirming', 'approving') or (q.state = 'running' and q.risk = 0))
 		returning * into r;
 	if not found then
 		return 'too_late';

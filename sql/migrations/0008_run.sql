@@ -75,9 +75,10 @@ begin
 	return w;
 end $$;
 
--- allowed | confirming -> running: decided again, the intent is on record; only then may the effect start.
+-- allowed | confirming -> running: decided again, approvals counted again, the intent is on record; only then may
+-- the effect start.  p_rules: the approval rules that hold now; null: none.
 create function ops.start(p_boot uuid, p_observer json, p_id text, p_fence bigint, p_kind text, p_effect text,
-	p_params json, p_plan json, p_digest text, p_audit_channel text, p_room integer)
+	p_params json, p_plan json, p_digest text, p_rules jsonb, p_audit_channel text, p_room integer)
 returns ops.written
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -86,13 +87,31 @@ declare
 	d authz.decision;
 	a ops.answer;
 	w ops.written;
+	round_ ops.approval;
 begin
+	if p_rules is not null then -- decided before the state changes: a refused start leaves no trace of one
+		select * into r from ops.request q where q.id = p_id and q.fence = p_fence and q.claimed_by = p_boot
+			and q.state = 'allowed' and q.wake_at > now_ for no key update;
+		if found then
+			round_ := ops.round_of(p_id);
+			if round_.digest is distinct from p_digest then
+				raise exception 'start: % was not asked about this plan', p_id using errcode = 'OP013';
+			end if;
+			if round_.expires_at <= clock_timestamp()
+					or not ops.rules_met(ops.tally(r, p_rules, round_.round, p_digest)) then
+				perform ops.ask_again(r, p_rules, p_observer);
+				w.ok := true;
+				w.state := 'approving';
+				return w;
+			end if;
+		end if;
+	end if;
 	-- A fresh lease is left as it is: wake_at is indexed, and an update that keeps it stays on its page.
 	update ops.request q set state = 'running', plan = coalesce(p_plan, q.plan), digest = coalesce(p_digest, q.digest),
 			wake_at = case when q.wake_at < now_ + interval '50 seconds' then now_ + ops.request_lease()
 				else q.wake_at end
 		where q.id = p_id and q.fence = p_fence and q.claimed_by = p_boot and q.state in ('allowed', 'confirming')
-		  and coalesce(q.wake_at, '-infinity') > now_
+		  and coalesce(q.wake_at, '-infinity') > now_ and (p_rules is null or round_.round is not null)
 		returning * into r;
 	if not found then
 		select q.state = 'running' and q.fence = p_fence and q.claimed_by = p_boot
@@ -123,7 +142,10 @@ begin
 		from ops.step s where s.request_id = p_id;
 	insert into ops.audit (at, request_id, person_id, slack_user, event, action, outcome, body)
 	values (now_, p_id, r.person_id, r.slack_user, 'request.started', r.action, 'attempt',
-		ops.entry(r, now_, p_observer, 'started', 'attempt', ops.facts(r, null, null), '{"digest":' || ops.js(p_digest) || ',"effect":"' || p_effect || '","generation":'
+		ops.entry(r, now_, p_observer, 'started', 'attempt', ops.facts(r, null, null), '{'
+		|| coalesce('"approved_by":' || (select json_agg(v.person_id order by v.person_id) from ops.vote v
+			where v.request_id = p_id and v.round = round_.round and v.decision = 'approve')::text || ',', '')
+		|| '"digest":' || ops.js(p_digest) || ',"effect":"' || p_effect || '","generation":'
 		|| coalesce(d.generation::text, 'null') || ',"grant":' || ops.js(d.grant_key) || ',"kind":' || ops.js(p_kind)
 		|| ',"revision":' || coalesce(d.revision::text, 'null') || '}'));
 	return (true, 'running', d.code, null, null, null, null, null, null, null, null)::ops.written;
@@ -193,7 +215,8 @@ begin
 end $$;
 
 -- Rows whose timer has come.  Offers that were not taken expire here; a request whose replica is gone is taken
--- over (and given up after five times: then a person must look); what is unknown is brought up again.
+-- over (and given up after five times: then a person must look); what is unknown is brought up again; what waits
+-- for approval names more people, and expires.
 create function ops.claim_due(p_boot uuid, p_observer json, p_limit integer, p_audit_channel text)
 returns setof text
 language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -222,8 +245,12 @@ begin
 			perform ops.owe(r, p_boot, p_audit_channel, facts, true, false, null, 0);
 			continue;
 		end if;
+		if r.state = 'approving' and r.expires_at > now_ then
+			perform ops.escalate(r, ops.round_of(r.id), p_observer);
+			continue;
+		end if;
 		st := null;
-		if r.state = 'confirming' and r.claimed_by is null then
+		if r.state in ('confirming', 'approving') and r.claimed_by is null then
 			st := 'expired';
 		elsif r.attempts >= 5 then
 			st := case when r.state = 'running' and r.risk > 0 then 'unknown' else 'failed' end;

@@ -3,10 +3,11 @@
 set local role opsd_owner;
 
 -- Claims what is due, oldest first.  At most half of a claim is for the audit channel while people wait too: the
--- channel has its pace, and must not keep replies from those who asked.  attempts: earlier tries.
+-- channel has its pace, and must not keep replies from those who asked.  attempts: earlier tries.  ts: of a card, the
+-- message to edit; of a note, the card that it belongs to.
 create function ops.outbox_claim(p_boot uuid, p_limit integer)
 returns table (id bigint, kind text, request_id text, channel text, slack_user text, response_url text, body text,
-	attempts integer, created_ms bigint)
+	attempts integer, created_ms bigint, ts text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 	set enable_seqscan = off set jit = off as $$
 declare
@@ -22,11 +23,14 @@ begin
 				for no key update skip locked),
 			u as (
 				update ops.message m set due_at = now_ + ops.message_lease(), claimed_by = p_boot,
-						attempts = least(m.attempts + 1, 1000)
+						attempts = least(m.attempts + 1, 1000), shown = m.rev
 					from due where m.id = due.id
 					returning m.*)
-			select u.id, u.kind::text, u.request_id, u.channel, u.slack_user, u.response_url, u.body::text,
-					u.attempts - 1, (extract(epoch from u.created_at) * 1000)::bigint
+			select u.id, u.kind::text, u.request_id, u.channel, u.slack_user, u.response_url,
+					case when u.kind = 'card' then ops.card_body(u.id, u.request_id, u.reposted) else u.body::text end,
+					u.attempts - 1, (extract(epoch from u.created_at) * 1000)::bigint,
+					case u.kind when 'card' then u.ts when 'ask' then (select c.ts from ops.message c
+						where c.request_id = u.request_id and c.kind = 'card' order by c.id desc limit 1) end
 				from u order by u.created_at, u.id;
 		get diagnostics n = row_count;
 		left_ := left_ - n;
@@ -36,6 +40,7 @@ end $$;
 
 -- What came of a batch: 'delivered', 'later' or 'dead' for each.  A message that was posted is delivered, whoever
 -- holds it now; the other two ends count for its holder only.  After 20 tries 'later' means dead.
+-- A card that changed meanwhile stays owed.
 -- Answers with those that somebody else posted before: the caller's post is a twin.
 create function ops.outbox_mark(p_boot uuid, p_observer json, p_ids bigint[], p_ends text[], p_ts text[],
 	p_later_ms bigint[], p_errors text[]) returns setof bigint
@@ -52,14 +57,17 @@ begin
 		select * from unnest(p_ids, p_ends, p_ts, p_later_ms, p_errors) as x(id, ending, ts, later_ms, error)),
 	u as (
 		update ops.message m set
-				delivered_at = case when x.ending = 'delivered' then now_ end,
+				delivered_at = case when x.ending = 'delivered' and m.rev = m.shown then now_ end,
 				dead_at = case when x.ending = 'dead' or (x.ending = 'later' and m.attempts >= 20) then now_ end,
 				due_at = case when x.ending = 'later' and m.attempts < 20
-					then now_ + make_interval(secs => greatest(x.later_ms, 0) / 1000.0) end,
+					then now_ + make_interval(secs => greatest(x.later_ms, 0) / 1000.0)
+					when x.ending = 'delivered' and m.rev <> m.shown then now_ end,
+				attempts = case when x.ending = 'delivered' then 0 else m.attempts end,
+				reposted = m.reposted or (m.kind = 'card' and coalesce(m.ts <> nullif(x.ts, ''), false)),
 				claimed_by = null,
 				ts = coalesce(nullif(x.ts, ''), m.ts),
 				last_error = nullif(x.error, ''),
-				body = case when x.ending <> 'delivered' then m.body end,
+				body = case when x.ending <> 'delivered' or m.rev <> m.shown then m.body end,
 				response_url = case when x.ending = 'later' and m.attempts < 20 then m.response_url end
 			from x
 			where m.id = x.id and m.delivered_at is null and m.dead_at is null
@@ -204,7 +212,7 @@ begin
 	perform ops.receive(boot, '{}', id, id, id, 'warm', '', '', null, null, '', 'warm', 'warm', 1::smallint, '{}', null,
 		'{}', null, null, null, false, 'ok', null, null, true, null, 0);
 	perform ops.decide_request(boot, '{}', id, 0, 'ok', null, null, null, 0);
-	perform ops.start(boot, '{}', id, 0, 'warm', 'read', null, null, null, null, 0);
+	perform ops.start(boot, '{}', id, 0, 'warm', 'read', null, null, null, null, null, 0);
 	perform ops.settle(boot, '{}', id, 1, 'failed', null, null, null, null, null, '{}', '{}', null, 1);
 	perform ops.outbox_mark(boot, '{}', array[0], array['later'], array[''], array[0], array['']);
 	raise exception 'all of it is taken back' using errcode = 'OP000';
@@ -222,7 +230,7 @@ grant execute on function
 	ops.confirm(uuid, json, text, text, text, text, text, text, text, boolean, text, text, boolean, text, text, integer),
 	ops.disown(uuid, json, text, text, text, text, boolean),
 	ops.offer(uuid, json, text, bigint, json, text, json, integer),
-	ops.start(uuid, json, text, bigint, text, text, json, json, text, text, integer),
+	ops.start(uuid, json, text, bigint, text, text, json, json, text, jsonb, text, integer),
 	ops.settle(uuid, json, text, bigint, text, text, json, text, json, text, json, json, text, integer),
 	ops.claim_due(uuid, json, integer, text),
 	ops.renew(uuid, text[], bigint[]),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* approvals.c - asking and voting: ops.ask and ops.vote of sql/migrations/0021. */
+/* approvals.c - asking and voting: ops.ask and ops.vote of sql/migrations/0013. */
 #include "store/approvals.h"
 
 #include "base/arena.h"

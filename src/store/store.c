@@ -20,11 +20,11 @@
 #include "base/xalloc.h"
 #include "core/owed.h"
 #include "core/request.h"
+#include "store/migrate.h"
 #include "store/outbox.h"
 #include "store/requests.h"
 
 enum {
-	STORE_MIGRATION = 21, /* the last one whose functions are called here */
 	RENEW_AGE_MS = 10 * 1000,
 	HELD_MAX_MS = 60 * 60 * 1000, /* no run takes an hour: what is older was forgotten */
 	SWEEP_EVERY = 4,
@@ -301,14 +301,15 @@ char *store_held_ids(struct store *store, int64_t min_age_ms, char **ret_fences)
 static bool take_hello(struct job *job, const struct db_answer *answer, struct err *err)
 {
 	int64_t migration = db_int(answer->results[0], 0, 0);
+	int needed = store_migrations[store_migrations_n - 1].number;
 
 	(void)job;
-	if (migration >= STORE_MIGRATION)
+	if (migration >= needed)
 		return true;
 	err_set(err, ERR_INVALID,
 		"The database is at migration %" PRId64
 		", this version needs %d. Run: opsd migrate",
-		migration, STORE_MIGRATION);
+		migration, needed);
 	return false;
 }
 

@@ -61,6 +61,7 @@ struct action_run {             /* lent until done or cancel */
 	const json_t *args;     /* the typed arguments */
 	const json_t *plan;     /* apply, look: as recorded; NULL in plan */
 	const char *cursor;     /* reads: the page; NULL: the first */
+	bool asked;             /* plan: somebody will be shown it before anything happens */
 	unsigned timeout_ms;
 };
 

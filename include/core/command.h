@@ -88,6 +88,8 @@ const struct param *command_param(const struct command *command, const char *nam
 const char *param_type_name(enum param_type type);
 bool command_reads(const struct command *command);              /* risk 0: no plan, no intent */
 bool command_needs_confirmation(const struct command *command); /* risk 2 and above */
+/* Somebody may be asked on the plan: the requester, or approvers. */
+bool command_shows_plan(const struct command *command);
 
 /* "workers scale team=ads role=dev count=5": a working example made of the declaration.  The caller
  * frees. */

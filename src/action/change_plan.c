@@ -184,7 +184,7 @@ static void on_read(void *data, const struct kube_answer *answer, const struct e
 	planner->plan = planning_plan(&planning);
 	if (!good)
 		act_end_badly(&planner->act, &own);
-	else if (json_array_size(json_object_get(planner->plan, "changes")) == 0)
+	else if (json_array_size(json_object_get(planner->plan, "changes")) == 0 || !run->asked)
 		on_tried(planner, NULL);
 	else
 		planner->act.inner = dry_run_start(planner->kind, &planner->place, run,

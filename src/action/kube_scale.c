@@ -155,7 +155,7 @@ static void on_seen(void *data, const struct gathered *items)
 	if (controlled_by_deployment(scale, object))
 		return;
 	build_plan(scale, items);
-	if (json_array_size(json_object_get(scale->plan, "changes")) == 0)
+	if (json_array_size(json_object_get(scale->plan, "changes")) == 0 || !scale->act.run->asked)
 		on_tried(scale, NULL);
 	else
 		scale->act.inner = dry_run_start(&change, &scale->place, scale->act.run,
@@ -166,7 +166,8 @@ static void ask(struct scale *scale)
 {
 	const struct action_run *run = scale->act.run;
 	struct kube_request requests[3];
-	size_t n = env_keda_missing(scale->act.env, scale->place.kube) ? 2 : 3;
+	/* A KEDA that is at work shows by the label of its autoscaler; only a preview says more. */
+	size_t n = !run->asked || env_keda_missing(scale->act.env, scale->place.kube) ? 2 : 3;
 
 	memset(requests, 0, sizeof(requests));
 	for (size_t i = 0; i < 3; i++) {

@@ -242,14 +242,18 @@ static void hpa_says(struct owners *owners, const json_t *hpa, int64_t to)
 		add(owners, who, "goes on setting the replicas: this is only where it starts from");
 }
 
-static void keda_says(struct owners *owners, const json_t *scaled)
+static bool keda_paused(const json_t *scaled)
+{
+	return str_eq(note(scaled, "metadata.annotations", "autoscaling.keda.sh/paused"), "true") ||
+	       note(scaled, "metadata.annotations", "autoscaling.keda.sh/paused-replicas") != NULL;
+}
+
+static void keda_says(struct owners *owners, const char *name, bool paused)
 {
 	char who[SENTENCE_MAX];
 
-	(void)snprintf(who, sizeof(who), "KEDA ScaledObject %s",
-		       jget_str_or(scaled, "metadata.name", "?"));
-	if (str_eq(note(scaled, "metadata.annotations", "autoscaling.keda.sh/paused"), "true") ||
-	    note(scaled, "metadata.annotations", "autoscaling.keda.sh/paused-replicas") != NULL)
+	(void)snprintf(who, sizeof(who), "KEDA ScaledObject %s", name);
+	if (paused)
 		add(owners, who, "is paused; when it is resumed it sets the replicas again");
 	else
 		add(owners, who,
@@ -260,6 +264,7 @@ static void keda_says(struct owners *owners, const json_t *scaled)
 void owners_of_replicas(struct owners *owners, const struct place *place, const json_t *hpas,
 			const json_t *scaled_objects, int64_t to)
 {
+	const char *label;
 	json_t *item;
 	size_t i;
 	bool keda = false;
@@ -268,15 +273,17 @@ void owners_of_replicas(struct owners *owners, const struct place *place, const 
 	{
 		if (!targets(jget(item, "spec.scaleTargetRef"), place, "Deployment"))
 			continue;
-		keda_says(owners, item);
+		keda_says(owners, jget_str_or(item, "metadata.name", "?"), keda_paused(item));
 		keda = true;
 	}
 	json_array_foreach(json_object_get(hpas, "items"), i, item)
 	{
-		/* KEDA's own is spoken of once. */
-		if (keda && note(item, "metadata.labels", "scaledobject.keda.sh/name") != NULL)
+		label = note(item, "metadata.labels", "scaledobject.keda.sh/name");
+		if (!targets(jget(item, "spec.scaleTargetRef"), place, ""))
 			continue;
-		if (targets(jget(item, "spec.scaleTargetRef"), place, ""))
+		if (label == NULL)
 			hpa_says(owners, item, to);
+		else if (!keda) /* else it was spoken of */
+			keda_says(owners, label, false);
 	}
 }

@@ -183,6 +183,7 @@ static void fill_run(struct port_call *port, unsigned timeout_ms)
 		.args = rq->args,
 		.plan = rq->plan != NULL ? rq->plan : rq->offered_plan,
 		.cursor = rq->cursor,
+		.asked = command_shows_plan(rq->command),
 		.timeout_ms = timeout_ms,
 	};
 }

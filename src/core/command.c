@@ -43,6 +43,11 @@ bool command_needs_confirmation(const struct command *command)
 	return command->risk >= 2;
 }
 
+bool command_shows_plan(const struct command *command)
+{
+	return command_needs_confirmation(command) || command->n_approvals > 0;
+}
+
 /* A test of the declaration that is let through is an example that works. */
 static const char *tested_text(const struct command *command)
 {

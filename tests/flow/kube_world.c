@@ -217,6 +217,7 @@ struct end world_act(struct world *world, const struct action_kind *kind, enum a
 				  .args = json_object_get(values, "args"),
 				  .plan = plan,
 				  .cursor = jget_str(values, "test_cursor"),
+				  .asked = !jget_bool(values, "test_unasked", false),
 				  .timeout_ms = 3000 };
 	struct end end = { 0 };
 	action_fn fn = step == ACT_PLAN ? kind->plan : step == ACT_APPLY ? kind->apply : kind->look;

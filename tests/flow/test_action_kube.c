@@ -315,6 +315,32 @@ static void test_cluster_without_keda(void **state)
 	world_close(&world);
 }
 
+/* Nobody waits for an answer: nothing is asked that only a preview would show. */
+static void test_scale_unasked(void **state)
+{
+	const struct action_kind *kind = world_kind("kube.scale");
+	struct world world;
+	struct end plan;
+
+	(void)state;
+	world_open(&world);
+	world_do(&world, "obstacle", "{\"what\":\"keda\",\"ns\":\"ads\",\"name\":\"workers-dev\"}");
+	plan = world_act(&world, kind, ACT_PLAN, "{" DEV ",\"replicas\":5,\"test_unasked\":true}",
+			 NULL);
+	assert_good(plan);
+	assert_holds(&plan, "KEDA ScaledObject workers-dev");
+	assert_int_equal(world_count(&world, "patch", "deployments"), 0);
+	assert_int_equal(world_count(&world, "get", "deployments"), 1);
+	assert_int_equal(world_count(&world, "list", "scaledobjects"), 0);
+	end_free(&plan);
+	plan = world_act(&world, kind, ACT_PLAN, SCALE(5), NULL);
+	assert_good(plan);
+	assert_int_equal(world_count(&world, "patch", "deployments"), 1);
+	assert_int_equal(world_count(&world, "list", "scaledobjects"), 1);
+	end_free(&plan);
+	world_close(&world);
+}
+
 static void test_the_cluster_changes_it(void **state)
 {
 	const struct action_kind *kind = world_kind("kube.scale");
@@ -540,6 +566,7 @@ static void test_cancel_anywhere(void **state)
 			struct world world;
 			struct action_run run = { .request_id = REQUEST_ID,
 						  .with = i == 1 ? setting : with,
+						  .asked = true,
 						  .timeout_ms = 3000 };
 			struct call *call;
 
@@ -608,6 +635,7 @@ int main(void)
 		cmocka_unit_test(test_scale_names_other_owners),
 		cmocka_unit_test(test_scale_refusals),
 		cmocka_unit_test(test_cluster_without_keda),
+		cmocka_unit_test(test_scale_unasked),
 		cmocka_unit_test(test_the_cluster_changes_it),
 		cmocka_unit_test(test_config),
 		cmocka_unit_test(test_config_refusals),

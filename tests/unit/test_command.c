@@ -83,7 +83,15 @@ static void test_fill(void **state)
 
 static void test_questions(void **state)
 {
+	static const struct approval_rule rule = { .need = 1 };
+	struct command quick = { .risk = 1 };
+
 	(void)state;
+	assert_false(command_shows_plan(&quick));
+	quick.approvals = &rule;
+	quick.n_approvals = 1;
+	assert_true(command_shows_plan(&quick));
+	assert_true(command_shows_plan(&scale));
 	assert_string_equal(command_param(&scale, "role")->name, "role");
 	assert_null(command_param(&scale, "rol"));
 	assert_string_equal(param_type_name(PARAM_DURATION), "duration");

@@ -22,6 +22,13 @@ json_t *render_preview(const json_t *facts);
 /* Lines of the audit channel, one per outcome. */
 json_t *render_audit(const json_t *const *facts, size_t n);
 
+/*
+ * What a request is doing: facts (core/facts.h) and "progress": { "says": sentence, "steps": [{
+ * "mark": "done" | "now" | "next" | "bad", "text" }]?, "over": bool }.  While it is not over, the
+ * message says that it is edited.
+ */
+json_t *render_progress(const json_t *facts);
+
 /* One plain sentence, only for the person. */
 json_t *render_note(const char *text);
 

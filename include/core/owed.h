@@ -18,17 +18,25 @@
 struct owed {                  /* everything is owned by the struct */
 	struct list_node node; /* the sender's */
 	int64_t id;
-	char *kind;           /* "audit", "reply", "preview", "card", "ask" */
+	char *kind;           /* "audit", "reply", "preview", "ask", and those that are edited */
 	char *request;        /* request id */
 	char *channel, *user; /* where; user: for replies */
 	char *response_url;   /* NULL: none or used up */
-	char *ts;             /* card: the message to edit; ask: the card; NULL: none yet */
+	char *ts;             /* the message to edit; ask: the card; NULL: none yet */
 	json_t *body;         /* facts to render */
 	int64_t attempts;     /* earlier tries: > 0 means look for it before posting */
 	int64_t created_ms;   /* wall clock */
 	int64_t claimed_ms;   /* clock_mono_ms before it was claimed */
 };
-void owed_destroy(struct owed *owed); /* src/core/owed.c */
+void owed_destroy(struct owed *owed);
+
+/*
+ * One message for the whole of its life: "card" (what approvers see), "doubt" (an unknown outcome
+ * with its buttons), "progress" (what a request is doing, to its requester).  The row has the
+ * newest content only: what it replaces before it was sent is never sent, and at most one edit of a
+ * message is under way, so that edits cannot overtake each other.
+ */
+bool owed_edited(const struct owed *owed);
 
 enum owed_end { OWED_DELIVERED, OWED_LATER, OWED_DEAD };
 struct owed_mark {
@@ -38,7 +46,7 @@ struct owed_mark {
 	int64_t later_ms; /* later: not before */
 	char error[200];  /* later, dead */
 	bool twin;        /* set by mark: somebody else had posted it before */
-	char channel[32]; /* delivered: where a twin can be deleted, or "" */
+	char channel[32]; /* delivered: where it was posted, if it can be edited or deleted */
 };
 
 struct owed_port { /* filled by app from the store */

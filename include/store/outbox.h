@@ -13,6 +13,7 @@
 
 #include "core/owed.h"
 
+struct request;
 struct store;
 
 /* Called for each message that settle, offer, receive … claimed for us; takes the struct over. */
@@ -30,5 +31,15 @@ struct call *store_outbox_claim(struct store *store, unsigned limit, call_done_f
 /* One commit for all marks; a dead row also writes an audit entry.  Sets twin; marks are lent. */
 struct call *store_outbox_mark(struct store *store, struct owed_mark *marks, unsigned n,
 			       call_done_fn done, void *data);
+
+/*
+ * What a request is doing: owes the requester one direct message, which is edited from then on.  A
+ * call replaces what an earlier one said and Slack was not told yet, so call it at each change that
+ * a person cares about; each is a commit.  facts: shape at render_progress() (chat/render.h). Under
+ * rq->fence, also after the end: ERR_DENIED when somebody else has taken the request over.  Wake
+ * the sender when it is done.
+ */
+struct call *store_progress(struct store *store, struct request *rq, const json_t *facts,
+			    call_done_fn done, void *data);
 
 #endif

@@ -15,8 +15,9 @@ create type ops.state as enum ('received', 'allowed', 'confirming', 'approving',
 	'succeeded', 'failed', 'denied', 'rejected', 'expired', 'cancelled');
 create type ops.effect as enum ('read', 'conditional', 'keyed', 'once');
 create type ops.step_state as enum ('intent', 'applied', 'not_applied', 'unknown');
--- card: what approvers see, one message that is edited; ask: a note below it that names more people.
-create type ops.owed_kind as enum ('audit', 'reply', 'preview', 'card', 'ask');
+-- Edited in place, one message each: card, what approvers see; doubt, an unknown outcome with its buttons; progress, what a
+-- request is doing, to its requester.  ask: a note below a card that names more people.
+create type ops.owed_kind as enum ('audit', 'reply', 'preview', 'card', 'ask', 'doubt', 'progress');
 create type ops.outcome as enum ('attempt', 'success', 'failure', 'denied', 'unknown');
 
 create table ops.replica (
@@ -134,7 +135,7 @@ create table ops.message (
 	dead_at      timestamptz,
 	ts           text,
 	last_error   text,
-	-- of a card, whose content is made when it is sent: rev grows with each change, shown is the rev that was sent last
+	-- of one that is edited: rev grows with each change, shown is the rev that was sent last
 	rev          smallint not null default 0,
 	shown        smallint not null default 0,
 	reposted     boolean not null default false,
@@ -145,6 +146,7 @@ create table ops.message (
 	autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 50000);
 create index message_due on ops.message (prio, due_at) where due_at is not null;
 create index message_card on ops.message (request_id, id) where kind = 'card';
+create unique index message_edited on ops.message (request_id, kind) where kind in ('doubt', 'progress');
 create index message_by_age on ops.message using brin (created_at) with (pages_per_range = 32, autosummarize = on);
 
 create table ops.approval (

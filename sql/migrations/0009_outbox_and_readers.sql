@@ -3,8 +3,8 @@
 set local role opsd_owner;
 
 -- Claims what is due, oldest first.  At most half of a claim is for the audit channel while people wait too: the
--- channel has its pace, and must not keep replies from those who asked.  attempts: earlier tries.  ts: of a card, the
--- message to edit; of a note, the card that it belongs to.
+-- channel has its pace, and must not keep replies from those who asked.  attempts: earlier tries.  ts: of one that is
+-- edited, the message to edit; of a note, the card that it belongs to.
 create function ops.outbox_claim(p_boot uuid, p_limit integer)
 returns table (id bigint, kind text, request_id text, channel text, slack_user text, response_url text, body text,
 	attempts integer, created_ms bigint, ts text)
@@ -29,7 +29,7 @@ begin
 			select u.id, u.kind::text, u.request_id, u.channel, u.slack_user, u.response_url,
 					case when u.kind = 'card' then ops.card_body(u.id, u.request_id, u.reposted) else u.body::text end,
 					u.attempts - 1, (extract(epoch from u.created_at) * 1000)::bigint,
-					case u.kind when 'card' then u.ts when 'ask' then (select c.ts from ops.message c
+					case when u.kind in ('card', 'doubt', 'progress') then u.ts when u.kind = 'ask' then (select c.ts from ops.message c
 						where c.request_id = u.request_id and c.kind = 'card' order by c.id desc limit 1) end
 				from u order by u.created_at, u.id;
 		get diagnostics n = row_count;
@@ -40,10 +40,10 @@ end $$;
 
 -- What came of a batch: 'delivered', 'later' or 'dead' for each.  A message that was posted is delivered, whoever
 -- holds it now; the other two ends count for its holder only.  After 20 tries 'later' means dead.
--- A card that changed meanwhile stays owed.
+-- One that changed meanwhile stays owed.  p_channels: where it was posted, for one whose channel was not known.
 -- Answers with those that somebody else posted before: the caller's post is a twin.
 create function ops.outbox_mark(p_boot uuid, p_observer json, p_ids bigint[], p_ends text[], p_ts text[],
-	p_later_ms bigint[], p_errors text[]) returns setof bigint
+	p_later_ms bigint[], p_errors text[], p_channels text[]) returns setof bigint
 -- generic: a plan for the very length of these arrays costs more to make than it saves; no seqscan: the plan
 -- may have been made while the table was empty
 language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -54,7 +54,8 @@ declare
 	gone bigint[];
 begin
 	with x as materialized (
-		select * from unnest(p_ids, p_ends, p_ts, p_later_ms, p_errors) as x(id, ending, ts, later_ms, error)),
+		select * from unnest(p_ids, p_ends, p_ts, p_later_ms, p_errors, p_channels)
+			as x(id, ending, ts, later_ms, error, channel)),
 	u as (
 		update ops.message m set
 				delivered_at = case when x.ending = 'delivered' and m.rev = m.shown then now_ end,
@@ -66,6 +67,7 @@ begin
 				reposted = m.reposted or (m.kind = 'card' and coalesce(m.ts <> nullif(x.ts, ''), false)),
 				claimed_by = null,
 				ts = coalesce(nullif(x.ts, ''), m.ts),
+				channel = case when m.kind = 'progress' then coalesce(nullif(x.channel, ''), m.channel) else m.channel end,
 				last_error = nullif(x.error, ''),
 				body = case when x.ending <> 'delivered' or m.rev <> m.shown then m.body end,
 				response_url = case when x.ending = 'later' and m.attempts < 20 then m.response_url end
@@ -214,7 +216,7 @@ begin
 	perform ops.decide_request(boot, '{}', id, 0, 'ok', null, null, null, 0);
 	perform ops.start(boot, '{}', id, 0, 'warm', 'read', null, null, null, null, null, 0);
 	perform ops.settle(boot, '{}', id, 1, 'failed', null, null, null, null, null, '{}', '{}', null, 1);
-	perform ops.outbox_mark(boot, '{}', array[0], array['later'], array[''], array[0], array['']);
+	perform ops.outbox_mark(boot, '{}', array[0], array['later'], array[''], array[0], array[''], array['']);
 	raise exception 'all of it is taken back' using errcode = 'OP000';
 exception
 	when sqlstate 'OP000' then
@@ -237,7 +239,7 @@ grant execute on function
 	ops.sweep(integer),
 	ops.warm(),
 	ops.outbox_claim(uuid, integer),
-	ops.outbox_mark(uuid, json, bigint[], text[], text[], bigint[], text[]),
+	ops.outbox_mark(uuid, json, bigint[], text[], text[], bigint[], text[], text[]),
 	ops.may(text, text)
 	to opsd_service;
 grant execute on function

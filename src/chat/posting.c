@@ -52,8 +52,22 @@ json_t *posting_find_args(const struct owed *owed)
 			 "oldest", oldest, "limit", HISTORY_LIMIT, "include_all_metadata", 1);
 }
 
+bool posting_again(const struct owed *owed)
+{
+	const json_t *facts = owed->body;
+
+	if (str_eq(owed->kind, "card"))
+		return str_eq(jget_str(facts, "state"), "approving") &&
+		       !jget_bool(facts, "approval.outdated", false) &&
+		       !jget_bool(facts, "approval.reposted", false);
+	return str_eq(owed->kind, "doubt") && str_eq(jget_str(facts, "state"), "unknown") &&
+	       !jget_bool(facts, "reposted", false);
+}
+
 json_t *posting_render(const struct owed *owed)
 {
+	if (str_eq(owed->kind, "progress"))
+		return render_progress(owed->body);
 	if (str_eq(owed->kind, "card"))
 		return render_card(owed->body);
 	if (str_eq(owed->kind, "ask"))

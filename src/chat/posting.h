@@ -3,6 +3,7 @@
 #ifndef OPSD_CHAT_POSTING_H
 #define OPSD_CHAT_POSTING_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,5 +21,8 @@ json_t *posting_find_args(const struct owed *owed);
 
 /* ts of the message that carries this id; NULL: not among them.  Lent by history. */
 const char *posting_found(const json_t *history, int64_t id);
+
+/* Whether one that is edited is needed so much that it is posted again when somebody deleted it. */
+bool posting_again(const struct owed *owed);
 
 #endif

@@ -252,6 +252,48 @@ json_t *render_preview(const json_t *facts)
 	return message;
 }
 
+static const char *step_mark(const char *name)
+{
+	static const char *const marks[][2] = {
+		{ "done", "✅" }, { "now", "⏳" }, { "next", "▫️" }, { "bad", "❌" }
+	};
+
+	for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++)
+		if (str_eq(marks[i][0], name))
+			return marks[i][1];
+	return "•";
+}
+
+json_t *render_progress(const json_t *facts)
+{
+	struct blocks *blocks = blocks_create(BLOCKS_MESSAGE);
+	bool over = jget_bool(facts, "progress.over", false);
+	char *target = facts_target_text(json_object_get(facts, "target"));
+	char *head = xasprintf("%s: %s", jget_str_or(facts, "command", "command"), target);
+	const char *says = jget_str(facts, "progress.says");
+	json_t *message, *step;
+	size_t i;
+
+	blocks_header(blocks, head);
+	if (says != NULL)
+		blocks_plain(blocks, says);
+	json_array_foreach(jget(facts, "progress.steps"), i, step)
+	{
+		char *line = xasprintf("%s %s", step_mark(jget_str(step, "mark")),
+				       jget_str_or(step, "text", ""));
+
+		blocks_plain(blocks, line);
+		free(line);
+	}
+	render_context(blocks, facts);
+	if (!over)
+		blocks_context(blocks, "This message follows what happens.");
+	message = render_finish(blocks, head, false);
+	free(head);
+	free(target);
+	return message;
+}
+
 static void put_audit_line(struct blocks *blocks, const json_t *facts)
 {
 	char *line = words_audit(facts);

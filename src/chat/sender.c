@@ -193,7 +193,7 @@ static void add_mark(struct sender *sender, const struct owed *owed, enum owed_e
 	mark = &sender->marks[sender->n_marks++];
 	*mark = (struct owed_mark){ .id = owed->id, .end = end, .later_ms = later_ms };
 	(void)snprintf(mark->ts, sizeof(mark->ts), "%s", ts != NULL ? ts : "");
-	if (end == OWED_DELIVERED && (str_eq(owed->kind, "audit") || str_eq(owed->kind, "card")))
+	if (end == OWED_DELIVERED && (str_eq(owed->kind, "audit") || owed_edited(owed)))
 		(void)snprintf(mark->channel, sizeof(mark->channel), "%s", owed->channel);
 	copy_text(mark->error, sizeof(mark->error), error != NULL ? error : "");
 }
@@ -213,9 +213,9 @@ static bool is_audit(const struct post *post)
 	return str_eq(post->owed[0]->kind, "audit");
 }
 
-static bool is_card(const struct post *post)
+static bool is_progress(const struct post *post)
 {
-	return str_eq(post->owed[0]->kind, "card");
+	return str_eq(post->owed[0]->kind, "progress");
 }
 
 /* In a channel of ours: it can be repaired (invite the bot, unarchive), so what is owed there
@@ -223,7 +223,8 @@ static bool is_card(const struct post *post)
  */
 static bool in_channel(const struct post *post)
 {
-	return is_audit(post) || is_card(post) || str_eq(post->owed[0]->kind, "ask");
+	return is_audit(post) || str_eq(post->owed[0]->kind, "ask") ||
+	       (owed_edited(post->owed[0]) && !is_progress(post));
 }
 
 static void post_end(struct post *post, enum owed_end end, const char *ts, int64_t later_ms,
@@ -290,15 +291,11 @@ static int next_way(const struct post *post)
 	return POST_FIND;
 }
 
-/* Somebody deleted the card, or its thread.  An open card is posted again, once; nobody needs one
- * that is over. */
+/* Somebody deleted the message, or its thread.  A card whose buttons are needed is posted again,
+ * once. */
 static void post_gone(struct post *post)
 {
-	const json_t *facts = post->owed[0]->body;
-
-	if (is_card(post) && (!str_eq(jget_str(facts, "state"), "approving") ||
-			      jget_bool(facts, "approval.outdated", false) ||
-			      jget_bool(facts, "approval.reposted", false))) {
+	if (owed_edited(post->owed[0]) && !posting_again(post->owed[0])) {
 		post_end(post, OWED_DELIVERED, NULL, 0, NULL);
 		return;
 	}
@@ -328,6 +325,11 @@ static void on_posted(void *data, const struct slack_answer *answer, const struc
 			(void)snprintf(post->dm, sizeof(post->dm), "%s",
 				       jget_str_or(answer->json, "channel.id", ""));
 			post->step = POST_DM;
+			if (is_progress(post)) { /* it is edited there from now on */
+				free(post->owed[0]->channel);
+				post->owed[0]->channel = xstrdup(post->dm);
+				post->step = POST_CHANNEL;
+			}
 			post_step(post);
 			return;
 		}
@@ -363,7 +365,7 @@ static void on_history(void *data, const struct slack_answer *answer, const stru
 	post->call = NULL;
 	if (answer->class == SLACK_OK) {
 		ts = posting_found(answer->json, post->owed[0]->id);
-		if (ts != NULL && is_card(post)) { /* it may show what was so then */
+		if (ts != NULL && owed_edited(post->owed[0])) { /* it may show what was so then */
 			post->owed[0]->ts = xstrdup(ts);
 			post->step = POST_UPDATE;
 			post_step(post);
@@ -539,10 +541,12 @@ static void start_person(struct sender *sender)
 	sender->person_posts++;
 	post->owed[post->n++] = owed;
 	post->message = posting_render(owed);
-	if (in_channel(post))
-		post->step = is_card(post) && owed->ts != NULL ? POST_UPDATE
-			     : owed->attempts > 0              ? POST_FIND
-							       : POST_CHANNEL;
+	if (is_progress(post)) /* not looked for: an app may not read direct messages */
+		post->step = owed->ts != NULL ? POST_UPDATE : POST_OPEN_DM;
+	else if (in_channel(post))
+		post->step = owed_edited(owed) && owed->ts != NULL ? POST_UPDATE
+			     : owed->attempts > 0                  ? POST_FIND
+								   : POST_CHANNEL;
 	else if (owed->response_url != NULL)
 		post->step = POST_RESPOND;
 	else

@@ -1,8 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* owed.c - the end of a message that was owed. */
+/* owed.c - kinds of messages that are owed, and the end of one. */
 #include "core/owed.h"
 
 #include <stdlib.h>
+
+#include "base/str.h"
+
+bool owed_edited(const struct owed *owed)
+{
+	return str_eq(owed->kind, "card") || str_eq(owed->kind, "doubt") ||
+	       str_eq(owed->kind, "progress");
+}
 
 void owed_destroy(struct owed *owed)
 {

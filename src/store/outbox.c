@@ -11,9 +11,16 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "base/xalloc.h"
+#include "core/request.h"
 #include "store_internal.h"
 
-enum { CLAIM_MS = 8000, MARK_MS = 8000, BODY_MAX = 4 << 20, ARRAY_MAX = 1 << 20 };
+enum {
+	CLAIM_MS = 8000,
+	MARK_MS = 8000,
+	PROGRESS_MS = 5000,
+	BODY_MAX = 4 << 20,
+	ARRAY_MAX = 1 << 20
+};
 
 enum { /* ops.outbox_claim */
        CLAIM_ID,
@@ -168,7 +175,7 @@ struct call *store_outbox_mark(struct store *store, struct owed_mark *marks, uns
 		[OWED_DELIVERED] = "delivered", [OWED_LATER] = "later", [OWED_DEAD] = "dead"
 	};
 	struct job *job = job_create(store, NULL, done, data);
-	struct buf ids, endings, stamps, later, errors;
+	struct buf ids, endings, stamps, later, errors, channels;
 	struct params params;
 
 	buf_init(&ids, ARRAY_MAX);
@@ -176,12 +183,14 @@ struct call *store_outbox_mark(struct store *store, struct owed_mark *marks, uns
 	buf_init(&stamps, ARRAY_MAX);
 	buf_init(&later, ARRAY_MAX);
 	buf_init(&errors, ARRAY_MAX);
+	buf_init(&channels, ARRAY_MAX);
 	for (unsigned i = 0; i < n; i++) {
 		put_int(&ids, marks[i].id);
 		put_text(&endings, ends[marks[i].end]);
 		put_text(&stamps, marks[i].ts);
 		put_int(&later, marks[i].later_ms);
 		put_text(&errors, marks[i].error);
+		put_text(&channels, marks[i].channel);
 	}
 	params_init(&params, store);
 	take_array(&params, &ids);
@@ -189,9 +198,33 @@ struct call *store_outbox_mark(struct store *store, struct owed_mark *marks, uns
 	take_array(&params, &stamps);
 	take_array(&params, &later);
 	take_array(&params, &errors);
+	take_array(&params, &channels);
 	job->take = take_marked;
 	job->marks = marks;
 	job->n_marks = n;
 	return job_start(job, store->work, "ops_outbox_mark",
-			 "SELECT ops.outbox_mark($1, $2, $3, $4, $5, $6, $7)", &params, MARK_MS);
+			 "SELECT ops.outbox_mark($1, $2, $3, $4, $5, $6, $7, $8)", &params,
+			 MARK_MS);
+}
+
+/* progress */
+
+static bool take_progress(struct job *job, const struct db_answer *answer, struct err *err)
+{
+	return db_bool(answer->results[0], 0, 0) ? true : store_fenced_off(job, err);
+}
+
+struct call *store_progress(struct store *store, struct request *rq, const json_t *facts,
+			    call_done_fn done, void *data)
+{
+	struct job *job = job_create(store, rq, done, data);
+	struct params params = { 0 };
+
+	params_text(&params, store->boot_id);
+	params_text(&params, rq->id);
+	params_int(&params, rq->fence);
+	params_json(&params, facts);
+	job->take = take_progress;
+	return job_start(job, store->work, "ops_progress", "SELECT ops.progress($1, $2, $3, $4)",
+			 &params, PROGRESS_MS);
 }

@@ -296,6 +296,44 @@ static void test_a_person_is_reached_another_way(void **state)
 	assert_int_equal(st.marks[0].end, OWED_DEAD);
 }
 
+static void test_progress_is_one_message(void **state)
+{
+	static const struct reply first[] = {
+		{ .class = SLACK_OK, .json = "{\"channel\":{\"id\":\"D9\"}}" },
+		{ .class = SLACK_OK, .json = "{\"ts\":\"7.0\"}" },
+	};
+	static const struct reply deleted[] = { { .class = SLACK_REFUSED,
+						  .error = "message_not_found" } };
+	struct owed *again;
+
+	(void)state;
+	begin(first, 2);
+	again = owed(1, "progress", 0);
+	free(again->channel);
+	again->channel = NULL;
+	sender_add(st.sender, again);
+	end();
+	assert_int_equal(st.n_calls, 2);
+	assert_string_equal(st.methods[0], "conversations.open");
+	assert_string_equal(st.methods[1], "chat.postMessage");
+	assert_string_equal(jget_str(st.args[1], "channel"), "D9");
+	assert_int_equal(st.marks[0].end, OWED_DELIVERED);
+	assert_string_equal(st.marks[0].channel, "D9");
+	assert_string_equal(st.marks[0].ts, "7.0");
+
+	for (int gone = 0; gone < 2; gone++) { /* a person who deleted it does not get it again */
+		begin(gone ? deleted : ok, 1);
+		again = owed(1, "progress", 0);
+		again->ts = xstrdup("7.0");
+		sender_add(st.sender, again);
+		end();
+		assert_int_equal(st.n_calls, 1);
+		assert_string_equal(st.methods[0], "chat.update");
+		assert_string_equal(jget_str(st.args[0], "ts"), "7.0");
+		assert_int_equal(st.marks[0].end, OWED_DELIVERED);
+	}
+}
+
 static void test_the_audit_channel_is_never_given_up(void **state)
 {
 	static const struct reply archived[] = { { .class = SLACK_REFUSED,
@@ -511,6 +549,7 @@ int main(void)
 		cmocka_unit_test(test_a_limit_delays),
 		cmocka_unit_test(test_an_earlier_try_is_looked_for),
 		cmocka_unit_test(test_a_person_is_reached_another_way),
+		cmocka_unit_test(test_progress_is_one_message),
 		cmocka_unit_test(test_the_audit_channel_is_never_given_up),
 		cmocka_unit_test(test_marks_wait_for_the_database),
 		cmocka_unit_test(test_a_lapsed_lease_is_not_trusted),

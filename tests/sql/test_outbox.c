@@ -191,6 +191,72 @@ static void test_room(void **state)
 	request_destroy(rq);
 }
 
+static struct end progress(struct replica *replica, struct request *rq, int n)
+{
+	json_t *facts = json_pack("{s:i}", "n", n);
+	struct end end = { 0 };
+
+	store_progress(replica->store, rq, facts, on_end, &end);
+	json_decref(facts);
+	wait_end(&end);
+	return end;
+}
+
+static void sent(struct replica *replica, const char *ts)
+{
+	struct owed_mark one = { .id = replica->owed[0]->id,
+				 .end = OWED_DELIVERED,
+				 .channel = "D1" };
+	struct end end;
+
+	(void)snprintf(one.ts, sizeof(one.ts), "%s", ts);
+	end = mark(replica, &one, 1);
+	expect_good(&end);
+	owed_forget(replica);
+}
+
+static void test_progress(void **state)
+{
+	struct request *rq = make("workers scale", "ana", "{\"team\":\"ads\",\"count\":1}", NULL);
+	struct end end = receive(A, rq);
+
+	(void)state;
+	expect_good(&end);
+	for (int n = 1; n <= 3; n++) { /* two are superseded before anybody could send them */
+		end = progress(A, rq, n);
+		expect_good(&end);
+	}
+	expect_sql("SELECT count(*) FROM ops.message WHERE kind = 'progress'", "1");
+	end = outbox_claim(A, 10);
+	expect_good(&end);
+	assert_int_equal(A->n_owed, 1);
+	assert_string_equal(A->owed[0]->kind, "progress");
+	assert_string_equal(A->owed[0]->user, "U-ana");
+	assert_null(A->owed[0]->ts);
+	assert_int_equal(jget_int(A->owed[0]->body, "n", 0), 3);
+	/* While that is on its way: nobody sends the next one beside it. */
+	end = progress(A, rq, 4);
+	expect_good(&end);
+	end = outbox_claim(B, 10);
+	expect_good(&end);
+	assert_int_equal(B->n_owed, 0);
+	sent(A, "7.1");
+	end = outbox_claim(B, 10);
+	expect_good(&end);
+	assert_int_equal(B->n_owed, 1);
+	assert_string_equal(B->owed[0]->ts, "7.1");
+	assert_string_equal(B->owed[0]->channel, "D1");
+	assert_int_equal(jget_int(B->owed[0]->body, "n", 0), 4);
+	sent(B, "7.1");
+	expect_sql("SELECT count(*) FROM ops.message WHERE due_at IS NOT NULL", "0");
+	/* Who lost the request says nothing about it any more. */
+	good("UPDATE ops.request SET fence = fence + 1");
+	end = progress(A, rq, 5);
+	assert_int_equal(end.kind, ERR_DENIED);
+	expect_sql("SELECT count(*) FROM ops.message WHERE due_at IS NOT NULL", "0");
+	request_destroy(rq);
+}
+
 static void test_readers(void **state)
 {
 	struct request *rq = over(A),
@@ -258,7 +324,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		STORE_TEST(test_order), STORE_TEST(test_marks),   STORE_TEST(test_poison),
-		STORE_TEST(test_room),  STORE_TEST(test_readers),
+		STORE_TEST(test_room),  STORE_TEST(test_readers), STORE_TEST(test_progress),
 	};
 
 	return world_main(tests, sizeof(tests) / sizeof(tests[0]));

@@ -207,6 +207,27 @@ static void test_audit_lines(void **state)
 	json_decref(given);
 }
 
+static void test_progress_says_how_far(void **state)
+{
+	json_t *given = facts("{" CHANGE ",\"progress\":{\"says\":\"2 of 5 are ready\",\"steps\":["
+			      "{\"mark\":\"done\",\"text\":\"set\"},{\"mark\":\"now\",\"text\":"
+			      "\"roll out\"}]}}");
+	char *text = checked(render_progress(given));
+
+	(void)state;
+	assert_non_null(strstr(text, "Deployment ads/workers-dev on main"));
+	assert_non_null(strstr(text, "2 of 5 are ready"));
+	assert_non_null(strstr(text, "✅ set"));
+	assert_non_null(strstr(text, "⏳ roll out"));
+	assert_non_null(strstr(text, "follows"));
+	free(text);
+	json_object_set_new(json_object_get(given, "progress"), "over", json_true());
+	text = checked(render_progress(given));
+	assert_null(strstr(text, "follows"));
+	free(text);
+	json_decref(given);
+}
+
 static void test_every_mark(void **state)
 {
 	static const char *const outcomes[] = { "succeeded", "failed",  "unknown",  "denied",
@@ -229,6 +250,7 @@ int main(void)
 		cmocka_unit_test(test_read_is_a_table_with_a_next_page),
 		cmocka_unit_test(test_outside_text_is_inert_and_cut),
 		cmocka_unit_test(test_audit_lines),
+		cmocka_unit_test(test_progress_says_how_far),
 		cmocka_unit_test(test_every_mark),
 	};
 

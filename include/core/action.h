@@ -2,21 +2,8 @@
 /*
  * action - a kind of effect that a command may name in "do"; core knows only this table.
  *
- * Each kind is one file in src/action with one exported struct action_kind.  JSON shapes:
- *
- * plan    { "target": { "cluster", "namespace", "kind", "name", "key"? } or { "api", "method",
- *"path" }, "changes": [ { "field", "from", "to" } ]      texts or numbers; null: absent; [] :
- *nothing would change "owners":  [ { "who", "says" } ]               who else owns the field and
- *what they will do to it "warnings": [ "sentence" ], "step_percent": 150, for approval rules;
- *absent where it has no meaning "precondition": { … } }                        private to the kind:
- *what apply insists on (uid, …)
- *
- * answer  of a read: { "title", "columns": [ "Name", … ], "rows": [ [ "cell", … ], … ], "next":
- *"cursor"|null, "total": n|null, "fields": [ [ "Name", "value" ], … ]?, "text": "…"? }
- *
- * outcome of apply: { "done": "sentence fragment, e.g. replicas 3 -> 5", "evidence": { … } }
- *
- * look    { "state": "done"|"not_done"|"unknown", "says": "sentence", "evidence": { … } }
+ * Each kind is one file in src/action with one exported struct action_kind.  The shapes of the JSON
+ * that goes between are in docs/action-contract.md.
  */
 #ifndef OPSD_CORE_ACTION_H
 #define OPSD_CORE_ACTION_H
@@ -59,7 +46,8 @@ struct action_run {             /* lent until done or cancel */
 	const char *request_id; /* goes to the target as Audit-ID, annotation, idempotency key */
 	const json_t *with;     /* the kind's parameters, filled in */
 	const json_t *args;     /* the typed arguments */
-	const json_t *plan;     /* apply, look: as recorded; NULL in plan */
+	const json_t *plan;     /* apply, look, revert, follow: as recorded; NULL in plan */
+	const json_t *since;    /* follow: the outcome of apply, then the last progress */
 	const char *cursor;     /* reads: the page; NULL: the first */
 	bool asked;             /* plan: somebody will be shown it before anything happens */
 	unsigned timeout_ms;
@@ -70,6 +58,19 @@ struct action_run {             /* lent until done or cancel */
 typedef void (*action_done_fn)(void *data, const json_t *result, const struct err *err);
 typedef struct call *(*action_fn)(struct action_env *env, const struct action_run *run,
 				  action_done_fn done, void *data);
+
+/* What a kind asks of a cluster: the roles of opsd are made of it. */
+struct action_need {
+	const char *verbs; /* "get patch" */
+	/* "Pod"; of several the parameter "kind" says which, without it the first; "*" last: or any
+	 * other. */
+	const char *kinds;
+	const char *subresource; /* "log"; NULL: none */
+	const char *when;        /* only where this parameter is given; NULL: always */
+	const char *object; /* the parameter that names the one object; NULL: any of its space */
+	const char *space;  /* a namespace other than the parameter "namespace"; NULL */
+	bool spare;         /* without it the kind does its work and says less */
+};
 
 struct action_kind {
 	const char *name; /* "kube.scale" */
@@ -86,6 +87,14 @@ struct action_kind {
 	action_fn plan;  /* NULL for reads */
 	action_fn apply; /* reads: gives the answer */
 	action_fn look;  /* after a crash or an unclear end; NULL for reads */
+	/* The plan of the way back from run->plan, for apply and look to take under a request of
+	 * its own.  With "foreign" when the value is not any more what was written: then a person
+	 * decides.  NULL: there is no way back. */
+	action_fn revert;
+	/* One look at how the effect comes along and whether it stays.  NULL: it is over at once.
+	 */
+	action_fn follow;
+	const struct action_need *needs; /* ended by verbs == NULL; NULL: asks no cluster */
 };
 
 /* The class of one use of a kind, with its parameters. */

@@ -49,7 +49,6 @@ struct kube_request { /* copied by kube_call */
 	const char *accept;       /* NULL: application/json */
 	const char *request_id;   /* NULL: none */
 	bool dry_run;             /* dryRun=All: nothing is changed */
-	bool unread;              /* only whether it went well matters: a good body is not parsed */
 	unsigned timeout_ms;      /* all tries together; 0: 10,000 */
 	size_t max_body;          /* 0: 4 MiB */
 };

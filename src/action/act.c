@@ -66,6 +66,15 @@ struct call *act_fail(struct act *act)
 	return &act->call;
 }
 
+struct call *act_refuse(struct action_env *env, const struct action_run *run, const struct err *err,
+			action_done_fn done, void *data)
+{
+	struct act *act = act_new(sizeof(*act), env, run, done, data);
+
+	act->err = *err;
+	return act_fail(act);
+}
+
 bool has_template(const char *text)
 {
 	const char *name;

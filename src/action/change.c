@@ -11,13 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/id.h"
 #include "base/str.h"
 #include "base/xalloc.h"
 #include "core/facts.h"
 #include "internal.h"
 
-enum { PATCHES_MAX = 5 };
+enum { PATCHES_MAX = 5, VALUE_TEXT_MAX = 1000 };
 
 struct change {
 	struct act act;
@@ -54,7 +55,7 @@ static const json_t *as_planned(const json_t *plan)
 	return jget(plan, "precondition.from");
 }
 
-static const char *field_of(const json_t *plan)
+const char *change_field(const json_t *plan)
 {
 	return jget_str_or(json_array_get(json_object_get(plan, "changes"), 0), "field",
 			   "the value");
@@ -62,17 +63,36 @@ static const char *field_of(const json_t *plan)
 
 static const char *mark_of(const json_t *object)
 {
-	return json_string_value(
-		json_object_get(jget(object, "metadata.annotations"), ACTION_MARK));
+	return object_note(object, "metadata.annotations", ACTION_MARK);
 }
 
-static char *value_text(const json_t *value)
+static void put_members(struct buf *buf, const json_t *value)
 {
+	const char *key;
+	json_t *member;
+
+	json_object_foreach((json_t *)(uintptr_t)value, key, member)
+	{
+		char *text = json_is_object(member) ? xstrdup("…") : value_text(member);
+
+		(void)buf_printf(buf, "%s%s %s", buf->len > 0 ? ", " : "", key, text);
+		free(text);
+	}
+}
+
+char *value_text(const json_t *value)
+{
+	struct buf buf;
+
 	if (value == NULL || json_is_null(value))
 		return xstrdup("absent");
 	if (json_is_string(value))
 		return xasprintf("\"%s\"", json_string_value(value));
-	return json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+	if (!json_is_object(value))
+		return json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+	buf_init(&buf, VALUE_TEXT_MAX);
+	put_members(&buf, value);
+	return buf_take(&buf);
 }
 
 static json_t *evidence(const json_t *object)
@@ -127,7 +147,7 @@ static void end_changed(struct change *change, const json_t *now)
 	err_set(&err, ERR_INVALID,
 		"%s was changed by somebody else meanwhile: %s is now %s (was %s). Ask again if it "
 		"still should be changed.",
-		what, field_of(change->act.run->plan), is, was);
+		what, change_field(change->act.run->plan), is, was);
 	free(what);
 	free(is);
 	free(was);
@@ -283,7 +303,7 @@ static void on_looked(void *data, const struct kube_answer *answer, const struct
 {
 	struct change *change = data;
 	const struct action_run *run = change->act.run;
-	const char *field = field_of(run->plan);
+	const char *field = change_field(run->plan);
 	const json_t *object = answer->body;
 	char *what, *is;
 	json_t *now;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * change_plan.c - the plan of a change to one object: read it, let the kind say what would change,
- * then send the very patch as a dry run, so that a policy says no before anybody is asked to
- * confirm.
+ * change_plan.c - the plan of a change to one object, there and back: read it and what scales it,
+ * let the kind say what would change, find who else owns the value, then send the very patch as a
+ * dry run.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -11,131 +11,14 @@
 #include "base/xalloc.h"
 #include "internal.h"
 
-/* --- the parts of a plan --- */
-
-void planning_start(struct planning *planning, const struct place *place,
-		    const struct action_run *run, const json_t *object)
-{
-	memset(planning, 0, sizeof(*planning));
-	planning->place = place;
-	planning->run = run;
-	planning->object = object;
-	planning->changes = json_array();
-	planning->target = place_target(place);
-	planning->precondition =
-		json_pack("{s:s, s:s}", "uid", jget_str_or(object, "metadata.uid", ""),
-			  "resourceVersion", jget_str_or(object, "metadata.resourceVersion", ""));
-	planning->owners.owners = json_array();
-	planning->owners.warnings = json_array();
-}
-
-void planning_change(struct planning *planning, const char *field, json_t *from, json_t *to)
-{
-	json_t *change = json_object();
-
-	json_object_set_new(change, "field", json_string(field));
-	json_object_set_new(change, "from", from);
-	json_object_set_new(change, "to", to);
-	json_array_append_new(planning->changes, change);
-}
-
-void planning_expect(struct planning *planning, json_t *from, json_t *to)
-{
-	json_object_set_new(planning->precondition, "from", from);
-	json_object_set_new(planning->precondition, "to", to);
-}
-
-json_t *planning_plan(struct planning *planning)
-{
-	json_t *plan = json_object();
-
-	json_object_set_new(plan, "target", planning->target);
-	json_object_set_new(plan, "changes", planning->changes);
-	json_object_set_new(plan, "owners", planning->owners.owners);
-	json_object_set_new(plan, "warnings", planning->owners.warnings);
-	json_object_set_new(plan, "precondition", planning->precondition);
-	return plan;
-}
-
-/* --- the dry run --- */
-
-struct dry_run {
-	struct call call;
-	struct call *inner;
-	json_t *plan;
-	call_done_fn then;
-	void *data;
-};
-
-static void dry_run_free(struct dry_run *dry)
-{
-	json_decref(dry->plan);
-	free(dry);
-}
-
-static void on_dry_cancel(struct call *call)
-{
-	struct dry_run *dry = (struct dry_run *)call;
-
-	call_cancel(&dry->inner);
-	dry_run_free(dry);
-}
-
-static void on_dry_run(void *data, const struct kube_answer *answer, const struct err *err)
-{
-	struct dry_run *dry = data;
-	struct owners owners = { NULL, json_object_get(dry->plan, "warnings") };
-	json_t *text;
-	size_t i;
-
-	json_array_foreach(answer->warnings, i, text)
-		owners_warn(&owners, "The cluster warns: %s", json_string_value(text));
-	/* A conflict is only its status that moved meanwhile: apply reads again.  A webhook that
-	 * cannot be asked says nothing about the change itself. */
-	if (err != NULL && answer->problem == KUBE_CONFLICT) {
-		err = NULL;
-	} else if (err != NULL && strstr(err->msg, "does not support dry run") != NULL) {
-		owners_warn(&owners, "A webhook of the cluster cannot be asked beforehand; it may "
-				     "still refuse the change.");
-		err = NULL;
-	}
-	dry->then(dry->data, err);
-	dry_run_free(dry);
-}
-
-struct call *dry_run_start(const struct change_kind *kind, const struct place *place,
-			   const struct action_run *run, json_t *plan, call_done_fn then,
-			   void *data)
-{
-	struct dry_run *dry = xcalloc(1, sizeof(*dry));
-	json_t *body = change_body(
-		kind, plan, jget_str_or(plan, "precondition.resourceVersion", ""), run->request_id);
-	struct kube_request request = { .method = "PATCH",
-					.kind = place->kind,
-					.space = place->space,
-					.name = place->name,
-					.body = body,
-					.content_type = "application/merge-patch+json",
-					.request_id = run->request_id,
-					.dry_run = true,
-					.unread = true,
-					.timeout_ms = run->timeout_ms };
-
-	dry->call.cancel = on_dry_cancel;
-	dry->plan = json_incref(plan);
-	dry->then = then;
-	dry->data = data;
-	dry->inner = kube_call(place->kube, &request, on_dry_run, dry);
-	json_decref(body);
-	return &dry->call;
-}
-
-/* --- a plan that needs only the object --- */
+/* What is read at once; the object is the first. */
+enum { OBJECT, HPAS, SCALED_OBJECTS, READS };
 
 struct planner {
 	struct act act;
 	const struct change_kind *kind;
 	struct place place;
+	bool back; /* the way back from run->plan */
 	json_t *plan;
 };
 
@@ -149,64 +32,208 @@ static void on_near(void *data, const struct err *err)
 	act_end_badly(data, err);
 }
 
-static void on_tried(void *data, const struct err *err)
+static void end_planned(struct planner *planner)
 {
-	struct planner *planner = data;
 	json_t *plan = planner->plan;
 
-	if (err != NULL) {
-		act_end_badly(&planner->act, err);
-		return;
-	}
 	planner->plan = NULL;
 	act_end(&planner->act, plan);
 }
 
-static void on_read(void *data, const struct kube_answer *answer, const struct err *err)
+static void on_tried(void *data, const struct err *err)
+{
+	struct planner *planner = data;
+
+	if (err != NULL)
+		act_end_badly(&planner->act, err);
+	else
+		end_planned(planner);
+}
+
+static void try_it(struct planner *planner)
+{
+	planner->act.inner = dry_run_start(planner->kind, &planner->place, planner->act.run,
+					   planner->plan, on_tried, planner);
+}
+
+/* --- who else --- */
+
+static void warn_unseen(struct planner *planner, struct owners *owners,
+			const struct gathered *items)
+{
+	static const char *const names[] = {
+		[HPAS] = "HorizontalPodAutoscalers", [SCALED_OBJECTS] = "KEDA's ScaledObjects"
+	};
+
+	for (size_t i = HPAS; i < READS; i++) {
+		enum kube_problem problem = items[i].problem;
+
+		if (problem == KUBE_NO_RESOURCE && i == SCALED_OBJECTS)
+			env_set_keda_missing(planner->act.env, planner->place.kube);
+		else if (problem != KUBE_FINE)
+			owners_warn(owners, "opsd could not see whether %s scale this: %s",
+				    names[i], items[i].err.msg);
+	}
+}
+
+static void others(struct planner *planner, struct planning *planning, const struct gathered *items)
+{
+	const struct change_kind *kind = planner->kind;
+	json_t *path = kind->path != NULL ? kind->path(planning->plan) : NULL;
+
+	owners_of_object(&planning->owners, &planner->place, planning->object, path);
+	json_decref(path);
+	if (!kind->scaled)
+		return;
+	scalers_say(&planning->owners, &planner->place, items[HPAS].body,
+		    items[SCALED_OBJECTS].body, &planning->step);
+	warn_unseen(planner, &planning->owners, items);
+}
+
+/* --- the way back --- */
+
+static bool same_object(const struct planner *planner, const json_t *object, struct err *err)
+{
+	char *what;
+
+	if (!planner->back || str_eq(jget_str(object, "metadata.uid"),
+				     jget_str(planner->act.run->plan, "precondition.uid")))
+		return true;
+	what = place_text(&planner->place);
+	err_set(err, ERR_INVALID,
+		"%s was deleted and created again since; there is nothing to set back.", what);
+	free(what);
+	return false;
+}
+
+/* Somebody set something else meanwhile: then it is not ours to set back without asking. */
+static void put_foreign(struct planner *planner, const json_t *object)
+{
+	const struct change_kind *kind = planner->kind;
+	const json_t *done = planner->act.run->plan;
+	json_t *written = jget(done, "precondition.to"), *before = jget(done, "precondition.from");
+	json_t *now = kind->value(object, done);
+
+	if (!json_equal(now, written) && !json_equal(now, before)) {
+		json_t *path = kind->path != NULL ? kind->path(done) : NULL;
+		char *who = owners_writer(object, path), *is = value_text(now);
+		char *was = value_text(written), *says;
+
+		says = xasprintf("%s is now %s, not %s as this change left it%s%s.",
+				 change_field(done), is, was, who != NULL ? "; set by " : "",
+				 who != NULL ? who : "");
+		json_object_set_new(planner->plan, "foreign", json_string(says));
+		json_decref(path);
+		free(who);
+		free(is);
+		free(was);
+		free(says);
+	}
+	json_decref(now);
+}
+
+/* --- the plan --- */
+
+static bool make_plan(struct planner *planner, const struct gathered *items, struct err *err)
+{
+	const json_t *object = items[OBJECT].body;
+	struct planning planning;
+	bool good;
+
+	planning_start(&planning, &planner->place, planner->act.run, object);
+	if (planner->back)
+		planning.back = jget(planner->act.run->plan, "precondition.from");
+	good = same_object(planner, object, err) && planner->kind->build(&planning, err);
+	if (good)
+		others(planner, &planning, items);
+	planner->plan = planning_plan(&planning);
+	if (good && planner->back)
+		put_foreign(planner, object);
+	return good;
+}
+
+static void on_read(void *data, const struct gathered *items)
 {
 	struct planner *planner = data;
 	const struct action_run *run = planner->act.run;
-	struct planning planning;
-	struct err own;
-	bool good;
+	struct err err;
 
 	planner->act.inner = NULL;
-	if (answer->problem == KUBE_NOT_FOUND) {
-		planner->act.inner = nearby_start(&planner->place, run, err, on_near, planner);
-		return;
-	}
-	if (err != NULL) {
-		act_end_badly(&planner->act, err);
-		return;
-	}
-	planning_start(&planning, &planner->place, run, answer->body);
-	good = planner->kind->build(&planning, &own);
-	planner->plan = planning_plan(&planning);
-	if (!good)
-		act_end_badly(&planner->act, &own);
+	if (items[OBJECT].problem == KUBE_NOT_FOUND && !planner->back)
+		planner->act.inner =
+			nearby_start(&planner->place, run, &items[OBJECT].err, on_near, planner);
+	else if (items[OBJECT].problem != KUBE_FINE)
+		act_end_badly(&planner->act, &items[OBJECT].err);
+	else if (!make_plan(planner, items, &err))
+		act_end_badly(&planner->act, &err);
 	else if (json_array_size(json_object_get(planner->plan, "changes")) == 0 || !run->asked)
-		on_tried(planner, NULL);
+		end_planned(planner);
 	else
-		planner->act.inner = dry_run_start(planner->kind, &planner->place, run,
-						   planner->plan, on_tried, planner);
+		try_it(planner);
+}
+
+static void ask(struct planner *planner)
+{
+	const struct action_run *run = planner->act.run;
+	struct kube_request requests[READS];
+	size_t n = READS;
+
+	memset(requests, 0, sizeof(requests));
+	for (size_t i = 0; i < READS; i++) {
+		requests[i].method = "GET";
+		requests[i].space = planner->place.space;
+		requests[i].query = i == OBJECT ? NULL : "limit=500";
+		requests[i].request_id = run->request_id;
+		requests[i].timeout_ms = run->timeout_ms;
+	}
+	requests[OBJECT].kind = planner->place.kind;
+	requests[OBJECT].name = planner->place.name;
+	requests[HPAS].kind = kube_kind_find("HorizontalPodAutoscaler");
+	requests[SCALED_OBJECTS].kind = kube_kind_find("ScaledObject");
+	if (!planner->kind->scaled)
+		n = HPAS;
+	/* A KEDA that is at work shows by the label of its autoscaler; only a preview says more. */
+	else if (!run->asked || env_keda_missing(planner->act.env, planner->place.kube))
+		n = SCALED_OBJECTS;
+	planner->act.inner = gather_start(planner->place.kube, requests, n, on_read, planner);
+}
+
+static struct planner *planner_new(const struct change_kind *kind, struct action_env *env,
+				   const struct action_run *run, action_done_fn done, void *data)
+{
+	struct act *act = act_new(sizeof(struct planner), env, run, done, data);
+	struct planner *planner = (struct planner *)act;
+
+	act->finish = on_finish;
+	planner->kind = kind;
+	return planner;
 }
 
 struct call *change_plan(const struct change_kind *kind, struct action_env *env,
 			 const struct action_run *run, action_done_fn done, void *data)
 {
-	struct act *act = act_new(sizeof(struct planner), env, run, done, data);
-	struct planner *planner = (struct planner *)act;
-	struct kube_request request = { .method = "GET",
-					.request_id = run->request_id,
-					.timeout_ms = run->timeout_ms };
+	struct planner *planner = planner_new(kind, env, run, done, data);
 
-	act->finish = on_finish;
-	planner->kind = kind;
-	if (!place_read(&planner->place, env, run->with, kind->fixed, PLACE_OBJECT, &act->err))
-		return act_fail(act);
-	request.kind = planner->place.kind;
-	request.space = planner->place.space;
-	request.name = planner->place.name;
-	act->inner = kube_call(planner->place.kube, &request, on_read, planner);
-	return &act->call;
+	if (!place_read(&planner->place, env, run->with, kind->fixed, PLACE_OBJECT,
+			&planner->act.err))
+		return act_fail(&planner->act);
+	ask(planner);
+	return &planner->act.call;
+}
+
+struct call *change_revert(const struct change_kind *kind, struct action_env *env,
+			   const struct action_run *run, action_done_fn done, void *data)
+{
+	struct planner *planner = planner_new(kind, env, run, done, data);
+
+	if (!place_read(&planner->place, env, run->with, kind->fixed, PLACE_OBJECT,
+			&planner->act.err))
+		return act_fail(&planner->act);
+	if (jget(run->plan, "precondition.from") == NULL) {
+		err_set(&planner->act.err, ERR_INVALID, "the plan does not say what was before");
+		return act_fail(&planner->act);
+	}
+	planner->back = true;
+	ask(planner);
+	return &planner->act.call;
 }

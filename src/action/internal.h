@@ -57,6 +57,9 @@ void act_end(struct act *act, json_t *result); /* takes result */
 void act_end_badly(struct act *act, const struct err *err);
 /* On the next turn; for what is wrong at once.  err is in act->err. */
 struct call *act_fail(struct act *act);
+/* The whole call is that refusal. */
+struct call *act_refuse(struct action_env *env, const struct action_run *run, const struct err *err,
+			action_done_fn done, void *data);
 
 /* Text that may still hold a {template}. */
 bool has_template(const char *text);
@@ -83,6 +86,11 @@ bool place_check(const struct action_env *env, const json_t *with, bool scalable
 json_t *place_target(const struct place *place);
 char *place_text(const struct place *place); /* "Deployment ads/web on cluster main" */
 
+struct step { /* of a number: scaling from 3 to 5 */
+	int64_t from, to;
+	bool set;
+};
+
 /* --- gather.c: several requests to one cluster at once --- */
 
 struct gathered {
@@ -102,66 +110,98 @@ struct owners {
 	json_t *owners, *warnings; /* arrays of the plan */
 };
 
-/* Of any object: being deleted, a controller, Argo CD, Flux, Helm, managers of the field
- * fieldsV1.<group>.<leaf>. */
+/* Of any object: being deleted, a controller, Argo CD, Flux, Helm, and who wrote the field that is
+ * at path in managedFields ([ "f:spec", "f:replicas" ]; NULL: none). */
 void owners_of_object(struct owners *owners, const struct place *place, const json_t *object,
-		      const char *group, const char *leaf);
-/* Autoscalers that set replicas; lists may be NULL. */
-void owners_of_replicas(struct owners *owners, const struct place *place, const json_t *hpas,
-			const json_t *scaled_objects, int64_t to);
+		      const json_t *path);
+/* One more owner; lever (taken, may be NULL) is what lasts instead. */
+void owners_add(struct owners *owners, const char *who, json_t *lever, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
 void owners_warn(struct owners *owners, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* "kubectl-edit at 2026-11-25T10:16:02Z": who wrote the field last, by the server's record; NULL:
+ * nobody else than opsd.  The caller frees. */
+char *owners_writer(const json_t *object, const json_t *path);
+const char *object_note(const json_t *object, const char *list, const char *key);
 
-/* --- change.c: set something in one object, only if it still is as planned, with our mark ---
- *
- * A plan's precondition holds uid, resourceVersion, from (the value as planned) and to (as wanted).
- */
+#define KEDA_PAUSED "autoscaling.keda.sh/paused"
+#define KEDA_PAUSED_AT "autoscaling.keda.sh/paused-replicas"
+
+/* --- scalers.c: autoscalers that set replicas; pure --- */
+
+/* Lists may be NULL. */
+void scalers_say(struct owners *owners, const struct place *place, const json_t *hpas,
+		 const json_t *scaled_objects, const struct step *step);
+
+/* --- planning.c: the parts of a plan --- */
 
 struct planning { /* what a kind's build fills in */
 	const struct place *place;
 	const struct action_run *run;
 	const json_t *object;
+	const json_t *back;   /* the value to go back to; NULL: with says what it shall be */
+	json_t *plan;         /* owned; these are of it: */
 	json_t *changes;      /* array */
 	json_t *precondition; /* has uid and resourceVersion */
 	json_t *target;
 	struct owners owners;
+	struct step step; /* of a number that changes; for those that scale */
 };
+
+void planning_start(struct planning *planning, const struct place *place,
+		    const struct action_run *run, const json_t *object);
+/* One more change of the plan; from and to are stolen. */
+void planning_change(struct planning *planning, const char *field, json_t *from, json_t *to);
+/* What the change insists on and what it makes of it; both are stolen. */
+void planning_expect(struct planning *planning, json_t *from, json_t *to);
+json_t *planning_plan(struct planning *planning); /* takes all; a new reference */
+
+/* --- change.c, change_plan.c: set something in one object, only if it still is as planned, with
+ * our mark ---
+ *
+ * A plan's precondition holds uid, resourceVersion, from (the value as planned) and to (as wanted).
+ */
 
 struct change_kind {
 	const char *fixed; /* the kind when with names none */
-	/* Planning of change_plan; false: err (the change is refused). */
+	bool scaled;       /* what scales the object matters */
+	/* Planning, there or back; false: err (the change is refused). */
 	bool (*build)(struct planning *planning, struct err *err);
 	/* What to merge into the object, of a plan; a new reference. */
 	json_t *(*fields)(const json_t *plan);
 	/* The value that the plan is about, as it is now; a new reference, null when absent. */
 	json_t *(*value)(const json_t *object, const json_t *plan);
+	/* Where managedFields has it, as owners_of_object takes it; a new reference.  NULL: nobody
+	 * but opsd writes it. */
+	json_t *(*path)(const json_t *plan);
 };
 
 /* The body of the conditional patch: fields, uid, version and our mark.  A new reference. */
 json_t *change_body(const struct change_kind *kind, const json_t *plan, const char *version,
 		    const char *request_id);
-/* Reads the object, builds, then asks the cluster by a dry run.  more: what is read beside it. */
+const char *change_field(const json_t *plan); /* "replicas": what a sentence calls the value */
+/* "5", "\"a\"", "absent", "min 2, max 10": a value in a sentence.  The caller frees. */
+char *value_text(const json_t *value);
+
+/* Reads the object and what else matters, builds, and if somebody is asked then the cluster is, by
+ * a dry run. */
 struct call *change_plan(const struct change_kind *kind, struct action_env *env,
 			 const struct action_run *run, action_done_fn done, void *data);
+/* The same for the way back from run->plan. */
+struct call *change_revert(const struct change_kind *kind, struct action_env *env,
+			   const struct action_run *run, action_done_fn done, void *data);
 struct call *change_apply(const struct change_kind *kind, struct action_env *env,
 			  const struct action_run *run, action_done_fn done, void *data);
 struct call *change_look(const struct change_kind *kind, struct action_env *env,
 			 const struct action_run *run, action_done_fn done, void *data);
 
-/* One more change of the plan; from and to are stolen. */
-void planning_change(struct planning *planning, const char *field, json_t *from, json_t *to);
-/* What the change insists on and what it makes of it; both are stolen. */
-void planning_expect(struct planning *planning, json_t *from, json_t *to);
+/* --- dry_run.c: the patch as a dry run --- */
 
-/* The plan's skeleton and its end, for kinds that read more than the object. */
-void planning_start(struct planning *planning, const struct place *place,
-		    const struct action_run *run, const json_t *object);
-json_t *planning_plan(struct planning *planning); /* takes all; a new reference */
-
-/* The patch as a dry run: then(data, err) with err NULL when it would be taken; warnings go to the
- * plan. */
+/* then(data, err) with err NULL when it would be taken; warnings go to the plan. */
 struct call *dry_run_start(const struct change_kind *kind, const struct place *place,
 			   const struct action_run *run, json_t *plan, call_done_fn then,
 			   void *data);
+
+/* --- nearby.c --- */
 
 /* Adds " (did you mean …?)" to a NOT_FOUND by the names that are there; calls then(data, err). */
 struct call *nearby_start(const struct place *place, const struct action_run *run,

@@ -40,6 +40,13 @@ static json_t *autoscale_value(const json_t *object, const json_t *plan)
 		     jget_int(object, "spec.maxReplicas", 0));
 }
 
+/* The bounds have one owner in practice: who wrote the most is found by it. */
+static json_t *autoscale_path(const json_t *plan)
+{
+	(void)plan;
+	return json_pack("[s, s]", "f:spec", "f:maxReplicas");
+}
+
 static void one_change(struct planning *planning, const char *field, int64_t from, int64_t to)
 {
 	if (from != to)
@@ -52,8 +59,6 @@ static void warn(struct planning *planning, int64_t min, int64_t max)
 	const char *keda = json_string_value(json_object_get(labels, "scaledobject.keda.sh/name"));
 	int64_t now = jget_int(planning->object, "status.currentReplicas", -1);
 
-	owners_of_object(&planning->owners, planning->place, planning->object, "f:spec",
-			 "f:maxReplicas");
 	if (keda != NULL)
 		owners_warn(&planning->owners,
 			    "KEDA ScaledObject %s makes this autoscaler and "
@@ -71,7 +76,7 @@ static void warn(struct planning *planning, int64_t min, int64_t max)
 
 static bool autoscale_build(struct planning *planning, struct err *err)
 {
-	const json_t *with = planning->run->with;
+	const json_t *with = planning->back != NULL ? planning->back : planning->run->with;
 	int64_t old_min = jget_int(planning->object, "spec.minReplicas", 1);
 	int64_t old_max = jget_int(planning->object, "spec.maxReplicas", 0);
 	int64_t min = number_of(json_object_get(with, "min"), old_min);
@@ -95,7 +100,8 @@ static bool autoscale_build(struct planning *planning, struct err *err)
 static const struct change_kind change = { .fixed = "HorizontalPodAutoscaler",
 					   .build = autoscale_build,
 					   .fields = autoscale_fields,
-					   .value = autoscale_value };
+					   .value = autoscale_value,
+					   .path = autoscale_path };
 
 static struct call *plan_autoscale(struct action_env *env, const struct action_run *run,
 				   action_done_fn done, void *data)
@@ -115,6 +121,12 @@ static struct call *look_autoscale(struct action_env *env, const struct action_r
 	return change_look(&change, env, run, done, data);
 }
 
+static struct call *revert_autoscale(struct action_env *env, const struct action_run *run,
+				     action_done_fn done, void *data)
+{
+	return change_revert(&change, env, run, done, data);
+}
+
 static bool check_autoscale(const json_t *with, const struct action_env *env,
 			    const char **ret_param, struct err *err)
 {
@@ -127,6 +139,12 @@ static bool check_autoscale(const json_t *with, const struct action_env *env,
 	return false;
 }
 
+static const struct action_need needs[] = {
+	{ .verbs = "get patch", .kinds = "HorizontalPodAutoscaler", .object = "name" },
+	{ .verbs = "list", .kinds = "HorizontalPodAutoscaler", .spare = true },
+	{ .verbs = NULL },
+};
+
 const struct action_kind action_kube_autoscale = {
 	.name = "kube.autoscale",
 	.about = "Set the range of an autoscaler",
@@ -136,4 +154,6 @@ const struct action_kind action_kube_autoscale = {
 	.plan = plan_autoscale,
 	.apply = apply_autoscale,
 	.look = look_autoscale,
+	.revert = revert_autoscale,
+	.needs = needs,
 };

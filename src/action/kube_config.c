@@ -115,24 +115,30 @@ static bool generated_name(const char *name)
 	return dash != NULL && strlen(dash + 1) == 10 && strspn(dash + 1, "bcdfghkmt2456789") == 10;
 }
 
-static void warn_owners(struct planning *planning, const char *key)
+static json_t *config_path(const json_t *plan)
 {
-	char *leaf = xasprintf("f:%s", key);
+	char *leaf = xasprintf("f:%s", plan_key(plan));
+	json_t *path = json_pack("[s, s]", "f:data", leaf);
 
-	owners_of_object(&planning->owners, planning->place, planning->object, "f:data", leaf);
+	free(leaf);
+	return path;
+}
+
+static void warn_readers(struct planning *planning)
+{
 	if (generated_name(planning->place->name))
 		owners_warn(&planning->owners, "Its name is made by Kustomize: the next "
 					       "deployment uses another one.");
 	owners_warn(&planning->owners, "Pods that read it as environment variables see the new "
 				       "value only after a restart.");
-	free(leaf);
 }
 
 static bool config_build(struct planning *planning, struct err *err)
 {
 	const char *key = jget_str_or(planning->run->with, "key", ""), *why;
 	json_t *from = json_object_get(json_object_get(planning->object, "data"), key);
-	char *to, *what;
+	json_t *to = NULL;
+	char *text, *what;
 
 	why = why_not(planning->object, key);
 	if (why != NULL) {
@@ -141,22 +147,26 @@ static bool config_build(struct planning *planning, struct err *err)
 		free(what);
 		return false;
 	}
-	to = wanted_value(planning->run->with);
+	text = wanted_value(planning->run->with);
+	to = planning->back != NULL ? json_incref((json_t *)(uintptr_t)planning->back)
+				    : json_string(text);
+	free(text);
+	from = from != NULL ? json_incref(from) : json_null();
 	json_object_set_new(planning->target, "key", json_string(key));
-	if (!str_eq(json_string_value(from), to))
-		planning_change(planning, key, from != NULL ? json_incref(from) : json_null(),
-				json_string(to));
-	planning_expect(planning, from != NULL ? json_incref(from) : json_null(), json_string(to));
-	if (from == NULL)
+	if (!json_equal(from, to))
+		planning_change(planning, key, json_incref(from), json_incref(to));
+	if (json_is_null(from) && !json_is_null(to))
 		warn_new_key(planning, key);
-	warn_owners(planning, key);
-	free(to);
+	planning_expect(planning, from, to);
+	warn_readers(planning);
 	return true;
 }
 
-static const struct change_kind change = {
-	.fixed = "ConfigMap", .build = config_build, .fields = config_fields, .value = config_value
-};
+static const struct change_kind change = { .fixed = "ConfigMap",
+					   .build = config_build,
+					   .fields = config_fields,
+					   .value = config_value,
+					   .path = config_path };
 
 static bool value_ok(const char *value, struct err *err)
 {
@@ -186,12 +196,8 @@ static struct call *plan_config(struct action_env *env, const struct action_run 
 			key == NULL ? "" : key);
 		good = false;
 	}
-	if (!good) {
-		struct act *act = act_new(sizeof(*act), env, run, done, data);
-
-		act->err = err;
-		return act_fail(act);
-	}
+	if (!good)
+		return act_refuse(env, run, &err, done, data);
 	return change_plan(&change, env, run, done, data);
 }
 
@@ -310,6 +316,12 @@ static struct call *look_config(struct action_env *env, const struct action_run 
 	return change_look(&change, env, run, done, data);
 }
 
+static struct call *revert_config(struct action_env *env, const struct action_run *run,
+				  action_done_fn done, void *data)
+{
+	return change_revert(&change, env, run, done, data);
+}
+
 static enum action_effect effect_of(const json_t *with)
 {
 	return json_object_get(with, "value") == NULL ? ACTION_READ : ACTION_CONDITIONAL;
@@ -335,6 +347,13 @@ static bool check_config(const json_t *with, const struct action_env *env, const
 	return true;
 }
 
+static const struct action_need needs[] = {
+	{ .verbs = "get", .kinds = "ConfigMap", .object = "name" },
+	{ .verbs = "patch", .kinds = "ConfigMap", .object = "name", .when = "value" },
+	{ .verbs = "list", .kinds = "ConfigMap", .spare = true },
+	{ .verbs = NULL },
+};
+
 const struct action_kind action_kube_config = {
 	.name = "kube.config",
 	.about = "Show the keys of a ConfigMap, or set one",
@@ -345,4 +364,6 @@ const struct action_kind action_kube_config = {
 	.plan = plan_config,
 	.apply = apply_config,
 	.look = look_config,
+	.revert = revert_config,
+	.needs = needs,
 };

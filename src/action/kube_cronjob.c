@@ -26,18 +26,23 @@ static json_t *cronjob_value(const json_t *object, const json_t *plan)
 	return json_boolean(jget_bool(object, "spec.suspend", false));
 }
 
+static json_t *cronjob_path(const json_t *plan)
+{
+	(void)plan;
+	return json_pack("[s, s]", "f:spec", "f:suspend");
+}
+
 static bool cronjob_build(struct planning *planning, struct err *err)
 {
 	bool from = jget_bool(planning->object, "spec.suspend", false);
-	bool to = jget_bool(planning->run->with, "suspend", false);
+	bool to = planning->back != NULL ? json_is_true(planning->back)
+					 : jget_bool(planning->run->with, "suspend", false);
 	size_t active = json_array_size(jget(planning->object, "status.active"));
 
 	(void)err;
 	if (from != to)
 		planning_change(planning, "suspend", json_boolean(from), json_boolean(to));
 	planning_expect(planning, json_boolean(from), json_boolean(to));
-	owners_of_object(&planning->owners, planning->place, planning->object, "f:spec",
-			 "f:suspend");
 	if (to && active > 0)
 		owners_warn(&planning->owners, "%zu of its jobs run now and go on.", active);
 	if (from && !to && jget(planning->object, "spec.startingDeadlineSeconds") == NULL)
@@ -47,9 +52,11 @@ static bool cronjob_build(struct planning *planning, struct err *err)
 	return true;
 }
 
-static const struct change_kind change = {
-	.fixed = "CronJob", .build = cronjob_build, .fields = cronjob_fields, .value = cronjob_value
-};
+static const struct change_kind change = { .fixed = "CronJob",
+					   .build = cronjob_build,
+					   .fields = cronjob_fields,
+					   .value = cronjob_value,
+					   .path = cronjob_path };
 
 static struct call *plan_cronjob(struct action_env *env, const struct action_run *run,
 				 action_done_fn done, void *data)
@@ -69,11 +76,23 @@ static struct call *look_cronjob(struct action_env *env, const struct action_run
 	return change_look(&change, env, run, done, data);
 }
 
+static struct call *revert_cronjob(struct action_env *env, const struct action_run *run,
+				   action_done_fn done, void *data)
+{
+	return change_revert(&change, env, run, done, data);
+}
+
 static bool check_cronjob(const json_t *with, const struct action_env *env, const char **ret_param,
 			  struct err *err)
 {
 	return place_check(env, with, false, ret_param, err);
 }
+
+static const struct action_need needs[] = {
+	{ .verbs = "get patch", .kinds = "CronJob", .object = "name" },
+	{ .verbs = "list", .kinds = "CronJob", .spare = true },
+	{ .verbs = NULL },
+};
 
 const struct action_kind action_kube_cronjob = {
 	.name = "kube.cronjob",
@@ -84,4 +103,6 @@ const struct action_kind action_kube_cronjob = {
 	.plan = plan_cronjob,
 	.apply = apply_cronjob,
 	.look = look_cronjob,
+	.revert = revert_cronjob,
+	.needs = needs,
 };

@@ -154,6 +154,11 @@ static bool check_events(const json_t *with, const struct action_env *env, const
 	return place_check(env, with, false, ret_param, err);
 }
 
+static const struct action_need needs[] = {
+	{ .verbs = "list", .kinds = "Event" },
+	{ .verbs = NULL },
+};
+
 const struct action_kind action_kube_events = {
 	.name = "kube.events",
 	.about = "Show what happened in a namespace",
@@ -161,4 +166,5 @@ const struct action_kind action_kube_events = {
 	.effect = ACTION_READ,
 	.check = check_events,
 	.apply = apply_events,
+	.needs = needs,
 };

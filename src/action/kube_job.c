@@ -319,6 +319,13 @@ static bool check_job(const json_t *with, const struct action_env *env, const ch
 	return place_check(env, with, false, ret_param, err);
 }
 
+static const struct action_need needs[] = {
+	{ .verbs = "get", .kinds = "CronJob", .object = "name" },
+	{ .verbs = "list", .kinds = "CronJob", .spare = true },
+	{ .verbs = "get create", .kinds = "Job" },
+	{ .verbs = NULL },
+};
+
 const struct action_kind action_kube_job = {
 	.name = "kube.job",
 	.about = "Run the task of a CronJob now",
@@ -328,4 +335,5 @@ const struct action_kind action_kube_job = {
 	.plan = plan_job,
 	.apply = apply_job,
 	.look = look_job,
+	.needs = needs,
 };

@@ -153,6 +153,11 @@ static bool check_list(const json_t *with, const struct action_env *env, const c
 	return place_check(env, with, false, ret_param, err);
 }
 
+static const struct action_need needs[] = {
+	{ .verbs = "list", .kinds = "*" },
+	{ .verbs = NULL },
+};
+
 const struct action_kind action_kube_list = {
 	.name = "kube.list",
 	.about = "List objects of a cluster",
@@ -160,4 +165,5 @@ const struct action_kind action_kube_list = {
 	.effect = ACTION_READ,
 	.check = check_list,
 	.apply = apply_list,
+	.needs = needs,
 };

@@ -271,6 +271,14 @@ static bool check_logs(const json_t *with, const struct action_env *env, const c
 	return place_check(env, with, false, ret_param, err);
 }
 
+static const struct action_need needs[] = {
+	{ .verbs = "get", .kinds = "Deployment *", .object = "name" },
+	{ .verbs = "list", .kinds = "Deployment *", .spare = true },
+	{ .verbs = "list", .kinds = "Pod" },
+	{ .verbs = "get", .kinds = "Pod", .subresource = "log" },
+	{ .verbs = NULL },
+};
+
 const struct action_kind action_kube_logs = {
 	.name = "kube.logs",
 	.about = "Show the last lines of a log",
@@ -278,4 +286,5 @@ const struct action_kind action_kube_logs = {
 	.effect = ACTION_READ,
 	.check = check_logs,
 	.apply = apply_logs,
+	.needs = needs,
 };

@@ -56,7 +56,6 @@ static void warn(struct planning *planning)
 	const json_t *object = planning->object;
 	int64_t first = jget_int(object, "spec.updateStrategy.rollingUpdate.partition", 0);
 
-	owners_of_object(&planning->owners, planning->place, object, "f:none", "f:none");
 	if (jget_int(object, "spec.replicas", 1) == 0)
 		owners_warn(&planning->owners, "It has 0 replicas: there is nothing to restart.");
 	if (first > 0)
@@ -105,12 +104,12 @@ static struct call *plan_restart(struct action_env *env, const struct action_run
 				 action_done_fn done, void *data)
 {
 	if (!restartable(jget_str_or(run->with, "kind", change.fixed))) {
-		struct act *act = act_new(sizeof(*act), env, run, done, data);
+		struct err err;
 
-		err_set(&act->err, ERR_INVALID,
+		err_set(&err, ERR_INVALID,
 			"a Deployment, StatefulSet or DaemonSet can be restarted, not a %.80s",
 			jget_str_or(run->with, "kind", ""));
-		return act_fail(act);
+		return act_refuse(env, run, &err, done, data);
 	}
 	return change_plan(&change, env, run, done, data);
 }
@@ -141,6 +140,12 @@ static bool check_restart(const json_t *with, const struct action_env *env, cons
 	return false;
 }
 
+static const struct action_need needs[] = {
+	{ .verbs = "get patch", .kinds = "Deployment StatefulSet DaemonSet", .object = "name" },
+	{ .verbs = "list", .kinds = "Deployment StatefulSet DaemonSet", .spare = true },
+	{ .verbs = NULL },
+};
+
 const struct action_kind action_kube_restart = {
 	.name = "kube.restart",
 	.about = "Restart the pods of a workload, one after the other",
@@ -150,4 +155,5 @@ const struct action_kind action_kube_restart = {
 	.plan = plan_restart,
 	.apply = apply_restart,
 	.look = look_restart,
+	.needs = needs,
 };

@@ -115,11 +115,12 @@ static void put_troubles(const json_t *object, struct buf *buf)
 
 static void put_scaler(json_t *fields, const struct place *place, const json_t *hpas)
 {
+	static const struct step none = { 0 };
 	struct owners found = { json_array(), json_array() };
 	json_t *owner;
 	size_t i;
 
-	owners_of_replicas(&found, place, hpas, NULL, 1);
+	scalers_say(&found, place, hpas, NULL, &none);
 	json_array_foreach(found.owners, i, owner)
 		field(fields, "Autoscaler", json_incref(json_object_get(owner, "who")));
 	json_decref(found.owners);
@@ -323,6 +324,13 @@ static bool check_status(const json_t *with, const struct action_env *env, const
 	return place_check(env, with, true, ret_param, err);
 }
 
+static const struct action_need needs[] = {
+	{ .verbs = "get list", .kinds = "Deployment StatefulSet ReplicaSet" },
+	{ .verbs = "list", .kinds = "Pod", .spare = true },
+	{ .verbs = "list", .kinds = "HorizontalPodAutoscaler", .spare = true },
+	{ .verbs = NULL },
+};
+
 const struct action_kind action_kube_status = {
 	.name = "kube.status",
 	.about = "Show how workloads are",
@@ -330,4 +338,5 @@ const struct action_kind action_kube_status = {
 	.effect = ACTION_READ,
 	.check = check_status,
 	.apply = apply_status,
+	.needs = needs,
 };

@@ -202,6 +202,40 @@ static const char *effect_words(enum action_effect effect)
 	return words[effect];
 }
 
+/* "Deployment, StatefulSet": the words of a need, with something between. */
+static void put_words(struct buf *buf, const char *words)
+{
+	for (; *words != '\0'; words++)
+		if (*words == ' ')
+			buf_puts(buf, ", ");
+		else if (*words == '*')
+			buf_puts(buf, "any other");
+		else
+			buf_printf(buf, "%c", *words);
+}
+
+static void put_needs(struct buf *buf, const struct action_need *need)
+{
+	if (need == NULL)
+		return;
+	buf_puts(buf, "\nIt asks the cluster to\n\n");
+	for (; need->verbs != NULL; need++) {
+		buf_puts(buf, "- ");
+		put_words(buf, need->verbs);
+		buf_puts(buf, ": ");
+		put_words(buf, need->kinds);
+		buf_printf(buf, "%s%s%s%s%s%s%s%s%s\n", need->subresource != NULL ? "/" : "",
+			   need->subresource != NULL ? need->subresource : "",
+			   need->object != NULL ? ", only the one named" : "",
+			   need->space != NULL ? ", in the namespace " : "",
+			   need->space != NULL ? need->space : "",
+			   need->when != NULL ? ", when `" : "",
+			   need->when != NULL ? need->when : "",
+			   need->when != NULL ? "` is given" : "",
+			   need->spare ? " (without it it says less)" : "");
+	}
+}
+
 static void put_kind(struct buf *buf, const struct action_kind *kind)
 {
 	static const char *const types[] = {
@@ -212,15 +246,18 @@ static void put_kind(struct buf *buf, const struct action_kind *kind)
 
 	buf_printf(buf, "\n## %s\n\n", kind->name);
 	put_text(buf, kind->about);
-	buf_printf(buf, ". %s\n\n| Parameter | Type | Required | About |\n|---|---|---|---|\n",
+	buf_printf(buf, ". %s%s%s\n\n| Parameter | Type | Required | About |\n|---|---|---|---|\n",
 		   kind->effect_of != NULL ? "What it does depends on its parameters."
-					   : effect_words(kind->effect));
+					   : effect_words(kind->effect),
+		   kind->revert != NULL ? " It can be set back." : "",
+		   kind->follow != NULL ? " It is followed until it is complete." : "");
 	for (const struct action_param *p = kind->params; p->name != NULL; p++) {
 		buf_printf(buf, "| `%s` | %s | %s | ", p->name, types[p->type],
 			   p->required ? "yes" : "no");
 		put_text(buf, p->about);
 		buf_puts(buf, " |\n");
 	}
+	put_needs(buf, kind->needs);
 }
 
 char *catalog_kinds(const struct action_kind *const *kinds)

@@ -428,7 +428,7 @@ static void keep_headers(struct ask *ask, const struct kube_request *request)
 	const char *type = request->content_type, *accept = request->accept;
 	size_t n = 0;
 
-	ask->json = !str_eq(accept, "*/*") && !request->unread;
+	ask->json = !str_eq(accept, "*/*");
 	ask->headers[n++] = xasprintf("Accept: %s", accept != NULL ? accept : "application/json");
 	if (request->body != NULL)
 		ask->headers[n++] =

@@ -212,17 +212,24 @@ struct end world_act(struct world *world, const struct action_kind *kind, enum a
 		     const char *with, const json_t *plan)
 {
 	json_t *values = json_loads(with, 0, NULL);
-	struct action_run run = { .request_id = REQUEST_ID,
+	struct action_run run = { .request_id = jget_str_or(values, "test_request", REQUEST_ID),
 				  .with = values,
 				  .args = json_object_get(values, "args"),
 				  .plan = plan,
+				  .since = json_object_get(values, "test_since"),
 				  .cursor = jget_str(values, "test_cursor"),
 				  .asked = !jget_bool(values, "test_unasked", false),
 				  .timeout_ms = 3000 };
 	struct end end = { 0 };
-	action_fn fn = step == ACT_PLAN ? kind->plan : step == ACT_APPLY ? kind->apply : kind->look;
+	const action_fn fns[] = { [ACT_PLAN] = kind->plan,
+				  [ACT_APPLY] = kind->apply,
+				  [ACT_LOOK] = kind->look,
+				  [ACT_REVERT] = kind->revert,
+				  [ACT_FOLLOW] = kind->follow };
+	action_fn fn = fns[step];
 
 	assert_non_null(values);
+	assert_non_null(fn);
 	(void)fn(world->env, &run, on_result, &end);
 	assert_false(end.done);
 	while (!end.done)

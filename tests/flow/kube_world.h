@@ -53,8 +53,9 @@ void end_free(struct end *end);
 
 struct end world_ask(struct world *world, const struct kube_request *request);
 
-enum act_step { ACT_PLAN, ACT_APPLY, ACT_LOOK };
-/* Runs one step of a kind; with is JSON text; plan is the end of the plan's step or NULL. */
+enum act_step { ACT_PLAN, ACT_APPLY, ACT_LOOK, ACT_REVERT, ACT_FOLLOW };
+/* Runs one step of a kind; with is JSON text; plan is the end of the plan's step or NULL.
+ * "test_request" in with is another request's id, "test_since" the progress before. */
 struct end world_act(struct world *world, const struct action_kind *kind, enum act_step step,
 		     const char *with, const json_t *plan);
 const struct action_kind *world_kind(const char *name);

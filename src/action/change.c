@@ -293,10 +293,13 @@ static void end_look(struct change *change, const char *state, const json_t *obj
 	act_end(&change->act, look);
 }
 
-/* Request ids sort by time: a later one may have written over our mark. */
-static bool later_request(const char *mark, const char *request_id)
+/* The mark of neither this request nor of the one that was there when it was planned: somebody
+ * else's may have been written over ours.  (An id does not say when its request acts: it may have
+ * waited for approval or for its time.) */
+static bool other_request(const char *mark, const json_t *plan)
 {
-	return mark != NULL && id_is_request(mark) && strcmp(mark, request_id) > 0;
+	return mark != NULL && id_is_request(mark) &&
+	       !str_eq(mark, jget_str(plan, "precondition.mark"));
 }
 
 static void on_looked(void *data, const struct kube_answer *answer, const struct err *err)
@@ -329,7 +332,7 @@ static void on_looked(void *data, const struct kube_answer *answer, const struct
 	else if (str_eq(mark_of(object), run->request_id))
 		end_look(change, "done", object,
 			 xasprintf("%s carries this request's mark; %s is %s.", what, field, is));
-	else if (later_request(mark_of(object), run->request_id))
+	else if (other_request(mark_of(object), run->plan))
 		end_look(change, "unknown", object,
 			 xasprintf("%s was changed by request %s since; %s is %s.", what,
 				   mark_of(object), field, is));

@@ -18,8 +18,9 @@ void planning_start(struct planning *planning, const struct place *place,
 	planning->owners.owners = json_array();
 	planning->owners.warnings = json_array();
 	planning->precondition =
-		json_pack("{s:s, s:s}", "uid", jget_str_or(object, "metadata.uid", ""),
-			  "resourceVersion", jget_str_or(object, "metadata.resourceVersion", ""));
+		json_pack("{s:s, s:s, s:s*}", "uid", jget_str_or(object, "metadata.uid", ""),
+			  "resourceVersion", jget_str_or(object, "metadata.resourceVersion", ""),
+			  "mark", object_note(object, "metadata.annotations", ACTION_MARK));
 	json_object_set_new(planning->plan, "target", planning->target);
 	json_object_set_new(planning->plan, "changes", planning->changes);
 	json_object_set_new(planning->plan, "owners", planning->owners.owners);

@@ -196,6 +196,19 @@ static void test_scale_later_mark(void **state)
 	assert_string_equal(jget_str(end.result, "state"), "unknown");
 	end_free(&end);
 	end_free(&plan);
+	/* one that was there when it was planned has written over nothing */
+	plan = world_act(&world, kind, ACT_PLAN, SCALE(7), NULL);
+	end = world_act(&world, kind, ACT_LOOK, SCALE(7), plan.result);
+	assert_string_equal(jget_str(end.result, "state"), "not_done");
+	end_free(&end);
+	/* one that was asked for earlier may still have acted later */
+	world_do(&world, "set",
+		 "{\"kind\":\"Deployment\",\"ns\":\"ads\",\"name\":\"workers-dev\",\"patch\":"
+		 "{\"metadata\":{\"annotations\":{\"opsd/last-request\":\"R1A0000000000000\"}}}}");
+	end = world_act(&world, kind, ACT_LOOK, SCALE(7), plan.result);
+	assert_string_equal(jget_str(end.result, "state"), "unknown");
+	end_free(&end);
+	end_free(&plan);
 	world_close(&world);
 }
 

@@ -28,15 +28,6 @@ enum {
 	TIMEOUT_MS = 10000,
 	BODY_MAX = 4 << 20,
 	WARNINGS_MAX = 10,
-	URL_MAX = 8192,
-};
-
-struct kube {
-	uv_loop_t *loop;
-	char *name;
-	struct kube_target target;
-	struct kube_token *token;
-	struct http *http;
 };
 
 struct ask { /* one kube_call */
@@ -47,7 +38,7 @@ struct ask { /* one kube_call */
 	struct kube_asked asked; /* its texts are in texts */
 	char *texts[6];
 	char *url, *body;
-	char *headers[5];
+	struct kube_headers headers;
 	size_t max_body;
 	uint64_t deadline_ms; /* of uv_hrtime */
 	unsigned tries;
@@ -65,87 +56,6 @@ struct ask { /* one kube_call */
 
 static void send_it(struct ask *ask);
 
-/* --- the cluster --- */
-
-static bool open_http(struct kube *kube)
-{
-	const struct kube_target *target = &kube->target;
-	char *label = xasprintf("cluster %s", kube->name);
-	struct http_config config = {
-		.name = label,
-		.plain_loopback = str_starts(target->server, "http://"),
-		.proxy = target->proxy,
-		.tls = { .ca_file = target->ca_file,
-			 .ca_pem = target->ca_pem,
-			 .cert_pem = target->cert_pem,
-			 .key_pem = target->key_pem,
-			 .server_name = target->server_name,
-			 .insecure = target->insecure },
-	};
-
-	kube->http = http_create(kube->loop, &config);
-	free(label);
-	return kube->http != NULL;
-}
-
-static void kube_free(struct kube *kube)
-{
-	kube_target_finish(&kube->target);
-	free(kube->name);
-	free(kube);
-}
-
-struct kube *kube_create(uv_loop_t *loop, const char *name, const json_t *node, const char *dir,
-			 struct err *err)
-{
-	struct kube *kube = xcalloc(1, sizeof(*kube));
-
-	kube->loop = loop;
-	kube->name = xstrdup(name);
-	if (!kube_target_read(&kube->target, name, node, dir, err)) {
-		kube_free(kube);
-		return NULL;
-	}
-	kube->token = kube_token_create(loop, kube->target.token, kube->target.token_file, err);
-	if (kube->token == NULL) {
-		err_prefix(err, "clusters.%s", name);
-		kube_free(kube);
-		return NULL;
-	}
-	if (loop != NULL)
-		(void)open_http(kube);
-	return kube;
-}
-
-void kube_destroy(struct kube *kube)
-{
-	if (kube == NULL)
-		return;
-	kube_token_destroy(kube->token);
-	http_destroy(kube->http);
-	kube_free(kube);
-}
-
-const char *kube_name(const struct kube *kube)
-{
-	return kube->name;
-}
-
-const char *kube_server(const struct kube *kube)
-{
-	return kube->target.server;
-}
-
-const char *kube_namespace(const struct kube *kube)
-{
-	return kube->target.space;
-}
-
-const struct http_stats *kube_stats(const struct kube *kube)
-{
-	return http_stats(kube->http);
-}
-
 /* --- the end of a request --- */
 
 static void on_closed(uv_handle_t *handle)
@@ -154,8 +64,7 @@ static void on_closed(uv_handle_t *handle)
 
 	for (size_t i = 0; i < sizeof(ask->texts) / sizeof(ask->texts[0]); i++)
 		free(ask->texts[i]);
-	for (size_t i = 0; i < sizeof(ask->headers) / sizeof(ask->headers[0]); i++)
-		free(ask->headers[i]);
+	kube_headers_finish(&ask->headers);
 	free(ask->url);
 	free(ask->body);
 	free(ask->text);
@@ -367,7 +276,7 @@ static void send_it(struct ask *ask)
 	struct http_request request = {
 		.method = ask->asked.method,
 		.url = ask->url,
-		.headers = (const char *const *)ask->headers,
+		.headers = (const char *const *)ask->headers.items,
 		.bearer = kube_token_text(kube->token),
 		.body = ask->body,
 		.body_len = ask->body == NULL ? 0 : strlen(ask->body),
@@ -376,38 +285,17 @@ static void send_it(struct ask *ask)
 	};
 	struct err err;
 
-	if (left <= 0) {
-		err_set(&err, ERR_TIMEOUT, "cluster %s: no answer in time", kube->name);
+	if (ask->url == NULL || left <= 0) {
+		if (ask->url == NULL)
+			err_set(&err, ERR_INVALID, "cluster %s: the request is too long",
+				kube->name);
+		else
+			err_set(&err, ERR_TIMEOUT, "cluster %s: no answer in time", kube->name);
 		ask->inner = call_later(kube->loop, &err, on_no_time, ask);
 		return;
 	}
 	ask->tries++;
 	ask->inner = http_start(kube->http, &request, on_response, ask);
-}
-
-static char *build_url(const struct kube *kube, const struct kube_request *request)
-{
-	bool writes = !str_eq(request->method, "GET") && !str_eq(request->method, "DELETE");
-	char *path = request->kind != NULL ? kube_kind_path(request->kind, request->space,
-							    request->name, request->subresource)
-					   : xstrdup(request->path);
-	struct buf buf;
-	char mark = '?';
-
-	buf_init(&buf, URL_MAX);
-	(void)buf_printf(&buf, "%s%s", kube->target.server, path);
-	free(path);
-	if (!str_empty(request->query)) {
-		(void)buf_printf(&buf, "?%s", request->query);
-		mark = '&';
-	}
-	if (writes) {
-		(void)buf_printf(&buf, "%cfieldManager=opsd&fieldValidation=Strict", mark);
-		mark = '&';
-	}
-	if (request->dry_run)
-		(void)buf_printf(&buf, "%cdryRun=All", mark);
-	return buf_take(&buf);
 }
 
 static void keep_asked(struct ask *ask, const struct kube_request *request)
@@ -423,37 +311,29 @@ static void keep_asked(struct ask *ask, const struct kube_request *request)
 	asked->path = ask->texts[4] = xstrdup_null(request->path);
 }
 
-static void keep_headers(struct ask *ask, const struct kube_request *request)
-{
-	const char *type = request->content_type, *accept = request->accept;
-	size_t n = 0;
-
-	ask->json = !str_eq(accept, "*/*");
-	ask->headers[n++] = xasprintf("Accept: %s", accept != NULL ? accept : "application/json");
-	if (request->body != NULL)
-		ask->headers[n++] =
-			xasprintf("Content-Type: %s", type != NULL ? type : "application/json");
-	if (request->request_id != NULL)
-		ask->headers[n++] = xasprintf("Audit-ID: %s", request->request_id);
-}
-
 struct call *kube_call(struct kube *kube, const struct kube_request *request, kube_done_fn done,
 		       void *data)
 {
 	struct ask *ask = xcalloc(1, sizeof(*ask));
 	unsigned timeout_ms = request->timeout_ms != 0 ? request->timeout_ms : TIMEOUT_MS;
+	struct buf url;
 
 	ask->call.cancel = on_cancel;
 	ask->kube = kube;
 	ask->done = done;
 	ask->data = data;
-	ask->url = build_url(kube, request);
+	buf_init(&url, KUBE_URL_MAX);
+	kube_url(&url, kube, request);
+	if (!url.overflow)
+		ask->url = buf_take(&url);
+	buf_finish(&url);
 	ask->body = request->body == NULL ? NULL : json_text(request->body);
 	ask->max_body = request->max_body != 0 ? request->max_body : BODY_MAX;
 	ask->deadline_ms = uv_hrtime() / 1000000 + timeout_ms;
 	ask->warnings = json_array();
 	keep_asked(ask, request);
-	keep_headers(ask, request);
+	ask->json = !str_eq(request->accept, "*/*");
+	kube_headers_build(&ask->headers, request);
 	(void)uv_timer_init(kube->loop, &ask->timer);
 	ask->timer.data = ask;
 	send_it(ask);

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* internal.h - what the files of kube/ share: where a cluster is, who we are there, what an error
- * says. */
+/* internal.h - what the files of kube/ share: where a cluster is, who we are there, the way to it,
+ * what an error says. */
 #ifndef OPSD_KUBE_INTERNAL_H
 #define OPSD_KUBE_INTERNAL_H
 
 #include <stdbool.h>
 #include <uv.h>
 
+#include "base/buf.h"
 #include "base/call.h"
+#include "base/list.h"
 #include "kube/client.h"
 
 /* --- config.c: a cluster's description with its files read --- */
@@ -37,6 +39,33 @@ const char *kube_token_text(const struct kube_token *token); /* NULL: none */
 
 /* Reads the file again; done's err is set when the text did not change or cannot be read. */
 struct call *kube_token_renew(struct kube_token *token, call_done_fn done, void *data);
+
+/* --- cluster.c: the way to a cluster --- */
+
+struct kube {
+	uv_loop_t *loop;
+	char *name;
+	struct kube_target target;
+	struct kube_token *token;
+	struct http *http;    /* calls */
+	struct http *streams; /* watches, so that they take no call's place; NULL until the first */
+	struct list watches;  /* of watch.c */
+};
+
+struct http *kube_streams(struct kube *kube);
+
+/* "https://…/apis/…?…" of at most KUBE_URL_MAX bytes. */
+void kube_url(struct buf *buf, const struct kube *kube, const struct kube_request *request);
+
+enum { KUBE_URL_MAX = 8192 };
+
+struct kube_headers { /* "Name: value", NULL-ended */
+	char **items;
+	size_t n;
+};
+
+void kube_headers_build(struct kube_headers *headers, const struct kube_request *request);
+void kube_headers_finish(struct kube_headers *headers);
 
 /* --- status.c: what an answer that is no success means; pure --- */
 

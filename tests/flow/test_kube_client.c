@@ -349,6 +349,29 @@ static void test_unreachable(void **state)
 	world_close(&world);
 }
 
+/* Never a part of a request: a list without its selector would be another list. */
+static void test_too_long(void **state)
+{
+	struct kube_request request = { .method = "GET",
+					.kind = kube_kind_find("Deployment"),
+					.space = "ads" };
+	char query[10000];
+	struct world world;
+	struct end end;
+
+	(void)state;
+	world_open(&world);
+	memset(query, 'a', sizeof(query) - 1);
+	query[sizeof(query) - 1] = '\0';
+	request.query = query;
+	end = world_ask(&world, &request);
+	assert_kind(end, ERR_INVALID);
+	assert_says(end, "too long");
+	assert_int_equal(world_count(&world, "list", "deployments"), 0);
+	end_free(&end);
+	world_close(&world);
+}
+
 static void test_cancel(void **state)
 {
 	struct kube_request request = get_workers();
@@ -382,6 +405,7 @@ int main(void)
 		cmocka_unit_test(test_content_does_not_leak),
 		cmocka_unit_test(test_large_answers),
 		cmocka_unit_test(test_unreachable),
+		cmocka_unit_test(test_too_long),
 		cmocka_unit_test(test_cancel),
 	};
 	int failed;

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* kube/watch: against the stand-in for Kubernetes, whatever becomes of the stream. */
+#include "kube_world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kube/watch.h"
+
+enum { KEPT = 600 };
+
+struct eye { /* one watcher and all that it was told */
+	struct call *call;
+	unsigned synced, stale, gone, there;
+	int64_t seen[KEPT]; /* spec.replicas of each THERE */
+	char last_uid[64];
+	unsigned leave_at; /* cancels at the nth THERE */
+	bool ended;
+	struct err err, stale_err;
+};
+
+static void on_seen(void *data, enum kube_seen seen, const json_t *object, const struct err *err)
+{
+	struct eye *eye = data;
+
+	assert_non_null(eye->call);
+	assert_int_equal(object != NULL, seen == KUBE_THERE || seen == KUBE_GONE);
+	assert_int_equal(err != NULL, seen == KUBE_STALE);
+	if (object != NULL) {
+		assert_non_null(jget_str(object, "kind"));
+		assert_non_null(jget_str(object, "apiVersion"));
+	}
+	switch (seen) {
+	case KUBE_THERE:
+		if (eye->there < KEPT)
+			eye->seen[eye->there] = jget_int(object, "spec.replicas", -1);
+		(void)snprintf(eye->last_uid, sizeof(eye->last_uid), "%s",
+			       jget_str_or(object, "metadata.uid", ""));
+		if (++eye->there == eye->leave_at)
+			call_cancel(&eye->call);
+		break;
+	case KUBE_GONE:
+		eye->gone++;
+		break;
+	case KUBE_SYNCED:
+		eye->synced++;
+		break;
+	case KUBE_STALE:
+		eye->stale++;
+		eye->stale_err = *err;
+		break;
+	}
+}
+
+static void on_end(void *data, const struct err *err)
+{
+	struct eye *eye = data;
+
+	assert_non_null(err);
+	eye->call = NULL;
+	eye->ended = true;
+	eye->err = *err;
+}
+
+static struct kube_wish one(void)
+{
+	struct kube_wish wish = { .kind = kube_kind_find("Deployment"),
+				  .space = "ads",
+				  .name = "workers-dev" };
+
+	return wish;
+}
+
+static void look(struct world *world, struct eye *eye, const struct kube_wish *wish)
+{
+	memset(eye, 0, sizeof(*eye));
+	eye->call = kube_watch(world->kube, wish, on_seen, on_end, eye);
+}
+
+/* Turns the loop until it is so; the watchdog ends what never is. */
+#define until(world, condition)                                                                    \
+	do {                                                                                       \
+		while (!(condition))                                                               \
+			(void)uv_run(&(world)->loop, UV_RUN_ONCE);                                 \
+	} while (0)
+
+static void set_replicas(struct world *world, int n)
+{
+	world_do(
+		world, "set",
+		"{\"kind\":\"Deployment\",\"ns\":\"ads\",\"name\":\"workers-dev\",\"replicas\":%d}",
+		n);
+}
+
+static int64_t last(const struct eye *eye)
+{
+	return eye->there == 0 ? -1 : eye->seen[(eye->there - 1) % KEPT];
+}
+
+static void wait_open(struct world *world, int n)
+{
+	world_do(world, "wait", "{\"watches\":%d}", n);
+}
+
+static void test_present_and_changes(void **state)
+{
+	const struct kube_wish wish = one();
+	struct eye first, second;
+	struct world world;
+	char uid[64];
+
+	(void)state;
+	world_open(&world);
+	look(&world, &first, &wish);
+	assert_int_equal(first.there, 0); /* never before it has returned */
+	until(&world, first.synced == 1);
+	assert_int_equal(first.there, 1);
+	assert_int_equal(last(&first), 2);
+	wait_open(&world, 1);
+	set_replicas(&world, 7);
+	until(&world, last(&first) == 7);
+	look(&world, &second, &wish); /* is told what is there, of the same stream */
+	until(&world, second.synced == 1);
+	assert_int_equal(last(&second), 7);
+	assert_int_equal(world_count(&world, "watch", "deployments"), 1);
+	(void)snprintf(uid, sizeof(uid), "%s", first.last_uid);
+	world_do(&world, "delete",
+		 "{\"kind\":\"Deployment\",\"ns\":\"ads\",\"name\":\"workers-dev\"}");
+	until(&world, first.gone == 1 && second.gone == 1);
+	call_cancel(&first.call);
+	call_cancel(&second.call);
+	wait_open(&world, 0); /* nobody looks: nothing stays open */
+	world_close(&world);
+}
+
+/* Every change once and in order, though the stream is cut 100 times and things change while it
+ * is. */
+static void test_cut_a_hundred_times(void **state)
+{
+	static const char *const ways[] = { "abort", "close" };
+	const struct kube_wish wish = one();
+	struct world world;
+	struct eye eye;
+	int64_t wanted = 0;
+
+	(void)state;
+	world_open(&world);
+	world_do(&world, "settings", "{\"workloads\":\"off\"}");
+	look(&world, &eye, &wish);
+	until(&world, eye.synced == 1);
+	wait_open(&world, 1);
+	for (int i = 0; i < 100; i++) {
+		set_replicas(&world, 1000 + 2 * i);
+		world_do(&world, "watches", "{\"do\":\"%s\"}", ways[i % 2]);
+		set_replicas(&world, 1001 + 2 * i);
+		until(&world, last(&eye) == 1001 + 2 * i);
+	}
+	assert_int_equal(eye.there, 201);
+	for (unsigned i = 1; i < eye.there; i++)
+		assert_int_equal(eye.seen[i], 1000 + wanted++);
+	assert_true(world_count(&world, "watch", "deployments") >= 100);
+	assert_int_equal(eye.synced, 1);
+	assert_int_equal(eye.stale, 0);
+	call_cancel(&eye.call);
+	world_close(&world);
+}
+
+/* The version is too old to resume from: what differs is told, what is gone too. */
+static void test_expired(void **state)
+{
+	const struct kube_wish all = { .kind = kube_kind_find("ConfigMap"), .space = "ads" };
+	struct world world;
+	struct eye eye;
+	unsigned there;
+
+	(void)state;
+	world_open(&world);
+	world_do(&world, "create",
+		 "{\"object\":{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{"
+		 "\"name\":\"brief\",\"namespace\":\"ads\"},\"data\":{\"a\":\"b\"}}}");
+	look(&world, &eye, &all);
+	until(&world, eye.synced == 1);
+	there = eye.there;
+	wait_open(&world, 1);
+	world_do(&world, "listen", "{\"on\":false}");
+	world_do(&world, "delete", "{\"kind\":\"ConfigMap\",\"ns\":\"ads\",\"name\":\"brief\"}");
+	world_do(&world, "watches", "{\"do\":\"expire\"}");
+	until(&world, eye.stale == 1);
+	world_do(&world, "listen", "{\"on\":true}");
+	until(&world, eye.synced == 2);
+	assert_int_equal(eye.gone, 1);
+	assert_int_equal(eye.there, there);
+	wait_open(&world, 1);
+	world_do(&world, "fault", "{\"mode\":\"watch\",\"how\":\"gone_http\",\"times\":1}");
+	world_do(&world, "watches", "{\"do\":\"expire\"}"); /* 410 in the 200, then as the status */
+	world_do(&world, "set",
+		 "{\"kind\":\"ConfigMap\",\"ns\":\"ads\",\"name\":\"settings\",\"data\":{"
+		 "\"LOG_LEVEL\":\"trace\"}}");
+	until(&world, eye.there == there + 1);
+	call_cancel(&eye.call);
+	world_close(&world);
+}
+
+static void test_no_connection(void **state)
+{
+	const struct kube_wish wish = one();
+	struct world world;
+	struct eye eye;
+
+	(void)state;
+	world_open(&world);
+	look(&world, &eye, &wish);
+	until(&world, eye.synced == 1);
+	wait_open(&world, 1);
+	world_do(&world, "listen", "{\"on\":false}");
+	set_replicas(&world, 9);
+	until(&world, eye.stale == 1);
+	assert_non_null(strstr(eye.stale_err.msg, "refused"));
+	world_do(&world, "listen", "{\"on\":true}");
+	until(&world, eye.synced == 2);
+	assert_int_equal(last(&eye), 9); /* before it is SYNCED again */
+	assert_int_equal(eye.stale, 1);
+	call_cancel(&eye.call);
+	world_close(&world);
+}
+
+/* Lines that come byte by byte, half, broken and endless. */
+static void test_bad_streams(void **state)
+{
+	static const char *const modes[] = { "split", "cut", "garbage", "huge" };
+	const struct kube_wish wish = one();
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+		struct world world;
+		struct eye eye;
+
+		world_open(&world);
+		world_do(&world, "fault",
+			 "{\"mode\":\"watch\",\"how\":\"%s\",\"verb\":\"watch\",\"times\":1}",
+			 modes[i]);
+		look(&world, &eye, &wish);
+		until(&world, eye.synced == 1);
+		wait_open(&world, 1);
+		set_replicas(&world, 8);
+		until(&world, last(&eye) == 8);
+		set_replicas(&world, 9);
+		until(&world, last(&eye) == 9);
+		call_cancel(&eye.call);
+		world_close(&world);
+	}
+}
+
+static void test_forbidden(void **state)
+{
+	const struct kube_wish wish = one();
+	struct world world;
+	struct eye eye;
+
+	(void)state;
+	world_open(&world);
+	world_do(&world, "rbac", "{\"deny\":[{\"resource\":\"deployments\",\"verb\":\"watch\"}]}");
+	look(&world, &eye, &wish);
+	until(&world, eye.synced == 1);
+	set_replicas(&world, 6);
+	until(&world, last(&eye) == 6); /* the slower way */
+	assert_int_equal(world_count(&world, "watch", "deployments"), 1);
+	call_cancel(&eye.call);
+	world_do(&world, "rbac", "{\"deny\":[{\"resource\":\"deployments\",\"verb\":\"list\"}]}");
+	look(&world, &eye, &wish);
+	until(&world, eye.ended);
+	assert_int_equal(eye.err.kind, ERR_DENIED);
+	assert_non_null(strstr(eye.err.msg, "may not list deployments"));
+	world_close(&world);
+}
+
+static void test_new_token(void **state)
+{
+	const struct kube_wish wish = one();
+	struct world world;
+	struct eye eye;
+
+	(void)state;
+	world_open(&world);
+	look(&world, &eye, &wish);
+	until(&world, eye.synced == 1);
+	wait_open(&world, 1);
+	world_do(&world, "token", "{\"file\":\"%s\"}", getenv("KUBE_TOKEN"));
+	world_do(&world, "watches", "{\"do\":\"close\"}");
+	set_replicas(&world, 5);
+	until(&world, last(&eye) == 5);
+	assert_false(eye.ended);
+	call_cancel(&eye.call);
+	world_close(&world);
+}
+
+/* Leaving at every moment, also while being told. */
+static void test_leaving(void **state)
+{
+	const struct kube_wish wish = one();
+
+	(void)state;
+	for (unsigned turns = 0; turns < 12; turns++) {
+		struct world world;
+		struct eye eye, other;
+
+		world_open(&world);
+		look(&world, &eye, &wish);
+		look(&world, &other, &wish);
+		other.leave_at = 1 + turns % 2;
+		for (unsigned i = 0; i < turns && eye.synced == 0; i++)
+			(void)uv_run(&world.loop, UV_RUN_ONCE);
+		call_cancel(&eye.call);
+		if (turns % 3 == 0) {
+			call_cancel(&other.call);
+		} else {
+			until(&world, other.there > 0);
+			set_replicas(&world, 4);
+			until(&world, other.call == NULL || other.there > 1);
+			call_cancel(&other.call);
+		}
+		world_close(&world);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_present_and_changes),
+		cmocka_unit_test(test_cut_a_hundred_times),
+		cmocka_unit_test(test_expired),
+		cmocka_unit_test(test_no_connection),
+		cmocka_unit_test(test_bad_streams),
+		cmocka_unit_test(test_forbidden),
+		cmocka_unit_test(test_new_token),
+		cmocka_unit_test(test_leaving),
+	};
+
+	http_library_init();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -16,8 +16,12 @@ struct request;
 /* The acknowledgement of a request that was recorded and goes on; NULL: say nothing yet. */
 char *words_accepted(const struct request *rq);
 
-/* The acknowledgement when the database did not take it. */
-char *words_not_recorded(const struct err *err);
+/* The acknowledgement when the database did not take it.  A promise, which store and ops.claim_due
+ * keep; of a vote only that the card tells. */
+char *words_not_recorded(const struct request *rq, const struct err *err);
+
+/* In a preview of what was taken over before anybody knew what its requester was told. */
+const char *words_unheard(void);
 
 /* The same intent came again. */
 char *words_known(const struct request *rq);

@@ -25,7 +25,7 @@ json_t *facts_reply(const struct request *rq);
 
 /* What a preview shows: plan, digest, and from the second time on what changed since
  * (changed_since). */
-json_t *facts_preview(const struct request *rq, const json_t *changed_since);
+json_t *facts_preview(const struct request *rq);
 
 /* Whether all of a plan that matters to an approver can be shown whole on one card. */
 bool facts_fit_card(const json_t *plan);

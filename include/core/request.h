@@ -83,7 +83,9 @@ struct request {
 
 	json_t *plan;
 	json_t *offered_plan; /* what the requester was shown; NULL: nothing was */
-	bool confirmed;       /* the requester pressed the button on confirmed_digest */
+	bool unheard; /* taken over, and the requester may have been told that nothing was recorded:
+			 nothing is done before they press the button of a preview */
+	bool confirmed; /* the requester pressed the button on confirmed_digest */
 	char confirmed_digest[65];
 	bool approved; /* enough people approved approved_digest */
 	char approved_digest[65];

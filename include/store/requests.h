@@ -41,8 +41,9 @@ struct call *store_hello(struct store *store, call_done_fn done, void *data);
  * id, person, code, detail; or known_id/known_state when the intent is known already.  1.5 s at
  * most: ERR_RETRY, ERR_TIMEOUT, ERR_UNCERTAIN mean "not recorded"; the store then makes sure
  * (retrying in the background until the database answers) that a row which did get in is cancelled
- * before anybody acts on it. The statement of a refusal also writes what is owed to the audit
- * channel.
+ * before anybody acts on it.  Should this replica be gone before that, whoever takes the row over
+ * finds it "unheard": nothing is started before its requester was asked. The statement of a refusal
+ * also writes what is owed to the audit channel.
  */
 struct call *store_receive(struct store *store, struct request *rq, call_done_fn done, void *data);
 

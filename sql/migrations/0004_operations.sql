@@ -73,7 +73,10 @@ create table ops.request (
 	digest         text,
 	fence          bigint not null,
 	claimed_by     uuid,
-	attempts       smallint not null default 0, -- take-overs, or reminders while unknown
+	attempts       smallint not null default 0, -- take-overs since a person was last heard, or reminders while unknown
+	-- The replica that took it in (or a click on its preview) may have had no answer, and told the person that nothing
+	-- was recorded.  Its own next write says otherwise; whoever takes it over before that asks the person.
+	unheard        boolean not null default false,
 	wake_at        timestamptz, -- the timer: lease end, end of the offer, reminder
 	expires_at     timestamptz,
 	outcome        json,

@@ -143,7 +143,7 @@ language sql stable as $$
 		'response_url', r.response_url, 'kind', r.kind, 'person_id', r.person_id, 'person_name', r.person_name,
 		'person_email', r.person_email, 'command', r.command, 'action', r.action, 'risk', r.risk, 'args', r.args,
 		'scope', r.scope, 'text', r.text, 'cursor', r.cursor, 'catalog_digest', r.catalog_digest, 'code', r.code,
-		'detail', r.detail, 'plan', r.plan, 'digest', r.digest, 'fence', r.fence, 'attempts', r.attempts,
+		'detail', r.detail, 'plan', r.plan, 'digest', r.digest, 'fence', r.fence, 'attempts', r.attempts, 'unheard', r.unheard,
 		'approved', case when r.state = 'allowed' then (ops.round_of(r.id)).digest end,
 		'approved_by', (select json_agg(p.display_name order by v.voted_at) from ops.vote v join dir.person p using (person_id)
 			where v.request_id = r.id and v.round = (ops.round_of(r.id)).round and v.decision = 'approve'),

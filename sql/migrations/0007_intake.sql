@@ -99,11 +99,11 @@ begin
 	open_ := st in ('received', 'allowed', 'running');
 	insert into ops.request (id, created_at, state, team, slack_user, channel, response_url, kind, envelope_id,
 		person_id, person_name, person_email, command, action, risk, args, shown, scope, text, cursor,
-		catalog_digest, rejection, code, detail, fence, claimed_by, wake_at, finished_at)
+		catalog_digest, rejection, code, detail, fence, claimed_by, unheard, wake_at, finished_at)
 	values (p_id, now_, st::ops.state, p_team, p_user, p_channel, case when open_ then p_response_url end, p_kind, p_envelope,
 		i.person_id, coalesce(i.person_name, p_name), i.person_email, p_command, p_action, p_risk,
 		case when open_ then p_args else coalesce(p_shown, p_args) end, p_shown, p_scope, p_text, p_cursor,
-		p_catalog, p_rejection, code_, detail_::json, 1, case when open_ then p_boot end,
+		p_catalog, p_rejection, code_, detail_::json, 1, case when open_ then p_boot end, open_,
 		case when open_ then now_ + ops.request_lease() end, case when not open_ then now_ end)
 	returning * into r;
 	answer := ops.answer_of(r);
@@ -176,7 +176,7 @@ begin
 	end if;
 	update ops.request q set state = (case r.risk when 0 then 'running' else 'allowed' end)::ops.state, code = d.code,
 			detail = ops.decision_json(d, i.person_id, r.action, r.scope::jsonb)::json, person_id = r.person_id,
-			person_name = r.person_name, person_email = r.person_email,
+			person_name = r.person_name, person_email = r.person_email, unheard = q.unheard and q.attempts > 0,
 			wake_at = clock_timestamp() + ops.request_lease()
 		where q.id = p_id returning * into r;
 	perform ops.audit_request(r, p_observer, 'allowed', 'attempt', ops.facts(r, null, null), null);
@@ -254,7 +254,7 @@ begin
 		return answer;
 	end if;
 	update ops.request q set fence = q.fence + 1, claimed_by = p_boot, wake_at = now_ + ops.request_lease(),
-			response_url = r.response_url, code = d.code,
+			attempts = 0, unheard = true, response_url = r.response_url, code = d.code,
 			detail = ops.decision_json(d, i.person_id, r.action, r.scope::jsonb)::json
 		where q.id = p_id returning * into r;
 	perform ops.audit_request(r, p_observer, 'confirmed', 'attempt', ops.facts(r, null, null),
@@ -305,8 +305,12 @@ begin
 		return 'too_late';
 	end if;
 	if p_click then
+		-- while the claim is still that of this click: whoever takes it over asks the person again
 		update ops.request q set claimed_by = null, wake_at = q.expires_at, fence = q.fence + 1
-			where q.id = p_id and q.state = 'confirming' and q.claimed_by = p_boot returning * into r;
+			where q.id = p_id and q.state = 'confirming' and q.claimed_by = p_boot and q.attempts = 0 and q.unheard
+			  and p_envelope = (select b.body::json -> 'evidence' ->> 'envelope' from ops.audit b
+				where b.request_id = p_id and b.event = 'request.confirmed' order by b.id desc limit 1)
+			returning * into r;
 		if found then
 			perform ops.audit_request(r, p_observer, 'disowned', 'failure', ops.facts(r, null,
 				'the click was not acknowledged in time and does not count'), '{"envelope":' || ops.js(p_envelope) || '}');
@@ -316,7 +320,9 @@ begin
 	end if;
 	update ops.request q set state = 'cancelled', finished_at = clock_timestamp(), wake_at = null, claimed_by = null,
 			response_url = null, fence = q.fence + 1, args = coalesce(q.shown, q.args)
-		where q.id = p_id and (q.state in ('received', 'allowed', 'confirming', 'approving') or (q.state = 'running' and q.risk = 0))
+		-- Once it was taken over, the person has been asked: what they say then counts.
+		where q.id = p_id and q.fence = 1 and q.claimed_by = p_boot
+		  and (q.state in ('received', 'allowed') or (q.state = 'running' and q.risk = 0))
 		returning * into r;
 	if not found then
 		return 'too_late';

@@ -44,7 +44,7 @@ declare
 	r ops.request;
 	w ops.written;
 begin
-	update ops.request q set state = 'confirming', plan = p_plan, digest = p_digest, claimed_by = null,
+	update ops.request q set state = 'confirming', plan = p_plan, digest = p_digest, claimed_by = null, unheard = false,
 			expires_at = now_ + s.confirm_within, wake_at = now_ + s.confirm_within
 		from ops.setting s
 		where q.id = p_id and q.fence = p_fence and q.claimed_by = p_boot and q.state in ('allowed', 'confirming')
@@ -108,10 +108,12 @@ begin
 	end if;
 	-- A fresh lease is left as it is: wake_at is indexed, and an update that keeps it stays on its page.
 	update ops.request q set state = 'running', plan = coalesce(p_plan, q.plan), digest = coalesce(p_digest, q.digest),
+			unheard = false,
 			wake_at = case when q.wake_at < now_ + interval '50 seconds' then now_ + ops.request_lease()
 				else q.wake_at end
 		where q.id = p_id and q.fence = p_fence and q.claimed_by = p_boot and q.state in ('allowed', 'confirming')
 		  and coalesce(q.wake_at, '-infinity') > now_ and (p_rules is null or round_.round is not null)
+		  and not (q.unheard and q.attempts > 0) -- taken over: the person has not been asked yet
 		returning * into r;
 	if not found then
 		select q.state = 'running' and q.fence = p_fence and q.claimed_by = p_boot
@@ -318,7 +320,7 @@ begin
 	update ops.replica set seen_at = now_ where boot_id = p_boot;
 	with x as materialized (select * from unnest(p_ids, p_fences) as x(id, fence)),
 	u as (
-		update ops.request q set wake_at = now_ + ops.request_lease() from x
+		update ops.request q set wake_at = now_ + ops.request_lease(), unheard = q.unheard and q.attempts > 0 from x
 			where q.id = x.id and q.fence = x.fence and q.claimed_by = p_boot
 			  and q.state in ('received', 'allowed', 'confirming', 'running')
 			returning q.id)

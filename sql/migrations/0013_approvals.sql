@@ -225,7 +225,7 @@ begin
 			from jsonb_array_elements(p_rules) y)))
 	returning * into a;
 	update ops.request q set state = 'approving', plan = p_plan, digest = p_digest, claimed_by = null, attempts = 0,
-			expires_at = a.expires_at, wake_at = ops.round_timer(a)
+			unheard = false, expires_at = a.expires_at, wake_at = ops.round_timer(a)
 		where q.id = p_id returning * into r;
 	perform ops.redraw(p_id); -- an older card says that it is out of date
 	insert into ops.message (request_id, kind, prio, channel, body, created_at, due_at, rev)

@@ -217,7 +217,7 @@ static struct call *port_offer(void *ctx, struct request *rq, call_done_fn done,
 {
 	struct port_call *port = port_new(ctx, rq, done, data);
 
-	port->preview = facts_preview(rq, json_object_get(rq->offered_plan, "changes"));
+	port->preview = facts_preview(rq);
 	port->inner = store_offer(port->service->store, rq, port->preview, on_done, port);
 	return &port->call;
 }
@@ -441,7 +441,8 @@ void service_resume(struct service *service, const json_t *row)
 	rq->asker.user = arena_strdup(rq->arena, jget_str(row, "slack_user"));
 	rq->fence = jget_int(row, "fence", 0);
 	take_row(service, rq, row);
-	rq->confirmed = rq->state == REQUEST_CONFIRMING;
+	rq->unheard = json_is_true(json_object_get(row, "unheard"));
+	rq->confirmed = rq->state == REQUEST_CONFIRMING && !rq->unheard;
 	(void)snprintf(rq->confirmed_digest, sizeof(rq->confirmed_digest), "%s",
 		       jget_str_or(row, "digest", ""));
 	rq->approved = jget_str(row, "approved") != NULL;

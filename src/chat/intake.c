@@ -336,7 +336,7 @@ static void slash_command(struct intake *intake, const struct envelope *env, str
 		rq->rejection = arena_strdup(rq->arena, rejection);
 		free(rejection);
 	}
-	(void)op_start(intake->config.ops, rq, OP_RECEIVE);
+	intake_begin(intake, rq, OP_RECEIVE);
 }
 
 static void on_guess(void *data, const char *sentence)
@@ -346,7 +346,7 @@ static void on_guess(void *data, const char *sentence)
 
 	rq->rejection = arena_printf(rq->arena, "%s%s", rq->rejection, sentence);
 	list_remove(&guessing->intake->guesses, &guessing->node);
-	(void)op_start(guessing->intake->config.ops, rq, OP_RECEIVE);
+	intake_begin(guessing->intake, rq, OP_RECEIVE);
 	free(guessing);
 }
 
@@ -412,7 +412,7 @@ static void on_decision(struct intake *intake, const struct envelope *env, struc
 		request_destroy(rq);
 		return;
 	}
-	(void)op_start(intake->config.ops, rq, OP_CONFIRM);
+	intake_begin(intake, rq, OP_CONFIRM);
 }
 
 /* The button "Next page" carries the whole question. */
@@ -442,7 +442,7 @@ static void on_page(struct intake *intake, const struct envelope *env, struct sl
 	rq->cursor = arena_strdup(rq->arena, jget_str(value, "k"));
 	set_command(rq, command, args);
 	json_decref(value);
-	(void)op_start(intake->config.ops, rq, OP_RECEIVE);
+	intake_begin(intake, rq, OP_RECEIVE);
 }
 
 static void on_action(struct intake *intake, const struct envelope *env, struct slack_via via)
@@ -504,7 +504,7 @@ static void on_submit(struct intake *intake, const struct envelope *env, struct 
 		rq->asker.channel = arena_strdup(rq->arena, jget_str(meta, "ch"));
 		rq->text = "(form)";
 		set_command(rq, command, args);
-		(void)op_start(intake->config.ops, rq, OP_RECEIVE);
+		intake_begin(intake, rq, OP_RECEIVE);
 	}
 	json_decref(meta);
 }
@@ -571,7 +571,7 @@ static json_t *answer_of(const struct request *rq, const struct err *err)
 	char *text = NULL;
 
 	if (err != NULL) {
-		text = words_not_recorded(err);
+		text = words_not_recorded(rq, err);
 	} else if (rq->known_id != NULL) {
 		text = rq->delivery.takes_text ? NULL : words_known(rq);
 	} else if (rq->state == REQUEST_RECEIVED || rq->state == REQUEST_ALLOWED) {
@@ -594,7 +594,7 @@ static json_t *answer_of(const struct request *rq, const struct err *err)
 static char *submit_errors(const struct request *rq, const struct err *err)
 {
 	struct args_problems problems = { .n = 1 };
-	char *text = words_not_recorded(err);
+	char *text = words_not_recorded(rq, err);
 
 	(void)snprintf(problems.items[0].text, sizeof(problems.items[0].text), "%s", text);
 	free(text);
@@ -611,29 +611,27 @@ static bool ends_preview(const struct request *rq, const struct err *err)
 
 void intake_answered(struct intake *intake, struct request *rq, const struct err *err)
 {
-	struct slack_via via = { .slot = (uint32_t)(rq->delivery.socket >> 32),
-				 .generation = (uint32_t)rq->delivery.socket };
 	json_t *message;
 	char *payload;
 
-	if (intake_card_answered(intake, rq, via, err))
+	if (intake_card_answered(intake, rq, err))
 		return;
 	if (str_eq(rq->delivery.kind, "submit") && err != NULL && rq->command != NULL) {
 		payload = submit_errors(rq, err);
-		intake_ack(intake, via, rq->delivery.envelope_id, payload);
+		intake_ack_all(intake, rq, payload);
 		free(payload);
 		return;
 	}
 	message = answer_of(rq, err);
 	if (message == NULL) {
-		intake_ack(intake, via, rq->delivery.envelope_id, NULL);
+		intake_ack_all(intake, rq, NULL);
 	} else if (rq->delivery.takes_text) {
 		payload = json_text(message);
-		intake_ack(intake, via, rq->delivery.envelope_id, payload);
+		intake_ack_all(intake, rq, payload);
 		free(payload);
 		json_decref(message);
 	} else {
-		intake_ack(intake, via, rq->delivery.envelope_id, NULL);
+		intake_ack_all(intake, rq, NULL);
 		json_object_set_new(message, "replace_original",
 				    json_boolean(ends_preview(rq, err)));
 		intake_respond(intake, rq, message);
@@ -688,6 +686,7 @@ void intake_destroy(struct intake *intake)
 		request_destroy(guessing->rq);
 		free(guessing);
 	}
+	intake_takings_drop(intake);
 	catalog_unref(intake->catalog);
 	free(intake);
 }

@@ -31,7 +31,7 @@ static const char *vote_of(const char *name)
 /* Takes rq over. */
 static void vote(struct intake *intake, struct request *rq)
 {
-	(void)op_start(intake->config.ops, rq, rq->asker.facts_fresh ? OP_VOTE : OP_CLICKER);
+	intake_begin(intake, rq, rq->asker.facts_fresh ? OP_VOTE : OP_CLICKER);
 }
 
 bool intake_card_click(struct intake *intake, const struct envelope *env, struct slack_via via)
@@ -81,21 +81,20 @@ bool intake_card_submit(struct intake *intake, const struct envelope *env, struc
 	return true;
 }
 
-bool intake_card_answered(struct intake *intake, const struct request *rq, struct slack_via via,
-			  const struct err *err)
+bool intake_card_answered(struct intake *intake, const struct request *rq, const struct err *err)
 {
 	char *text, *payload = NULL;
 
 	if (vote_of(rq->delivery.kind) == NULL)
 		return false;
 	if (err != NULL)
-		text = rq->asker.facts_fresh ? words_not_recorded(err)
+		text = rq->asker.facts_fresh ? words_not_recorded(rq, err)
 					     : xstrdup(words_not_known_who());
 	else
 		text = words_vote(rq);
 	if (text != NULL && str_eq(rq->delivery.kind, "deny"))
 		payload = card_deny_errors(text); /* a modal has no other way to be told */
-	intake_ack(intake, via, rq->delivery.envelope_id, payload);
+	intake_ack_all(intake, rq, payload);
 	if (text != NULL && payload == NULL) {
 		json_t *message = render_note(text);
 

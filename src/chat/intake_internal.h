@@ -14,6 +14,7 @@ struct intake {
 	struct slack_socket *socket;
 	struct catalog *catalog;
 	struct list shows, guesses, openings;
+	struct taking *takings; /* by key of dedup: what is with the database now */
 };
 
 void intake_ack(struct intake *intake, struct slack_via via, const char *id, const char *payload);
@@ -33,10 +34,17 @@ bool intake_button(const char *value, struct request *rq);
 /* Takes message over; told to nobody when the click brought no response_url. */
 void intake_respond(struct intake *intake, const struct request *rq, json_t *message);
 
+/*
+ * intake_twin.c: starts the run of what arrived (takes rq over), unless the same intent is with the
+ * database already: then this delivery is answered with that one.  intake_ack_all answers both.
+ */
+void intake_begin(struct intake *intake, struct request *rq, enum op_step first);
+void intake_ack_all(struct intake *intake, const struct request *rq, const char *payload);
+void intake_takings_drop(struct intake *intake);
+
 /* intake_card.c: true when the click, form or answer belonged to an approval card. */
 bool intake_card_click(struct intake *intake, const struct envelope *env, struct slack_via via);
 bool intake_card_submit(struct intake *intake, const struct envelope *env, struct slack_via via);
-bool intake_card_answered(struct intake *intake, const struct request *rq, struct slack_via via,
-			  const struct err *err);
+bool intake_card_answered(struct intake *intake, const struct request *rq, const struct err *err);
 
 #endif

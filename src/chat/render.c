@@ -221,16 +221,23 @@ json_t *render_preview(const json_t *facts)
 {
 	struct blocks *blocks = blocks_create(BLOCKS_MESSAGE);
 	const json_t *before = json_object_get(facts, "changed_since");
-	char *head = xasprintf("Please confirm: %s", jget_str_or(facts, "command", "command"));
+	bool unheard = jget_bool(facts, "unheard", false);
+	char *head = xasprintf("%s: %s", unheard ? "Still wanted?" : "Please confirm",
+			       jget_str_or(facts, "command", "command"));
 	char *value = xasprintf("%s %s", jget_str_or(facts, "request", ""),
 				jget_str_or(facts, "digest", ""));
 	const struct button buttons[] = {
-		{ .text = "Confirm", .action_id = "confirm", .value = value, .style = "primary" },
-		{ .text = "Cancel", .action_id = "cancel", .value = value },
+		{ .text = unheard ? "Run" : "Confirm",
+		  .action_id = "confirm",
+		  .value = value,
+		  .style = "primary" },
+		{ .text = unheard ? "Forget" : "Cancel", .action_id = "cancel", .value = value },
 	};
 	json_t *message;
 
 	blocks_header(blocks, head);
+	if (unheard)
+		blocks_plain(blocks, words_unheard());
 	if (before != NULL) {
 		char *was = facts_changes_text(before);
 		char *line = xasprintf(
@@ -245,7 +252,9 @@ json_t *render_preview(const json_t *facts)
 	render_plan(blocks, facts);
 	blocks_buttons(blocks, "confirm", buttons, 2);
 	render_context(blocks, facts);
-	blocks_context(blocks, "Valid for 10 minutes. Nothing happens before you confirm.");
+	blocks_context(blocks,
+		       unheard ? "Valid for 10 minutes. Nothing happens before you press Run."
+			       : "Valid for 10 minutes. Nothing happens before you confirm.");
 	message = render_finish(blocks, head, jget_bool(facts, "replace", false));
 	free(head);
 	free(value);

@@ -118,7 +118,12 @@ char *words_accepted(const struct request *rq)
 	return text;
 }
 
-char *words_not_recorded(const struct err *err)
+static bool is_vote(const char *kind)
+{
+	return str_eq(kind, "approve") || str_eq(kind, "deny") || str_eq(kind, "withdraw");
+}
+
+char *words_not_recorded(const struct request *rq, const struct err *err)
 {
 	const char *why = "the database did not answer in time";
 
@@ -126,9 +131,20 @@ char *words_not_recorded(const struct err *err)
 		why = "the database is out of reach";
 	else if (err->kind == ERR_INVALID || err->kind == ERR_INTERNAL)
 		why = "the database refused the record";
+	if (is_vote(rq->delivery.kind))
+		return xasprintf("Your click counts only if the card shows it: %s. Press again if "
+				 "it does not; if it stays so, tell the data platform team.",
+				 why);
 	return xasprintf("Nothing was recorded and nothing will happen: %s. "
 			 "Try again in a minute; if it stays so, tell the data platform team.",
 			 why);
+}
+
+const char *words_unheard(void)
+{
+	return "opsd stopped while it took this in, so you may have been told that nothing was "
+	       "recorded, or nothing at all. Nothing has been done. Run it if you still want it; "
+	       "otherwise forget it.";
 }
 
 char *words_known(const struct request *rq)

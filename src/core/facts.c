@@ -110,14 +110,17 @@ json_t *facts_reply(const struct request *rq)
 	return facts;
 }
 
-json_t *facts_preview(const struct request *rq, const json_t *changed_since)
+json_t *facts_preview(const struct request *rq)
 {
 	json_t *facts = facts_of(rq);
+	const json_t *before = json_object_get(rq->offered_plan, "changes");
 
 	put_replace(facts, rq);
 	put_str(facts, "digest", rq->digest);
-	if (changed_since != NULL)
-		json_object_set(facts, "changed_since", (json_t *)(uintptr_t)changed_since);
+	if (rq->unheard)
+		json_object_set_new(facts, "unheard", json_true());
+	else if (before != NULL)
+		json_object_set(facts, "changed_since", (json_t *)(uintptr_t)before);
 	return facts;
 }
 

@@ -155,8 +155,9 @@ static enum op_step next_of_plan(struct op *op)
 		return OP_START;
 	if (rq->approved && rq->rules != NULL)
 		return OP_ASK;
-	/* What was confirmed likewise; then the requester sees what changed. */
-	if (command_needs_confirmation(rq->command) &&
+	/* What was confirmed likewise; then the requester sees what changed.  Whether somebody may
+	 * have been told that nothing was recorded is asked, never guessed. */
+	if ((command_needs_confirmation(rq->command) || rq->unheard) &&
 	    !(rq->confirmed && strcmp(rq->confirmed_digest, rq->digest) == 0)) {
 		rq->confirmed = false;
 		return OP_OFFER;

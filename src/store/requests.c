@@ -86,11 +86,12 @@ static bool take_answer(struct job *job, const struct db_answer *answer, struct 
 	return true;
 }
 
-/* Nothing that was answered "not recorded" may happen later. */
+/* Nothing that was answered "not recorded" may happen later.  ERR_INTERNAL: it is recorded, and
+ * this program does not understand the answer. */
 void store_lost_intake(struct job *job, const struct err *err)
 {
 	if (err == NULL || err->kind == ERR_RETRY || err->kind == ERR_TIMEOUT ||
-	    err->kind == ERR_UNCERTAIN)
+	    err->kind == ERR_UNCERTAIN || err->kind == ERR_INTERNAL)
 		store_disown(job->store, job->rq, job->click);
 }
 

@@ -19,6 +19,7 @@
 struct script {
 	enum err_kind fail[OP_DONE][4]; /* ERR_NONE: success */
 	bool silent[OP_DONE];
+	bool unheard;
 	enum request_state received, confirmed, decided, started;
 	const char *known;
 	const char *plan;                  /* JSON */
@@ -221,6 +222,7 @@ static struct stage play(const struct script *script, int risk, const struct act
 		plan_digest(plan, rq->approved_digest);
 		json_decref(plan);
 	}
+	rq->unheard = script->unheard;
 	rq->state = REQUEST_RUNNING;
 	if (confirmed_plan != NULL) {
 		json_t *plan = json_loads(confirmed_plan, 0, NULL);
@@ -279,6 +281,28 @@ static void test_unknown_asker_is_asked_for(void **state)
 	end = play(&script, 1, &conditional, OP_RECEIVE, NULL);
 	assert_string_equal(end.trace, "RP!");
 	assert_int_equal(end.final, REQUEST_FAILED);
+}
+
+/* Taken over, and nobody knows what its requester was told: they are asked, whatever the risk and
+ * before any approver. */
+static void test_unheard_is_asked_for(void **state)
+{
+	static const struct approval_rule rule = { .need = 1 };
+	struct script script = good;
+	struct stage end;
+
+	(void)state;
+	script.unheard = true;
+	end = play(&script, 1, &conditional, OP_PLAN, NULL);
+	assert_string_equal(end.trace, "pO");
+	script.rules = &rule;
+	end = play(&script, 1, &conditional, OP_PLAN, NULL);
+	assert_string_equal(end.trace, "pO");
+	script.rules = NULL;
+	end = play(&script, 1, &conditional, OP_PEOPLE, NULL);
+	assert_string_equal(end.trace, "PDpO");
+	end = play(&script, 2, &conditional, OP_PLAN, PLAN);
+	assert_string_equal(end.trace, "pO");
 }
 
 static void test_refusals_do_nothing(void **state)
@@ -611,6 +635,7 @@ int main(void)
 		cmocka_unit_test(test_change_runs_through),
 		cmocka_unit_test(test_read_needs_no_plan),
 		cmocka_unit_test(test_unknown_asker_is_asked_for),
+		cmocka_unit_test(test_unheard_is_asked_for),
 		cmocka_unit_test(test_refusals_do_nothing),
 		cmocka_unit_test(test_repeated_intent_does_nothing),
 		cmocka_unit_test(test_nothing_recorded_nothing_done),

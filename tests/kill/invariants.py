@@ -10,7 +10,6 @@ from collections import Counter
 from sandbox.world import words
 
 ENDS = ("succeeded", "failed", "denied", "rejected", "expired", "cancelled")
-NOTHING = ("cancelled", "denied", "rejected")
 STATES = ("received", "allowed", "confirming", "running", "unknown") + ENDS
 # The state that an entry of the audit log leaves behind.
 LEAVES = {"request.received": "received", "request.allowed": "allowed", "request.offered": "confirming",
@@ -168,8 +167,8 @@ def told(town, since, requests):
             yield "requester-is-answered", f"{r['id']} {r['text']} ({r['state']}): nobody was told"
 
 
-def acknowledged(town, since, envelopes, requests):
-    """What Slack was told at once must be so."""
+def acknowledged(town, since, envelopes, requests, log):
+    """What Slack was told at once must be so; that nothing happens, until the person says otherwise by a button."""
     by_envelope = {}
     for d in town.sql("select envelope_id, request_id, disowned from ops.delivery where received_at >= $1", since):
         by_envelope[d["envelope_id"]] = d
@@ -183,7 +182,8 @@ def acknowledged(town, since, envelopes, requests):
         d = by_envelope.get(eid)
         if "othing was recorded" in says:
             row = rows.get(d["request_id"]) if d else None
-            if row and row["envelope_id"] == eid and (row["state"] not in NOTHING or row["id"] in touched):
+            asked = row and any(e == "request.confirmed" for e, _ in log.get(row["id"], []))
+            if row and row["envelope_id"] == eid and row["id"] in touched and not asked:
                 yield "unrecorded-stays-undone", f"{eid} was told that nothing was recorded, and {row['id']} is {row['state']}"
         elif d is None and not any(r["text"] and r["text"] in env.payload.get("text", "") for r in requests):
             yield "acknowledged-is-recorded", f"{eid} {env.payload.get('text')} was acknowledged: {says!r}"
@@ -196,6 +196,6 @@ def check(town, since, envelopes=()):
     requests = town.sql("select * from ops.request where created_at >= $1 order by created_at", since)
     log = entries(town, since)
     for name, what in [*audit_agrees(requests, log), *effects_agree(town, requests, log, since),
-                       *told(town, since, requests), *acknowledged(town, since, envelopes, requests)]:
+                       *told(town, since, requests), *acknowledged(town, since, envelopes, requests, log)]:
         out.append(f"{name}: {what}")
     return out

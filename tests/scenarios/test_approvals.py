@@ -483,7 +483,7 @@ def test_database_away_at_the_click(world):
     world.click("U0DIA", card, "approve")
     assert time.monotonic() - before < 3
     world.postgres.resume()
-    assert "Nothing was recorded" in told(world, "U0DIA", "Nothing was recorded")
+    assert told(world, "U0DIA", "counts only if the card shows it")
     eventually(lambda: world.request(rid)["state"] in ("approving", "succeeded"), what="the row")
     world.opsd.wait_log("not recorded, made sure of")
     if world.request(rid)["state"] == "approving":

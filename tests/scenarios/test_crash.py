@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """kill -9 at the worst moments: each request ends once and is announced once, each effect happens once."""
 
-import json
-
 import pytest
 
 from sandbox.world import eventually, request_id, words
@@ -39,13 +37,21 @@ def once(world, rid, state="succeeded", patches=1):
     done = [r for r in world.kube.patches() if r["status"] is None or r["status"] < 300]
     assert len(done) == patches, [(r["status"], r["body"]) for r in world.kube.patches()]
     replies = [m for m in world.seen("U0ANA") if rid in words(m) and "⏳" not in words(m)
-               and '"confirm"' not in json.dumps(m)]
+               and "Nothing happens before" not in words(m)]
     assert len(replies) == 1, [words(m) for m in replies]
 
 
 def nudge(world):
     world.slack.slash(user="U0ANA", channel="C0OPS", text=NUDGE, wait=True)
     return world.requests(command="workers nudge")[-1]["id"]
+
+
+def asked_again(world):
+    """Nobody knows what the requester was told: nothing is done, they are asked, and say Run."""
+    preview = world.see("U0ANA", ["you may have been told that nothing was recorded", '"action_id": "confirm"'])
+    assert not world.kube.patches()
+    world.click("U0ANA", preview, "confirm")
+    return request_id(preview)
 
 
 def test_killed_while_it_plans(world):
@@ -56,8 +62,42 @@ def test_killed_while_it_plans(world):
     rid = nudge(world)
     world.kube.wait(request={"verb": "get", "ns": "ads"}, since=since)
     restart(world)
+    assert asked_again(world) == rid
     once(world, rid)
     assert world.kube.replicas() == 4
+
+
+def test_killed_long_after_it_was_heard(world):
+    """Leases that were renewed say that the acknowledgement was sent: the work is carried on by itself."""
+    known(world)
+    world.kube.fault(mode="hang", verb="get", ns="ads")
+    since = world.kube.requests()["total"]
+    rid = nudge(world)
+    world.kube.wait(request={"verb": "get", "ns": "ads"}, since=since)
+    row = world.request(rid)
+    world.sql("select ops.renew($1, array[$2], array[$3::bigint])", row["claimed_by"], rid, row["fence"])
+    restart(world)
+    once(world, rid)
+
+
+@pytest.mark.parametrize("run", [True, False])
+def test_killed_when_it_had_said_that_nothing_was_recorded(world, run):
+    """The record got in, its answer did not, and who knew is dead: the person decides, by a button."""
+    known(world)
+    world.postgres.pause()
+    assert "Nothing was recorded" in world.slash("U0ANA", NUDGE)["text"]
+    world.kill()
+    world.postgres.resume()
+    rid = eventually(lambda: world.requests(command="workers nudge"), what="the record")[0]["id"]
+    world.start()
+    world.make_time_pass()
+    if run:
+        assert asked_again(world) == rid
+        once(world, rid)
+        return
+    preview = world.see("U0ANA", ["you may have been told that nothing was recorded"])
+    world.click("U0ANA", preview, "cancel")
+    once(world, rid, "cancelled", 0)
 
 
 def test_killed_before_the_effect(world):
@@ -105,6 +145,7 @@ def test_killed_between_click_and_effect(world):
     world.click("U0ANA", preview, "confirm")
     world.kube.wait(request={"verb": "get", "ns": "ads"}, since=since)
     restart(world)
+    assert asked_again(world) == rid
     row = world.wait_state(rid, *ENDS, timeout=15)
     assert row["state"] == "succeeded" and world.kube.replicas() == 4
     assert len(world.kube.patches()) == 1
@@ -155,6 +196,7 @@ def test_killed_before_the_asker_was_known(world):
     rid = nudge(world)
     world.slack.wait("call", method="users.info")
     restart(world)
+    assert asked_again(world) == rid
     once(world, rid)
 
 

@@ -152,6 +152,26 @@ def test_connection_cut_in_flight(world):
     eventually(lambda: world.kube.replicas() == 4, what="the change")
 
 
+def test_twins_are_one_asking(world):
+    """Deliveries of one intent that come together wait for one answer: none is lost while another goes on."""
+    world.slash("U0ANA", STATUS)
+    world.see("U0ANA", ["workers-dev"])
+    world.wait_told()
+    before = world.opsd.metrics()["opsd_slack_envelopes_total"]
+    told = world.slack.stats()["envelopes"]["acked"]
+    world.slack.fault(name="duplicate", times=1, same_id=False, type="slash_commands")
+    with world.postgres.session(world.database) as blocker:
+        blocker.run("begin; lock table ops.delivery in access exclusive mode")
+        world.slack.slash(user="U0ANA", channel="C0OPS", text=NUDGE)
+        eventually(lambda: world.opsd.metrics()["opsd_slack_envelopes_total"] >= before + 2, what="both of them")
+        waiting = world.sql("select query from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()")
+        blocker.run("rollback")
+    assert len(waiting) == 1, waiting
+    eventually(lambda: world.slack.stats()["envelopes"]["acked"] == told + 2, what="both to be acknowledged")
+    eventually(lambda: world.kube.replicas() == 4, what="the change")
+    assert len(world.requests(command="workers nudge")) == 1
+
+
 def test_connections_cut_when_idle_cost_nothing(world):
     """Sessions that somebody ends between two commands: the next command is taken, or told that it was not."""
     for _ in range(5):

@@ -229,6 +229,131 @@ static void test_click(void **state)
 	request_destroy(second);
 }
 
+/* Its replica was gone before anybody knew what the person had been told: whoever takes it over
+ * must ask. */
+static void take_over_unheard(struct request *rq)
+{
+	struct end end;
+
+	good("UPDATE ops.request SET wake_at = clock_timestamp()");
+	end = claim_due(B);
+	expect_good(&end);
+	assert_int_equal(B->rows, 1);
+	assert_true(jget_bool(B->row, "unheard", false));
+	rq->fence = B->row_fence;
+	rq->plan = rq->plan != NULL ? rq->plan : plan_of(3, 5);
+	plan_digest(rq->plan, rq->digest);
+	rq->state = REQUEST_ALLOWED;
+	end = begin(B, rq);
+	assert_int_equal(end.kind, ERR_DENIED);
+	expect_sql("SELECT count(*) FROM ops.step", "0");
+}
+
+static void test_taken_over_unheard(void **state)
+{
+	struct request *rq = make("workers scale", "ana", "{\"team\":\"ads\",\"count\":1}", NULL);
+	struct request *click;
+	struct end end = receive(A, rq);
+
+	(void)state;
+	expect_good(&end);
+	take_over_unheard(rq);
+	disown(rq, false,
+	       "too_late"); /* the word of the first one comes late: the person is asked */
+	end = offer(B, rq);
+	expect_good(&end);
+	disown(rq, false, "known");
+	expect_sql("SELECT state FROM ops.request", "confirming");
+	click = make_click(rq, "ana", NULL);
+	end = confirm(B, click, true, NULL);
+	expect_good(&end);
+	assert_int_equal(click->state, REQUEST_CONFIRMING);
+	click->command = rq->command;
+	click->plan = json_incref(rq->plan);
+	end = begin(B, click);
+	expect_good(&end);
+	assert_int_equal(click->state, REQUEST_RUNNING);
+	request_destroy(rq);
+	request_destroy(click);
+}
+
+/* The next write of the same replica says that it had the answer. */
+static void test_taken_over_heard(void **state)
+{
+	struct request *rq = make("workers scale", "ana", "{\"team\":\"ads\",\"count\":1}", NULL);
+	struct end end = receive(A, rq);
+
+	(void)state;
+	expect_good(&end);
+	expect_sql("SELECT unheard FROM ops.request", "t");
+	good("SELECT ops.renew('00000000-0000-4000-8000-00000000000a', array_agg(id), "
+	     "array_agg(fence)) FROM ops.request");
+	expect_sql("SELECT unheard FROM ops.request", "f");
+	good("UPDATE ops.request SET wake_at = clock_timestamp()");
+	end = claim_due(B);
+	expect_good(&end);
+	assert_false(jget_bool(B->row, "unheard", true));
+	rq->fence = B->row_fence;
+	rq->plan = plan_of(3, 5);
+	end = begin(B, rq);
+	expect_good(&end);
+	request_destroy(rq);
+}
+
+/* What the one who takes it over writes says nothing about the first one. */
+static void test_unheard_stays_so(void **state)
+{
+	struct request *rq = make("workers scale", "ana", "{\"team\":\"ads\",\"count\":1}", NULL);
+	struct end end;
+
+	(void)state;
+	rq->asker.facts_fresh = false;
+	end = receive(A, rq);
+	expect_good(&end);
+	assert_int_equal(rq->state, REQUEST_RECEIVED);
+	good("UPDATE ops.request SET wake_at = clock_timestamp()");
+	end = claim_due(B);
+	expect_good(&end);
+	good("SELECT ops.renew('00000000-0000-4000-8000-00000000000b', array_agg(id), "
+	     "array_agg(fence)) FROM ops.request");
+	good("SELECT ops.decide_request('00000000-0000-4000-8000-00000000000b', '{}', id, fence, "
+	     "'ok', 'ana@example.com', 'Ana', 'C', 0) FROM ops.request");
+	expect_sql("SELECT state || ' ' || unheard FROM ops.request", "allowed true");
+	request_destroy(rq);
+}
+
+static void test_click_taken_over_unheard(void **state)
+{
+	struct request *rq = make("workers restart", "ana", "{\"team\":\"ads\"}", NULL);
+	struct request *first, *second;
+	struct end end = receive(A, rq);
+
+	(void)state;
+	expect_good(&end);
+	rq->plan = plan_of(3, 5);
+	plan_digest(rq->plan, rq->digest);
+	end = offer(A, rq);
+	expect_good(&end);
+	first = make_click(rq, "ana", NULL);
+	end = confirm(A, first, true, NULL);
+	expect_good(&end);
+	take_over_unheard(rq);
+	disown(first, true, "too_late");
+	end = offer(B, rq); /* asks again */
+	expect_good(&end);
+	second = make_click(rq, "ana", NULL);
+	end = confirm(A, second, true, NULL); /* by the one that lost the first */
+	expect_good(&end);
+	assert_int_equal(second->state, REQUEST_CONFIRMING);
+	/* Its late word on the first click must not take the second back. */
+	good("UPDATE ops.delivery SET disowned = false");
+	disown(first, true, "too_late");
+	expect_sql("SELECT (claimed_by IS NOT NULL) FROM ops.request", "t");
+	request_destroy(rq);
+	request_destroy(first);
+	request_destroy(second);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -239,6 +364,10 @@ int main(void)
 		STORE_TEST(test_form_again_at_once),
 		STORE_TEST(test_running_is_too_late),
 		STORE_TEST(test_click),
+		STORE_TEST(test_taken_over_unheard),
+		STORE_TEST(test_taken_over_heard),
+		STORE_TEST(test_unheard_stays_so),
+		STORE_TEST(test_click_taken_over_unheard),
 	};
 
 	return world_main(tests, sizeof(tests) / sizeof(tests[0]));

@@ -74,6 +74,7 @@ static void on_started(void *data, const struct err *err)
 		rest(actor);
 		return;
 	}
+	assert_false(actor->rq->unheard);
 	effects[actor->target]++;
 	if (dice(4) == 0) /* dies here */
 		rest(actor);
@@ -149,7 +150,19 @@ static void on_row(void *data, const json_t *row)
 			actor->target = i;
 	actor->rq = make_click(offers[actor->target], "ana", NULL);
 	actor->rq->fence = jget_int(row, "fence", 0);
+	actor->rq->unheard = jget_bool(row, "unheard", false);
 	assert_true(request_state_from_name(jget_str(row, "state"), &actor->rq->state));
+}
+
+/* The click that was taken over may have been lost to the one who clicked: they are asked. */
+static void offer_again(struct actor *actor)
+{
+	json_t *preview = json_object();
+
+	actor->rq->plan = plan_of(3, 5);
+	plan_digest(actor->rq->plan, actor->rq->digest);
+	store_offer(actor->replica->store, actor->rq, preview, on_over, actor);
+	json_decref(preview);
 }
 
 static void on_rows(void *data, const struct err *err)
@@ -160,7 +173,9 @@ static void on_rows(void *data, const struct err *err)
 	if (actor->rq == NULL)
 		rest(actor);
 	else if (actor->rq->state == REQUEST_RUNNING)
-		settle_some(actor); /* the intent is there: no second effect */
+		settle_some(actor);                  /* the intent is there: no second effect */
+	else if (actor->rq->unheard && dice(4) != 0) /* else it starts, and must be refused */
+		offer_again(actor);
 	else
 		start_some(actor);
 }

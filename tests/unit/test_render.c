@@ -154,6 +154,20 @@ static void test_changed_preview_says_what_was(void **state)
 	json_decref(given);
 }
 
+static void test_doubtful_preview_asks_run_or_forget(void **state)
+{
+	json_t *given = facts("{" CHANGE ",\"digest\":\"abc\",\"unheard\":true}");
+	char *text = checked(render_preview(given));
+
+	(void)state;
+	assert_non_null(strstr(text, "you may have been told that nothing was recorded"));
+	assert_non_null(strstr(text, "\"Run\""));
+	assert_non_null(strstr(text, "\"Forget\""));
+	assert_null(strstr(text, "Confirm"));
+	free(text);
+	json_decref(given);
+}
+
 static void test_read_is_a_table_with_a_next_page(void **state)
 {
 	json_t *given = facts("{\"request\":\"R0\",\"command\":\"datasets "
@@ -247,6 +261,7 @@ int main(void)
 		cmocka_unit_test(test_stranger_learns_nothing),
 		cmocka_unit_test(test_preview_carries_its_digest),
 		cmocka_unit_test(test_changed_preview_says_what_was),
+		cmocka_unit_test(test_doubtful_preview_asks_run_or_forget),
 		cmocka_unit_test(test_read_is_a_table_with_a_next_page),
 		cmocka_unit_test(test_outside_text_is_inert_and_cut),
 		cmocka_unit_test(test_audit_lines),

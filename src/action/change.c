@@ -39,15 +39,24 @@ json_t *change_body(const struct change_kind *kind, const json_t *plan, const ch
 		    const char *request_id)
 {
 	json_t *body = kind->fields(plan);
-	json_t *metadata = json_object(), *notes = json_object();
+	json_t *metadata = json_object_get(body, "metadata"), *notes;
 
+	if (metadata == NULL)
+		json_object_set_new(body, "metadata", metadata = json_object());
+	notes = json_object_get(metadata, "annotations");
+	if (notes == NULL)
+		json_object_set_new(metadata, "annotations", notes = json_object());
 	json_object_set_new(metadata, "uid",
 			    json_string(jget_str_or(plan, "precondition.uid", "")));
 	json_object_set_new(metadata, "resourceVersion", json_string(version));
 	json_object_set_new(notes, ACTION_MARK, json_string(request_id));
-	json_object_set_new(metadata, "annotations", notes);
-	json_object_set_new(body, "metadata", metadata);
 	return body;
+}
+
+const char *change_content(const struct change_kind *kind)
+{
+	return kind->strategic ? "application/strategic-merge-patch+json"
+			       : "application/merge-patch+json";
 }
 
 static const json_t *as_planned(const json_t *plan)
@@ -235,7 +244,7 @@ static void patch(struct change *change)
 					.space = change->place.space,
 					.name = change->place.name,
 					.body = body,
-					.content_type = "application/merge-patch+json",
+					.content_type = change_content(change->kind),
 					.request_id = run->request_id,
 					.timeout_ms = run->timeout_ms };
 

@@ -19,12 +19,20 @@ struct planner {
 	const struct change_kind *kind;
 	struct place place;
 	bool back; /* the way back from run->plan */
+	json_t *object, *hpas, *scaled_objects;
+	struct owners seen; /* warnings only: what could not be seen */
 	json_t *plan;
 };
 
 static void on_finish(struct act *act)
 {
-	json_decref(((struct planner *)act)->plan);
+	struct planner *planner = (struct planner *)act;
+
+	json_decref(planner->object);
+	json_decref(planner->hpas);
+	json_decref(planner->scaled_objects);
+	json_decref(planner->seen.warnings);
+	json_decref(planner->plan);
 }
 
 static void on_near(void *data, const struct err *err)
@@ -58,25 +66,26 @@ static void try_it(struct planner *planner)
 
 /* --- who else --- */
 
-static void warn_unseen(struct planner *planner, struct owners *owners,
-			const struct gathered *items)
+static void keep_scalers(struct planner *planner, const struct gathered *items)
 {
 	static const char *const names[] = {
 		[HPAS] = "HorizontalPodAutoscalers", [SCALED_OBJECTS] = "KEDA's ScaledObjects"
 	};
 
-	for (size_t i = HPAS; i < READS; i++) {
+	for (size_t i = HPAS; planner->kind->scaled && i < READS; i++) {
 		enum kube_problem problem = items[i].problem;
 
 		if (problem == KUBE_NO_RESOURCE && i == SCALED_OBJECTS)
 			env_set_keda_missing(planner->act.env, planner->place.kube);
 		else if (problem != KUBE_FINE)
-			owners_warn(owners, "opsd could not see whether %s scale this: %s",
+			owners_warn(&planner->seen, "opsd could not see whether %s scale this: %s",
 				    names[i], items[i].err.msg);
 	}
+	planner->hpas = json_incref(items[HPAS].body);
+	planner->scaled_objects = json_incref(items[SCALED_OBJECTS].body);
 }
 
-static void others(struct planner *planner, struct planning *planning, const struct gathered *items)
+static void others(struct planner *planner, struct planning *planning)
 {
 	const struct change_kind *kind = planner->kind;
 	json_t *path = kind->path != NULL ? kind->path(planning->plan) : NULL;
@@ -85,9 +94,9 @@ static void others(struct planner *planner, struct planning *planning, const str
 	json_decref(path);
 	if (!kind->scaled)
 		return;
-	scalers_say(&planning->owners, &planner->place, items[HPAS].body,
-		    items[SCALED_OBJECTS].body, &planning->step);
-	warn_unseen(planner, &planning->owners, items);
+	scalers_say(&planning->owners, &planner->place, planner->hpas, planner->scaled_objects,
+		    &planning->step);
+	json_array_extend(planning->owners.warnings, planner->seen.warnings);
 }
 
 /* --- the way back --- */
@@ -134,42 +143,82 @@ static void put_foreign(struct planner *planner, const json_t *object)
 
 /* --- the plan --- */
 
-static bool make_plan(struct planner *planner, const struct gathered *items, struct err *err)
+static bool make_plan(struct planner *planner, const struct gathered *more, struct err *err)
 {
-	const json_t *object = items[OBJECT].body;
 	struct planning planning;
 	bool good;
 
-	planning_start(&planning, &planner->place, planner->act.run, object);
+	planning_start(&planning, &planner->place, planner->act.run, planner->object);
+	planning.more = more;
 	if (planner->back)
 		planning.back = jget(planner->act.run->plan, "precondition.from");
-	good = same_object(planner, object, err) && planner->kind->build(&planning, err);
+	good = planner->kind->build(&planning, err);
 	if (good)
-		others(planner, &planning, items);
+		others(planner, &planning);
 	planner->plan = planning_plan(&planning);
 	if (good && planner->back)
-		put_foreign(planner, object);
+		put_foreign(planner, planner->object);
 	return good;
+}
+
+static void on_more(void *data, const struct gathered *more)
+{
+	struct planner *planner = data;
+	struct err err;
+
+	planner->act.inner = NULL;
+	if (!make_plan(planner, more, &err))
+		act_end_badly(&planner->act, &err);
+	else if (json_array_size(json_object_get(planner->plan, "changes")) == 0 ||
+		 !planner->act.run->asked)
+		end_planned(planner);
+	else
+		try_it(planner);
+}
+
+/* false: there is nothing more to read. */
+static bool ask_more(struct planner *planner)
+{
+	const struct change_kind *kind = planner->kind;
+	const struct action_run *run = planner->act.run;
+	struct kube_request requests[CHANGE_MORE] = { 0 };
+	char *query = NULL;
+	size_t n = 0;
+
+	if (kind->more != NULL)
+		n = kind->more(&planner->place, planner->object, requests, &query);
+	for (size_t i = 0; i < n; i++) {
+		requests[i].method = "GET";
+		requests[i].space = planner->place.space;
+		requests[i].request_id = run->request_id;
+		requests[i].timeout_ms = run->timeout_ms;
+	}
+	if (n > 0)
+		planner->act.inner =
+			gather_start(planner->place.kube, requests, n, on_more, planner);
+	free(query);
+	return n > 0;
 }
 
 static void on_read(void *data, const struct gathered *items)
 {
 	struct planner *planner = data;
-	const struct action_run *run = planner->act.run;
 	struct err err;
 
 	planner->act.inner = NULL;
-	if (items[OBJECT].problem == KUBE_NOT_FOUND && !planner->back)
-		planner->act.inner =
-			nearby_start(&planner->place, run, &items[OBJECT].err, on_near, planner);
-	else if (items[OBJECT].problem != KUBE_FINE)
+	planner->object = json_incref(items[OBJECT].body);
+	if (items[OBJECT].problem == KUBE_NOT_FOUND && !planner->back) {
+		planner->act.inner = nearby_start(&planner->place, planner->act.run,
+						  &items[OBJECT].err, on_near, planner);
+	} else if (items[OBJECT].problem != KUBE_FINE) {
 		act_end_badly(&planner->act, &items[OBJECT].err);
-	else if (!make_plan(planner, items, &err))
+	} else if (!same_object(planner, planner->object, &err)) {
 		act_end_badly(&planner->act, &err);
-	else if (json_array_size(json_object_get(planner->plan, "changes")) == 0 || !run->asked)
-		end_planned(planner);
-	else
-		try_it(planner);
+	} else {
+		keep_scalers(planner, items);
+		if (!ask_more(planner))
+			on_more(planner, NULL);
+	}
 }
 
 static void ask(struct planner *planner)
@@ -206,6 +255,7 @@ static struct planner *planner_new(const struct change_kind *kind, struct action
 
 	act->finish = on_finish;
 	planner->kind = kind;
+	planner->seen.warnings = json_array();
 	return planner;
 }
 

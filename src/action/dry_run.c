@@ -82,7 +82,7 @@ struct call *dry_run_start(const struct change_kind *kind, const struct place *p
 					.space = place->space,
 					.name = place->name,
 					.body = body,
-					.content_type = "application/merge-patch+json",
+					.content_type = change_content(kind),
 					.request_id = run->request_id,
 					.dry_run = true,
 					.timeout_ms = run->timeout_ms };

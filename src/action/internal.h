@@ -138,10 +138,11 @@ struct planning { /* what a kind's build fills in */
 	const struct place *place;
 	const struct action_run *run;
 	const json_t *object;
-	const json_t *back;   /* the value to go back to; NULL: with says what it shall be */
-	json_t *plan;         /* owned; these are of it: */
-	json_t *changes;      /* array */
-	json_t *precondition; /* has uid and resourceVersion */
+	const json_t *back;          /* the value to go back to; NULL: with says what it shall be */
+	const struct gathered *more; /* what the kind's more asked for */
+	json_t *plan;                /* owned; these are of it: */
+	json_t *changes;             /* array */
+	json_t *precondition;        /* has uid and resourceVersion */
 	json_t *target;
 	struct owners owners;
 	struct step step; /* of a number that changes; for those that scale */
@@ -161,9 +162,16 @@ json_t *planning_plan(struct planning *planning); /* takes all; a new reference 
  * A plan's precondition holds uid, resourceVersion, from (the value as planned) and to (as wanted).
  */
 
+enum { CHANGE_MORE = 2 };
+
 struct change_kind {
 	const char *fixed; /* the kind when with names none */
 	bool scaled;       /* what scales the object matters */
+	bool strategic;    /* lists are merged by their keys: containers, env */
+	/* What else is to be read once the object is known; fills in kind, name and query (which
+	 * the caller frees).  How many, at most CHANGE_MORE.  NULL: nothing. */
+	size_t (*more)(const struct place *place, const json_t *object,
+		       struct kube_request *requests, char **ret_query);
 	/* Planning, there or back; false: err (the change is refused). */
 	bool (*build)(struct planning *planning, struct err *err);
 	/* What to merge into the object, of a plan; a new reference. */
@@ -175,6 +183,8 @@ struct change_kind {
 	json_t *(*path)(const json_t *plan);
 };
 
+/* How the server is to read the body of the patch. */
+const char *change_content(const struct change_kind *kind);
 /* The body of the conditional patch: fields, uid, version and our mark.  A new reference. */
 json_t *change_body(const struct change_kind *kind, const json_t *plan, const char *version,
 		    const char *request_id);

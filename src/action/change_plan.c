@@ -186,7 +186,7 @@ static bool ask_more(struct planner *planner)
 	size_t n = 0;
 
 	if (kind->more != NULL)
-		n = kind->more(&planner->place, planner->object, requests, &query);
+		n = kind->more(&planner->place, run, planner->object, requests, &query);
 	for (size_t i = 0; i < n; i++) {
 		requests[i].method = "GET";
 		requests[i].space = planner->place.space;

@@ -84,6 +84,8 @@ bool place_read(struct place *place, const struct action_env *env, const json_t 
 bool place_check(const struct action_env *env, const json_t *with, bool scalable,
 		 const char **ret_param, struct err *err);
 json_t *place_target(const struct place *place);
+/* Does ref ({ "apiVersion", "kind", "name" }) name it? */
+bool place_is(const struct place *place, const json_t *ref, const char *default_kind);
 char *place_text(const struct place *place); /* "Deployment ads/web on cluster main" */
 
 struct step { /* of a number: scaling from 3 to 5 */
@@ -170,8 +172,8 @@ struct change_kind {
 	bool strategic;    /* lists are merged by their keys: containers, env */
 	/* What else is to be read once the object is known; fills in kind, name and query (which
 	 * the caller frees).  How many, at most CHANGE_MORE.  NULL: nothing. */
-	size_t (*more)(const struct place *place, const json_t *object,
-		       struct kube_request *requests, char **ret_query);
+	size_t (*more)(const struct place *place, const struct action_run *run,
+		       const json_t *object, struct kube_request *requests, char **ret_query);
 	/* Planning, there or back; false: err (the change is refused). */
 	bool (*build)(struct planning *planning, struct err *err);
 	/* What to merge into the object, of a plan; a new reference. */
@@ -204,6 +206,40 @@ struct call *change_apply(const struct change_kind *kind, struct action_env *env
 struct call *change_look(const struct change_kind *kind, struct action_env *env,
 			 const struct action_run *run, action_done_fn done, void *data);
 
+/* apply_change and look_change of a kind that is one change; CHANGE_BACK: and revert_change. */
+#define CHANGE_STEPS(kind)                                                                         \
+	static struct call *apply_change(struct action_env *env, const struct action_run *run,     \
+					 action_done_fn done, void *data)                          \
+	{                                                                                          \
+		return change_apply(&(kind), env, run, done, data);                                \
+	}                                                                                          \
+	static struct call *look_change(struct action_env *env, const struct action_run *run,      \
+					action_done_fn done, void *data)                           \
+	{                                                                                          \
+		return change_look(&(kind), env, run, done, data);                                 \
+	}
+#define CHANGE_BACK(kind)                                                                          \
+	static struct call *revert_change(struct action_env *env, const struct action_run *run,    \
+					  action_done_fn done, void *data)                         \
+	{                                                                                          \
+		return change_revert(&(kind), env, run, done, data);                               \
+	}
+
+/* --- rollout.c: what a change to the pods of a workload meets; pure --- */
+
+bool rollout_kind(const char *kind); /* Deployment, StatefulSet or DaemonSet */
+void rollout_warn(struct planning *planning);
+/* VerticalPodAutoscalers, as a kind's more, and what they do. */
+size_t vpas_ask(const struct place *place, const struct action_run *run, const json_t *object,
+		struct kube_request *requests, char **ret_query);
+void vpas_say(struct planning *planning);
+
+/* --- quantity.c --- */
+
+/* An amount of CPU or memory as the server writes it: "1024Mi" is "1Gi", "0.5" is "500m".  The
+ * caller frees; NULL: it is none, or has a fraction that the server would round. */
+char *quantity_canonical(const char *text);
+
 /* --- dry_run.c: the patch as a dry run --- */
 
 /* then(data, err) with err NULL when it would be taken; warnings go to the plan. */
@@ -224,11 +260,18 @@ bool pods_ready(const json_t *pod);
 /* [name, phase, restarts, why] of each that is not ready.  A new reference. */
 json_t *pods_unready_rows(const json_t *pods);
 
+/* --- jobs.c: how a Job is; pure --- */
+
+/* "complete", "failed", "finishing", "suspended", "running" or "waiting". */
+const char *job_state(const json_t *job);
+const char *job_failure(const json_t *job); /* the cluster's words; "" */
+
 /* --- the kinds --- */
 
 extern const struct action_kind action_http_call, action_http_list, action_kube_autoscale,
-	action_kube_config, action_kube_cronjob, action_kube_events, action_kube_job,
-	action_kube_list, action_kube_logs, action_kube_restart, action_kube_scale,
-	action_kube_status;
+	action_kube_config, action_kube_cordon, action_kube_cronjob, action_kube_delete,
+	action_kube_events, action_kube_job, action_kube_keda, action_kube_list, action_kube_logs,
+	action_kube_patch, action_kube_restart, action_kube_scale, action_kube_set,
+	action_kube_status, action_kube_undo;
 
 #endif

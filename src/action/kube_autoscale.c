@@ -103,28 +103,13 @@ static const struct change_kind change = { .fixed = "HorizontalPodAutoscaler",
 					   .value = autoscale_value,
 					   .path = autoscale_path };
 
+CHANGE_STEPS(change)
+CHANGE_BACK(change)
+
 static struct call *plan_autoscale(struct action_env *env, const struct action_run *run,
 				   action_done_fn done, void *data)
 {
 	return change_plan(&change, env, run, done, data);
-}
-
-static struct call *apply_autoscale(struct action_env *env, const struct action_run *run,
-				    action_done_fn done, void *data)
-{
-	return change_apply(&change, env, run, done, data);
-}
-
-static struct call *look_autoscale(struct action_env *env, const struct action_run *run,
-				   action_done_fn done, void *data)
-{
-	return change_look(&change, env, run, done, data);
-}
-
-static struct call *revert_autoscale(struct action_env *env, const struct action_run *run,
-				     action_done_fn done, void *data)
-{
-	return change_revert(&change, env, run, done, data);
 }
 
 static bool check_autoscale(const json_t *with, const struct action_env *env,
@@ -152,8 +137,8 @@ const struct action_kind action_kube_autoscale = {
 	.effect = ACTION_CONDITIONAL,
 	.check = check_autoscale,
 	.plan = plan_autoscale,
-	.apply = apply_autoscale,
-	.look = look_autoscale,
-	.revert = revert_autoscale,
+	.apply = apply_change,
+	.look = look_change,
+	.revert = revert_change,
 	.needs = needs,
 };

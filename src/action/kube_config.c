@@ -168,6 +168,9 @@ static const struct change_kind change = { .fixed = "ConfigMap",
 					   .value = config_value,
 					   .path = config_path };
 
+CHANGE_STEPS(change)
+CHANGE_BACK(change)
+
 static bool value_ok(const char *value, struct err *err)
 {
 	if (value == NULL)
@@ -307,19 +310,7 @@ static struct call *apply_config(struct action_env *env, const struct action_run
 {
 	if (run->plan == NULL)
 		return show(env, run, done, data);
-	return change_apply(&change, env, run, done, data);
-}
-
-static struct call *look_config(struct action_env *env, const struct action_run *run,
-				action_done_fn done, void *data)
-{
-	return change_look(&change, env, run, done, data);
-}
-
-static struct call *revert_config(struct action_env *env, const struct action_run *run,
-				  action_done_fn done, void *data)
-{
-	return change_revert(&change, env, run, done, data);
+	return apply_change(env, run, done, data);
 }
 
 static enum action_effect effect_of(const json_t *with)
@@ -363,7 +354,7 @@ const struct action_kind action_kube_config = {
 	.check = check_config,
 	.plan = plan_config,
 	.apply = apply_config,
-	.look = look_config,
-	.revert = revert_config,
+	.look = look_change,
+	.revert = revert_change,
 	.needs = needs,
 };

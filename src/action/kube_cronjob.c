@@ -58,28 +58,13 @@ static const struct change_kind change = { .fixed = "CronJob",
 					   .value = cronjob_value,
 					   .path = cronjob_path };
 
+CHANGE_STEPS(change)
+CHANGE_BACK(change)
+
 static struct call *plan_cronjob(struct action_env *env, const struct action_run *run,
 				 action_done_fn done, void *data)
 {
 	return change_plan(&change, env, run, done, data);
-}
-
-static struct call *apply_cronjob(struct action_env *env, const struct action_run *run,
-				  action_done_fn done, void *data)
-{
-	return change_apply(&change, env, run, done, data);
-}
-
-static struct call *look_cronjob(struct action_env *env, const struct action_run *run,
-				 action_done_fn done, void *data)
-{
-	return change_look(&change, env, run, done, data);
-}
-
-static struct call *revert_cronjob(struct action_env *env, const struct action_run *run,
-				   action_done_fn done, void *data)
-{
-	return change_revert(&change, env, run, done, data);
 }
 
 static bool check_cronjob(const json_t *with, const struct action_env *env, const char **ret_param,
@@ -101,8 +86,8 @@ const struct action_kind action_kube_cronjob = {
 	.effect = ACTION_CONDITIONAL,
 	.check = check_cronjob,
 	.plan = plan_cronjob,
-	.apply = apply_cronjob,
-	.look = look_cronjob,
-	.revert = revert_cronjob,
+	.apply = apply_change,
+	.look = look_change,
+	.revert = revert_change,
 	.needs = needs,
 };

@@ -51,21 +51,6 @@ static const char *why_not(const json_t *object)
 	return NULL;
 }
 
-static void warn(struct planning *planning)
-{
-	const json_t *object = planning->object;
-	int64_t first = jget_int(object, "spec.updateStrategy.rollingUpdate.partition", 0);
-
-	if (jget_int(object, "spec.replicas", 1) == 0)
-		owners_warn(&planning->owners, "It has 0 replicas: there is nothing to restart.");
-	if (first > 0)
-		owners_warn(&planning->owners,
-			    "Only pods from number %" PRId64 " on restart (partition).", first);
-	if (str_eq(jget_str(object, "spec.strategy.type"), "Recreate"))
-		owners_warn(&planning->owners, "Its strategy is Recreate: all pods stop before new "
-					       "ones start.");
-}
-
 static bool restart_build(struct planning *planning, struct err *err)
 {
 	const char *why = why_not(planning->object);
@@ -82,7 +67,7 @@ static bool restart_build(struct planning *planning, struct err *err)
 	planning_change(planning, "restarted at", restart_value(planning->object, NULL),
 			json_string("now"));
 	planning_expect(planning, restart_value(planning->object, NULL), json_string(now));
-	warn(planning);
+	rollout_warn(planning);
 	return true;
 }
 
@@ -91,19 +76,12 @@ static const struct change_kind change = { .fixed = "Deployment",
 					   .fields = restart_fields,
 					   .value = restart_value };
 
-static bool restartable(const char *kind)
-{
-	const struct kube_kind *found = kube_kind_find(kind);
-
-	return found != NULL &&
-	       (str_eq(found->kind, "Deployment") || str_eq(found->kind, "StatefulSet") ||
-		str_eq(found->kind, "DaemonSet"));
-}
+CHANGE_STEPS(change)
 
 static struct call *plan_restart(struct action_env *env, const struct action_run *run,
 				 action_done_fn done, void *data)
 {
-	if (!restartable(jget_str_or(run->with, "kind", change.fixed))) {
+	if (!rollout_kind(jget_str_or(run->with, "kind", change.fixed))) {
 		struct err err;
 
 		err_set(&err, ERR_INVALID,
@@ -114,18 +92,6 @@ static struct call *plan_restart(struct action_env *env, const struct action_run
 	return change_plan(&change, env, run, done, data);
 }
 
-static struct call *apply_restart(struct action_env *env, const struct action_run *run,
-				  action_done_fn done, void *data)
-{
-	return change_apply(&change, env, run, done, data);
-}
-
-static struct call *look_restart(struct action_env *env, const struct action_run *run,
-				 action_done_fn done, void *data)
-{
-	return change_look(&change, env, run, done, data);
-}
-
 static bool check_restart(const json_t *with, const struct action_env *env, const char **ret_param,
 			  struct err *err)
 {
@@ -134,7 +100,7 @@ static bool check_restart(const json_t *with, const struct action_env *env, cons
 	if (!place_check(env, with, false, ret_param, err))
 		return false;
 	*ret_param = "kind";
-	if (has_template(kind) || restartable(kind))
+	if (has_template(kind) || rollout_kind(kind))
 		return true;
 	err_set(err, ERR_INVALID, "must be Deployment, StatefulSet or DaemonSet");
 	return false;
@@ -153,7 +119,7 @@ const struct action_kind action_kube_restart = {
 	.effect = ACTION_CONDITIONAL,
 	.check = check_restart,
 	.plan = plan_restart,
-	.apply = apply_restart,
-	.look = look_restart,
+	.apply = apply_change,
+	.look = look_change,
 	.needs = needs,
 };

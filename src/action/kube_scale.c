@@ -95,6 +95,9 @@ static const struct change_kind change = { .fixed = "Deployment",
 					   .value = scale_value,
 					   .path = scale_path };
 
+CHANGE_STEPS(change)
+CHANGE_BACK(change)
+
 static bool replicas_ok(const struct action_run *run, struct err *err)
 {
 	const char *name = jget_str_or(run->with, "kind", change.fixed);
@@ -121,24 +124,6 @@ static struct call *plan_scale(struct action_env *env, const struct action_run *
 	return change_plan(&change, env, run, done, data);
 }
 
-static struct call *revert_scale(struct action_env *env, const struct action_run *run,
-				 action_done_fn done, void *data)
-{
-	return change_revert(&change, env, run, done, data);
-}
-
-static struct call *apply_scale(struct action_env *env, const struct action_run *run,
-				action_done_fn done, void *data)
-{
-	return change_apply(&change, env, run, done, data);
-}
-
-static struct call *look_scale(struct action_env *env, const struct action_run *run,
-			       action_done_fn done, void *data)
-{
-	return change_look(&change, env, run, done, data);
-}
-
 static bool check_scale(const json_t *with, const struct action_env *env, const char **ret_param,
 			struct err *err)
 {
@@ -160,8 +145,8 @@ const struct action_kind action_kube_scale = {
 	.effect = ACTION_CONDITIONAL,
 	.check = check_scale,
 	.plan = plan_scale,
-	.apply = apply_scale,
-	.look = look_scale,
-	.revert = revert_scale,
+	.apply = apply_change,
+	.look = look_change,
+	.revert = revert_change,
 	.needs = needs,
 };

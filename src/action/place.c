@@ -116,3 +116,24 @@ char *place_text(const struct place *place)
 	return xasprintf("%s %s%s%s on cluster %s", place->kind->kind, space, slash, place->name,
 			 kube_name(place->kube));
 }
+
+/* The group of "apps/v1"; "" for "v1". */
+static bool same_group(const char *version, const struct kube_kind *kind)
+{
+	const char *slash = version == NULL ? NULL : strchr(version, '/');
+	const char *group = kube_kind_group(kind);
+
+	if (slash == NULL)
+		return *group == '\0';
+	return strlen(group) == (size_t)(slash - version) &&
+	       memcmp(group, version, strlen(group)) == 0;
+}
+
+bool place_is(const struct place *place, const json_t *ref, const char *default_kind)
+{
+	const char *version = jget_str(ref, "apiVersion");
+
+	return str_eq(jget_str(ref, "name"), place->name) &&
+	       str_eq(jget_str_or(ref, "kind", default_kind), place->kind->kind) &&
+	       (version == NULL || same_group(version, place->kind));
+}

@@ -12,27 +12,6 @@
 
 enum { SENTENCE_MAX = 400 };
 
-/* The group of "apps/v1"; "" for "v1". */
-static bool same_group(const char *version, const struct kube_kind *kind)
-{
-	const char *slash = version == NULL ? NULL : strchr(version, '/');
-	const char *group = kube_kind_group(kind);
-
-	if (slash == NULL)
-		return *group == '\0';
-	return strlen(group) == (size_t)(slash - version) &&
-	       memcmp(group, version, strlen(group)) == 0;
-}
-
-static bool targets(const json_t *ref, const struct place *place, const char *default_kind)
-{
-	const char *version = jget_str(ref, "apiVersion");
-
-	return str_eq(jget_str(ref, "name"), place->name) &&
-	       str_eq(jget_str_or(ref, "kind", default_kind), place->kind->kind) &&
-	       (version == NULL || same_group(version, place->kind));
-}
-
 /* What range would hold the number that is wanted: nothing does for 0, which is no range. */
 static json_t *range_lever(const struct place *place, const json_t *hpa, const struct step *step)
 {
@@ -124,7 +103,7 @@ void scalers_say(struct owners *owners, const struct place *place, const json_t 
 
 	json_array_foreach(json_object_get(scaled_objects, "items"), i, item)
 	{
-		if (!targets(jget(item, "spec.scaleTargetRef"), place, "Deployment"))
+		if (!place_is(place, jget(item, "spec.scaleTargetRef"), "Deployment"))
 			continue;
 		keda_says(owners, place, item, jget_str_or(item, "metadata.name", "?"), step);
 		keda = true;
@@ -132,7 +111,7 @@ void scalers_say(struct owners *owners, const struct place *place, const json_t 
 	json_array_foreach(json_object_get(hpas, "items"), i, item)
 	{
 		label = object_note(item, "metadata.labels", "scaledobject.keda.sh/name");
-		if (!targets(jget(item, "spec.scaleTargetRef"), place, ""))
+		if (!place_is(place, jget(item, "spec.scaleTargetRef"), ""))
 			continue;
 		if (label == NULL)
 			hpa_says(owners, place, item, step);

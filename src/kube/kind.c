@@ -14,6 +14,7 @@ enum { PATH_MAX_BYTES = 4096 };
 /* kind, plural, brief, version, namespaced, scalable */
 static const struct kube_kind kinds[] = {
 	{ "ConfigMap", "configmaps", "cm", "v1", true, false },
+	{ "ControllerRevision", "controllerrevisions", NULL, "apps/v1", true, false },
 	{ "CronJob", "cronjobs", "cj", "batch/v1", true, false },
 	{ "DaemonSet", "daemonsets", "ds", "apps/v1", true, false },
 	{ "Deployment", "deployments", "deploy", "apps/v1", true, true },
@@ -31,6 +32,7 @@ static const struct kube_kind kinds[] = {
 	{ "ReplicaSet", "replicasets", "rs", "apps/v1", true, true },
 	{ "ResourceQuota", "resourcequotas", "quota", "v1", true, false },
 	{ "ScaledObject", "scaledobjects", "so", "keda.sh/v1alpha1", true, false },
+	{ "Secret", "secrets", NULL, "v1", true, false },
 	{ "SelfSubjectAccessReview", "selfsubjectaccessreviews", NULL, "authorization.k8s.io/v1",
 	  false, false },
 	{ "SelfSubjectReview", "selfsubjectreviews", NULL, "authentication.k8s.io/v1", false,
@@ -39,6 +41,8 @@ static const struct kube_kind kinds[] = {
 	{ "ServiceAccount", "serviceaccounts", "sa", "v1", true, false },
 	{ "StatefulSet", "statefulsets", "sts", "apps/v1", true, true },
 	{ "StorageClass", "storageclasses", "sc", "storage.k8s.io/v1", false, false },
+	{ "VerticalPodAutoscaler", "verticalpodautoscalers", "vpa", "autoscaling.k8s.io/v1", true,
+	  false },
 };
 
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };

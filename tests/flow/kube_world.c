@@ -141,6 +141,19 @@ json_t *world_api(struct world *world, const char *call, const char *json, ...)
 	return answer;
 }
 
+void world_wait(struct world *world, const char *kind, const char *ns, const char *name,
+		const char *want)
+{
+	json_t *answer = world_control(
+		world, "wait",
+		"{\"timeout\":5,\"kind\":\"%s\",\"ns\":\"%s\",\"name\":\"%s\",\"want\":%s}", kind,
+		ns, name, want);
+
+	if (json_is_null(json_object_get(answer, "found")))
+		fail_msg("%s %s/%s did not become %s", kind, ns, name, want);
+	json_decref(answer);
+}
+
 int world_count(struct world *world, const char *verb, const char *resource)
 {
 	json_t *answer = world_control(world, "requests", "{\"verb\":\"%s\",\"resource\":\"%s\"}",

@@ -37,6 +37,11 @@ void world_do(struct world *world, const char *call, const char *json, ...)
 json_t *world_api(struct world *world, const char *call, const char *json, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* Until the cluster's object is so: want is JSON that it must contain; the test fails when that
+ * does not come within 5 s. */
+void world_wait(struct world *world, const char *kind, const char *ns, const char *name,
+		const char *want);
+
 /* How many requests with this verb on this resource reached the cluster (dry runs too). */
 int world_count(struct world *world, const char *verb, const char *resource);
 

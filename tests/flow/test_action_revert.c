@@ -14,42 +14,78 @@
 struct row {
 	const char *kind, *object, *name;
 	const char *with, *field; /* of the object, read with jget */
-	const char *before, *written, *foreign;
+	const char *before, *written;
 	const char *others; /* a merge patch by somebody else */
 	const char *says;
 };
 
 static const struct row rows[] = {
-	{ "kube.scale", "Deployment", "workers-dev", "\"replicas\":5", "spec.replicas", "2", "5",
-	  "9", "{\"spec\":{\"replicas\":9}}", "replicas is now 9, not 5 as this change left it" },
+	{ "kube.scale", "Deployment", "workers-dev", "\"replicas\":5", "spec|replicas", "2", "5",
+	  "{\"spec\":{\"replicas\":9}}", "replicas is now 9, not 5 as this change left it" },
 	{ "kube.config", "ConfigMap", "settings", "\"key\":\"LOG_LEVEL\",\"value\":\"debug\"",
-	  "data.LOG_LEVEL", "\"info\"", "\"debug\"", "\"warn\"",
-	  "{\"data\":{\"LOG_LEVEL\":\"warn\"}}", "LOG_LEVEL is now \"warn\", not \"debug\"" },
-	{ "kube.config", "ConfigMap", "settings", "\"key\":\"ZONE\",\"value\":\"b\"", "data.ZONE",
-	  "null", "\"b\"", "\"c\"", "{\"data\":{\"ZONE\":\"c\"}}", "ZONE is now \"c\", not \"b\"" },
-	{ "kube.cronjob", "CronJob", "compaction", "\"suspend\":true", "spec.suspend", "null",
-	  "true", NULL, NULL, NULL },
+	  "data|LOG_LEVEL", "\"info\"", "\"debug\"", "{\"data\":{\"LOG_LEVEL\":\"warn\"}}",
+	  "LOG_LEVEL is now \"warn\", not \"debug\"" },
+	{ "kube.config", "ConfigMap", "settings", "\"key\":\"ZONE\",\"value\":\"b\"", "data|ZONE",
+	  "null", "\"b\"", "{\"data\":{\"ZONE\":\"c\"}}", "ZONE is now \"c\", not \"b\"" },
+	{ "kube.cronjob", "CronJob", "compaction", "\"suspend\":true", "spec|suspend", "null",
+	  "true", NULL, NULL },
+	{ "kube.set", "Deployment", "workers-dev",
+	  "\"image\":\"registry.example.com/worker:1.5.0\"",
+	  "spec|template|spec|containers|0|image", "\"registry.example.com/worker:1.4.2\"",
+	  "\"registry.example.com/worker:1.5.0\"",
+	  "{\"spec\":{\"template\":{\"spec\":{\"containers\":[{\"name\":\"worker\",\"image\":"
+	  "\"other:1\"}"
+	  "]}}}}",
+	  "image is now image \"other:1\", not image \"registry.example.com/worker:1.5.0\"" },
+	{ "kube.set", "Deployment", "workers-dev", "\"env\":{\"QUEUE\":\"b\"}",
+	  "spec|template|spec|containers|0|env|0|value", "null", "\"b\"",
+	  "{\"spec\":{\"template\":{\"spec\":{\"containers\":[{\"name\":\"worker\",\"image\":"
+	  "\"registry.example.com/"
+	  "worker:1.4.2\",\"env\":[{\"name\":\"QUEUE\",\"value\":\"c\"}]}]}}}}",
+	  "env QUEUE is now env QUEUE \"c\", not env QUEUE \"b\"" },
+	{ "kube.set", "Deployment", "workers-dev", "\"requests\":{\"memory\":\"1024Mi\"}",
+	  "spec|template|spec|containers|0|resources|requests|memory", "\"512Mi\"", "\"1Gi\"", NULL,
+	  NULL },
+	{ "kube.patch", "Deployment", "workers-dev",
+	  "\"kind\":\"Deployment\",\"allow\":[\"/spec/minReadySeconds\"],\"path\":"
+	  "\"/spec/minReadySeconds\",\"value\":30",
+	  "spec|minReadySeconds", "null", "30", "{\"spec\":{\"minReadySeconds\":5}}",
+	  "/spec/minReadySeconds is now 5, not 30" },
+	{ "kube.keda", "ScaledObject", "workers-dev", "\"pause\":true,\"replicas\":3",
+	  "metadata|annotations|autoscaling.keda.sh/paused-replicas", "null", "\"3\"", NULL, NULL },
+	{ "kube.cordon", "Node", "node-1", "\"cordon\":true", "spec|unschedulable", "null", "true",
+	  NULL, NULL },
 	{ "kube.autoscale", "HorizontalPodAutoscaler", "workers-dev", "\"min\":4,\"max\":20",
-	  "spec.maxReplicas", "10", "20", "30", "{\"spec\":{\"maxReplicas\":30}}",
+	  "spec|maxReplicas", "10", "20", "{\"spec\":{\"maxReplicas\":30}}",
 	  "min is now min 4, max 30, not min 4, max 20" },
 };
 
+/* "spec|containers|0|image": names hold slashes and dots; a number is a place in a list. */
+static const json_t *at(const json_t *node, const char *path)
+{
+	while (node != NULL && *path != '\0') {
+		size_t len = strcspn(path, "|");
+		char step[100];
+
+		(void)snprintf(step, sizeof(step), "%.*s", (int)len, path);
+		node = json_is_array(node) ? json_array_get(node, (size_t)atoi(step))
+					   : json_object_get(node, step);
+		path += len + (path[len] == '|' ? 1 : 0);
+	}
+	return node;
+}
+
 static char *now(struct world *world, const struct row *row)
 {
+	bool node = strcmp(row->object, "Node") == 0;
 	json_t *object =
-		world_control(world, "object", "{\"kind\":\"%s\",\"ns\":\"ads\",\"name\":\"%s\"}",
-			      row->object, row->name);
-	char path[100], *text;
-	json_t *value;
-
-	(void)snprintf(path, sizeof(path), "object.%s", row->field);
-	value = jget(object, path);
-	text = value == NULL ? strdup("null") : json_dumps(value, JSON_ENCODE_ANY);
+		world_control(world, "object", "{\"kind\":\"%s\",\"ns\":\"%s\",\"name\":\"%s\"}",
+			      row->object, node ? "" : "ads", row->name);
+	const json_t *value = at(json_object_get(object, "object"), row->field);
 	/* false is what an absent truth means */
-	if (strcmp(text, "false") == 0) {
-		free(text);
-		text = strdup("null");
-	}
+	char *text = value == NULL || json_is_false(value) ? strdup("null")
+							   : json_dumps(value, JSON_ENCODE_ANY);
+
 	json_decref(object);
 	return text;
 }
@@ -77,7 +113,8 @@ static struct end change(struct world *world, const struct row *row)
 	struct end plan, end;
 	char with[500];
 
-	world_do(world, "obstacle", "{\"what\":\"hpa\",\"ns\":\"ads\",\"name\":\"workers-dev\"}");
+	world_do(world, "obstacle", "{\"what\":\"%s\",\"ns\":\"ads\",\"name\":\"workers-dev\"}",
+		 strcmp(row->kind, "kube.keda") == 0 ? "keda" : "hpa");
 	world_do(world, "settings", "{\"hpa_ms\":600000}"); /* it must not scale in between */
 	put_with(with, sizeof(with), row, NULL);
 	assert_now(world, row, row->before);

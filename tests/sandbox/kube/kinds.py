@@ -45,6 +45,8 @@ ALL = [
     Kind("events.k8s.io", "v1", "Event", "events", ["ev"]),
     Kind("keda.sh", "v1alpha1", "ScaledObject", "scaledobjects", ["so"], subs=("status",), builtin=False,
          unconditional=False),
+    Kind("autoscaling.k8s.io", "v1", "VerticalPodAutoscaler", "verticalpodautoscalers", ["vpa"], builtin=False,
+         unconditional=False),
     Kind("argoproj.io", "v1alpha1", "Application", "applications", ["app", "apps"], builtin=False,
          unconditional=False),
 ]

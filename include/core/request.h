@@ -106,6 +106,9 @@ void request_destroy(struct request *request); /* NULL is fine */
 void request_set_asker(struct request *rq, const char *verdict, const char *email, const char *name,
 		       const char *tz);
 
+/* Whether its delivery is a click on a preview. */
+bool request_confirms(const struct request *rq);
+
 const char *request_state_name(enum request_state state);
 bool request_state_from_name(const char *name, enum request_state *ret_state);
 bool request_state_final(enum request_state state);

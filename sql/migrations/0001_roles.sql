@@ -53,8 +53,15 @@ create table ops.setting (
 	only_row         boolean primary key default true check (only_row),
 	proof_from_risk  smallint not null default 3 check (proof_from_risk between 0 and 4),
 	proof_max_age    interval not null default interval '90 days',
-	confirm_within   interval not null default interval '10 minutes'
+	step_up_from_risk smallint not null default 4 check (step_up_from_risk between 0 and 4),
+	can_step_up      boolean not null default false,
+	confirm_within   interval not null default interval '10 minutes',
+	audit_channel    text, -- as the replica that started last is configured
+	approval_channel text
 );
 insert into ops.setting default values;
 comment on column ops.setting.proof_from_risk is
 	'From this risk on a link made by e-mail address alone is not enough; 4: it always is';
+comment on column ops.setting.step_up_from_risk is
+	'From this risk on every request needs a company sign-in of its own; 4: none does';
+comment on column ops.setting.can_step_up is 'A provider of sign-ins is configured: what needs proof can be had';

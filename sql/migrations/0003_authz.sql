@@ -74,11 +74,30 @@ create table authz.permit_scope (
 	check (any_value::int + (values_ is not null)::int + (num_nonnulls(int_min, int_max) > 0)::int = 1)
 );
 
-create table authz.sod_rule ( -- no one person in both roles of one request
-	a integer not null references authz.action,
-	b integer not null references authz.action,
+create table authz.sod_rule ( -- no one person in both roles of one change
+	a       integer not null references authz.action,
+	b       integer not null references authz.action,
+	within_ interval not null default interval '7 days' check (within_ > interval '0'),
 	primary key (a, b),
 	check (a < b)
+);
+comment on column authz.sod_rule.within_ is 'Uses of the two on the same scope, as far as both name it, belong to one change for so long';
+
+-- Who took part in what, of the actions of sod_rule only: requesters, approvers and executors of what started.
+create table authz.sod_use (
+	person_id  bigint not null,
+	action_id  integer not null,
+	scope      jsonb not null,
+	request_id text collate "C" not null,
+	part       text not null check (part in ('request', 'approve', 'execute')),
+	at         timestamptz not null default clock_timestamp(),
+	primary key (person_id, action_id, request_id, part)
+);
+
+-- Who is asked for the right to be let into a group; of the reviewed file.
+create table authz.group_owner (
+	group_id bigint primary key references dir.grp,
+	owner    text not null check (octet_length(owner) between 1 and 200)
 );
 
 create view authz.group_in_use with (security_barrier) as
@@ -109,6 +128,22 @@ begin -- plpgsql: its plan is kept, that of an SQL function would be made anew i
 			end, p_effect = 'forbid'));
 end $$;
 
+-- What of the other side of a separation this person, under whatever identity, did to the same change; null: nothing.
+create function authz.sod_conflict(p_person bigint, p_action integer, p_params jsonb, p_now timestamptz)
+returns authz.sod_use
+language plpgsql stable as $$
+declare
+	same bigint[] := ops.disguises(p_person);
+	used authz.sod_use;
+begin
+	select u.* into used from authz.sod_rule r
+		join authz.sod_use u on u.action_id = case when r.a = p_action then r.b else r.a end
+		where p_action in (r.a, r.b) and u.person_id = any (same) and u.at > p_now - r.within_
+		  and not exists (select 1 from jsonb_each(u.scope) x where p_params -> x.key <> x.value)
+		order by u.at desc limit 1;
+	return used;
+end $$;
+
 create type authz.decision as (
 	allowed       boolean,
 	code          text,
@@ -136,15 +171,18 @@ begin
 					when a.action_id is null then 'unknown_action'
 					when p.person_id is null then 'unknown_person'
 					when p.state <> 'active' or p.kind <> 'human' then 'person_not_active'
-					when s.fetch_started_at is null
+					when g.origin is distinct from 'break_glass' and (s.fetch_started_at is null
 						or now_ - s.fetch_started_at > coalesce(a.deny_after, authz.max_age(greatest(a.risk, p_risk)))
-						or now_ - s.fetch_started_at < interval '-5 minutes' then 'directory_stale'
+						or now_ - s.fetch_started_at < interval '-5 minutes') then 'directory_stale'
 					-- a grant cannot have been written with this parameter in mind
 					when exists (
 						select 1 from jsonb_object_keys(case jsonb_typeof(p_params) when 'object' then p_params end) k
 						where k not in (select ap.param from authz.action_param ap where ap.action_id = a.action_id))
 						then 'undeclared_scope'
 					when g.effect = 'forbid' then 'forbidden'
+					when g.effect = 'allow' and case when exists (
+						select 1 from authz.sod_rule r where a.action_id in (r.a, r.b)) then
+						(authz.sod_conflict(p_person, a.action_id, p_params, now_)).person_id is not null end then 'separated'
 					when g.effect = 'allow' then 'allowed'
 					else 'no_matching_grant' end as code,
 				g.grant_id, g.stable_key, s.generation,
@@ -154,12 +192,12 @@ begin
 			left join dir.person p on p.person_id = p_person
 			left join dir.source s on s.source_id = p.source_id
 			left join lateral (
-				select c.grant_id, c.effect, c.stable_key from (
-					select t.grant_id, t.effect, t.stable_key from authz.permit t
+				select c.grant_id, c.effect, c.stable_key, c.origin from (
+					select t.grant_id, t.effect, t.stable_key, t.origin from authz.permit t
 					where t.action_id = a.action_id and (t.capability = p_cap or t.effect = 'forbid') and t.valid @> now_
 					  and (t.person_id = p_person or t.group_id = any (
 						array(select m.group_id from dir.membership m where m.person_id = p_person)))
-					order by (t.effect = 'forbid') desc, t.grant_id
+					order by (t.effect = 'forbid') desc, (t.origin = 'break_glass') desc, t.grant_id
 					offset 0) c -- offset: scopes are looked at in this order, and no further than the first that fits
 				where authz.scope_ok(c.grant_id, c.effect, a.action_id, p_params)
 				limit 1) g on true) x;
@@ -212,7 +250,7 @@ $$;
 
 grant select on authz.group_in_use to opsd_sync;
 grant select, insert, update, delete on authz.action, authz.action_param, authz.permit, authz.permit_scope,
-	authz.sod_rule to opsd_grants;
+	authz.sod_rule, authz.group_owner to opsd_grants;
 grant select, insert on authz.revision to opsd_grants;
 grant select on all tables in schema authz to opsd_auditor;
 grant execute on function authz.decide(bigint, text, text, jsonb, integer),

@@ -16,8 +16,9 @@ create type ops.state as enum ('received', 'allowed', 'confirming', 'approving',
 create type ops.effect as enum ('read', 'conditional', 'keyed', 'once');
 create type ops.step_state as enum ('intent', 'applied', 'not_applied', 'unknown');
 -- Edited in place, one message each: card, what approvers see; doubt, an unknown outcome with its buttons; progress, what a
--- request is doing, to its requester.  ask: a note below a card that names more people.
-create type ops.owed_kind as enum ('audit', 'reply', 'preview', 'card', 'ask', 'doubt', 'progress');
+-- request is doing, to its requester.  ask: a note below a card that names more people.  link: a person was linked.
+-- review: somebody must look at what was done without asking.
+create type ops.owed_kind as enum ('audit', 'reply', 'preview', 'card', 'ask', 'doubt', 'progress', 'link', 'review');
 create type ops.outcome as enum ('attempt', 'success', 'failure', 'denied', 'unknown');
 
 create table ops.replica (
@@ -42,7 +43,34 @@ create table ops.link (
 	primary key (slack_team, slack_user)
 );
 create unique index link_one_live on ops.link (slack_team, person_id) where state = 'live';
+create index link_by_person on ops.link (person_id);
+create index link_by_user on ops.link (slack_user);
 comment on table ops.link is 'The checked binding of a Slack user to a person';
+
+create table ops.link_past (
+	slack_team text collate "C" not null,
+	slack_user text collate "C" not null,
+	person_id  bigint not null,
+	email_key  text collate "C" not null,
+	how        text not null,
+	bound_at   timestamptz not null,
+	ended_at   timestamptz not null default clock_timestamp(),
+	why        text not null
+);
+create index link_past_by_person on ops.link_past (person_id);
+create index link_past_by_user on ops.link_past (slack_user);
+comment on table ops.link_past is 'Links that an administrator took away: the account may be linked again';
+
+-- A company sign-in for one request; the person is the one whose directory id the token named.
+create table ops.proof (
+	request_id   text collate "C" primary key,
+	person_id    bigint not null,
+	issuer       text not null,
+	subject      text not null,
+	token_sha256 text not null unique check (token_sha256 ~ '^[0-9a-f]{64}$'), -- each token once
+	signed_in_at timestamptz, -- auth_time, when the provider says it
+	proved_at    timestamptz not null default clock_timestamp()
+);
 
 create table ops.request (
 	id             text collate "C" primary key,
@@ -171,8 +199,9 @@ create table ops.vote (
 	round       smallint not null,
 	person_id   bigint not null,
 	digest      text not null,
-	decision    text not null check (decision in ('approve', 'deny')),
+	decision    text not null check (decision in ('approve', 'deny', 'execute')),
 	reason      text,
+	evidence    json, -- why this person may, by each rule that the vote counts for
 	slack_team  text collate "C" not null,
 	slack_user  text collate "C" not null,
 	envelope_id text collate "C" not null unique,
@@ -233,6 +262,6 @@ begin
 end $$;
 do $$ begin perform ops.audit_ahead(12); end $$;
 
-grant select on ops.link, ops.request, ops.approval, ops.vote, ops.step, ops.delivery, ops.message, ops.audit, ops.replica, ops.setting,
+grant select on ops.link, ops.link_past, ops.proof, ops.request, ops.approval, ops.vote, ops.step, ops.delivery, ops.message, ops.audit, ops.replica, ops.setting,
 	ops.migration to opsd_auditor;
 grant select on ops.link to opsd_sync, opsd_grants;

@@ -131,6 +131,15 @@ begin
 	return answer;
 end $$;
 
+-- Something that the audit channel must hear of beside outcomes.  p_body: { "alarm": what, … }.
+create function ops.alarm(p_body json, p_request text) returns void
+language plpgsql as $$
+begin
+	insert into ops.message (request_id, kind, prio, channel, body, due_at)
+		select coalesce(p_request, ''), 'audit', 0, s.audit_channel, p_body, clock_timestamp()
+		from ops.setting s where s.audit_channel is not null;
+end $$;
+
 create function ops.round_of(p_id text) returns ops.approval
 language sql stable as $$
 	select a from ops.approval a where a.request_id = p_id order by a.round desc limit 1

@@ -87,14 +87,15 @@ begin
 		st := 'rejected';
 		i := ops.identify_by_link(p_team, p_user);
 	elsif p_fresh then
-		i := ops.identify(p_team, p_user, p_verdict, p_email, p_risk, p_observer);
+		i := ops.identify(p_team, p_user, p_verdict, p_email, p_risk, p_observer, p_id);
 		code_ := i.code;
 		if code_ = 'ok' then
 			d := authz.decide(i.person_id, 'request', p_action, p_scope::jsonb, p_risk);
 			code_ := d.code;
 			detail_ := ops.decision_json(d, i.person_id, p_action, p_scope::jsonb);
 		end if;
-		st := case when d.allowed is not true then 'denied' when p_risk = 0 then 'running' else 'allowed' end;
+		st := case when code_ = 'step_up' then 'received' when d.allowed is not true then 'denied'
+			when p_risk = 0 then 'running' else 'allowed' end;
 	end if;
 	open_ := st in ('received', 'allowed', 'running');
 	insert into ops.request (id, created_at, state, team, slack_user, channel, response_url, kind, envelope_id,
@@ -156,14 +157,27 @@ begin
 	if not found or r.fence <> p_fence or r.state not in ('received', 'allowed', 'running', 'denied') then
 		return;
 	end if;
-	if r.state <> 'received' then -- asked again: the first answer was lost
+	if r.state not in ('received', 'allowed') then -- asked again: the first answer was lost
 		return next ops.answer_of(r);
 		return;
 	end if;
-	i := ops.identify(r.team, r.slack_user, p_verdict, p_email, r.risk, p_observer);
-	r.person_id := i.person_id;
-	r.person_name := coalesce(i.person_name, p_name);
-	r.person_email := i.person_email;
+	i := ops.identify(r.team, r.slack_user, p_verdict, p_email, r.risk, p_observer, r.id);
+	if i.code = 'ok' and r.state = 'allowed' and i.person_id = r.person_id then
+		return next ops.answer_of(r); -- looked at again, long after it was asked for
+		return;
+	end if;
+	r.person_id := coalesce(r.person_id, i.person_id);
+	r.person_name := coalesce(i.person_name, r.person_name, p_name);
+	r.person_email := coalesce(i.person_email, r.person_email);
+	if i.code = 'step_up' and r.state = 'received' and r.attempts = 0 then
+		update ops.request q set code = i.code, person_id = r.person_id, person_name = r.person_name,
+				person_email = r.person_email, wake_at = clock_timestamp() + ops.request_lease()
+			where q.id = p_id returning * into r;
+		return next ops.answer_of(r);
+		return;
+	end if;
+	i.code := case when i.code = 'step_up' then 'proof_interrupted' when i.code = 'ok' and i.person_id <> r.person_id
+		then 'binding_changed' else i.code end;
 	if i.code <> 'ok' then
 		return next ops.refuse(r, p_boot, p_observer, i.code, null, p_audit_channel, true, p_room);
 		return;
@@ -218,9 +232,9 @@ begin
 		return answer;
 	end if;
 	if p_fresh then
-		i := ops.identify(p_team, p_user, p_verdict, p_email, r.risk, p_observer);
-	else
-		i := ops.identify_by_link(p_team, p_user);
+		i := ops.identify(p_team, p_user, p_verdict, p_email, r.risk, p_observer, r.id);
+	else -- who clicked is asked of Slack first
+		i.code := 'not_a_member';
 	end if;
 	if i.person_id is distinct from r.person_id then -- the offer stays for the one who asked
 		answer.state := 'denied';
@@ -287,7 +301,7 @@ begin
 	if not found then
 		return 'known';
 	end if;
-	if p_click and p_kind in ('approve', 'deny', 'withdraw') then
+	if p_click and p_kind in ('approve', 'deny', 'withdraw', 'execute') then
 		select * into r from ops.request q where q.id = p_id for no key update;
 		if r.state = 'approving' or (r.state = 'allowed' and r.claimed_by = p_boot) then
 			delete from ops.vote v where v.request_id = p_id and v.envelope_id = p_envelope;

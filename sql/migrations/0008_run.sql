@@ -89,13 +89,19 @@ declare
 	w ops.written;
 	round_ ops.approval;
 begin
+	perform pg_advisory_xact_lock_shared(hashtextextended('dirsync', 0)); -- not in the middle of a new directory or grants
+	p_rules := (select ops.rules_now(q, p_rules) from ops.request q where q.id = p_id);
 	if p_rules is not null then -- decided before the state changes: a refused start leaves no trace of one
 		select * into r from ops.request q where q.id = p_id and q.fence = p_fence and q.claimed_by = p_boot
-			and q.state = 'allowed' and q.wake_at > now_ for no key update;
+			and q.state in ('allowed', 'confirming') and q.wake_at > now_ for no key update;
 		if found then
 			round_ := ops.round_of(p_id);
-			if round_.digest is distinct from p_digest then
-				raise exception 'start: % was not asked about this plan', p_id using errcode = 'OP013';
+			if r.state = 'confirming' or round_.digest is distinct from p_digest then
+				w.ok := true; -- nobody was asked about this plan
+				w.state := r.state;
+				w.code := 'needs_approval';
+				w.detail := json_build_object('rules', p_rules)::text;
+				return w;
 			end if;
 			if round_.expires_at <= clock_timestamp()
 					or not ops.rules_met(ops.tally(r, p_rules, round_.round, p_digest)) then
@@ -123,6 +129,7 @@ begin
 		w.ok := coalesce(w.ok, false);
 		return w;
 	end if;
+	perform ops.one_by_one(r.action);
 	if exists (select 1 from ops.link l where l.slack_team = r.team and l.slack_user = r.slack_user
 			and l.person_id = r.person_id and l.state = 'live') then
 		d := authz.decide(r.person_id, 'request', r.action, r.scope::jsonb, r.risk);
@@ -142,6 +149,7 @@ begin
 	insert into ops.step (request_id, attempt, kind, effect, params, fence, intent_at)
 		select p_id, coalesce(max(s.attempt), 0) + 1, p_kind, p_effect::ops.effect, p_params, p_fence, now_
 		from ops.step s where s.request_id = p_id;
+	r.detail := ops.decision_json(d, r.person_id, r.action, r.scope::jsonb)::json;
 	insert into ops.audit (at, request_id, person_id, slack_user, event, action, outcome, body)
 	values (now_, p_id, r.person_id, r.slack_user, 'request.started', r.action, 'attempt',
 		ops.entry(r, now_, p_observer, 'started', 'attempt', ops.facts(r, null, null), '{'
@@ -150,6 +158,7 @@ begin
 		|| '"digest":' || ops.js(p_digest) || ',"effect":"' || p_effect || '","generation":'
 		|| coalesce(d.generation::text, 'null') || ',"grant":' || ops.js(d.grant_key) || ',"kind":' || ops.js(p_kind)
 		|| ',"revision":' || coalesce(d.revision::text, 'null') || '}'));
+	perform ops.took_part(r, round_.round);
 	return (true, 'running', d.code, null, null, null, null, null, null, null, null)::ops.written;
 end $$;
 

@@ -210,7 +210,7 @@ declare
 begin
 	perform authz.scope_ok(0, 'allow', 0, '{}');
 	perform authz.decide(0, 'request', 'none', '{}', 0);
-	i := ops.identify('', '', 'ok', 'nobody@localhost', 0, '{}');
+	i := ops.identify('', '', 'ok', 'nobody@localhost', 0, '{}', null);
 	perform ops.receive(boot, '{}', id, id, id, 'warm', '', '', null, null, '', 'warm', 'warm', 1::smallint, '{}', null,
 		'{}', null, null, null, false, 'ok', null, null, true, null, 0);
 	perform ops.decide_request(boot, '{}', id, 0, 'ok', null, null, null, 0);

@@ -4,7 +4,8 @@
 -- A round is the asking for one plan; a plan whose meaning changes opens the next one, and votes count in
 -- their round only.  The row of the request is locked before anything is judged, so that votes, cancel, expiry
 -- and start come one after the other; the card on the screen decides nothing.
--- A rule is { "need": n, "can_approve": action | "group": name }, as the catalog's newest version gave it.
+-- A rule is { "need": n, "can_approve": action | "group": name }, as the catalog's newest version gave it, or
+-- { "need": 1, "can_execute": action } of the action itself: somebody who neither asked nor approved gives the start.
 set local role opsd_owner;
 
 -- Who may approve
@@ -13,12 +14,34 @@ set local role opsd_owner;
 create function ops.rule_scope(p_rule jsonb, p_action text, p_scope jsonb) returns jsonb
 language plpgsql stable as $$
 begin
-	if p_rule ->> 'can_approve' = p_action then
+	if coalesce(p_rule ->> 'can_approve', p_rule ->> 'can_execute') = p_action then
 		return p_scope;
 	end if;
 	return (select coalesce(jsonb_object_agg(k.key, k.value), '{}') from jsonb_each(p_scope) k
 		where k.key in (select ap.param from authz.action_param ap join authz.action a using (action_id)
 			where a.name = p_rule ->> 'can_approve'));
+end $$;
+
+-- The rules of a command with those that its action has whatever the command says; null: none.
+create function ops.with_floor(p_action text, p_rules jsonb) returns jsonb
+language plpgsql stable as $$
+declare
+	floor_ record;
+	rules jsonb := coalesce(p_rules, '[]');
+begin
+	select a.min_approvals, a.approver_may_execute into floor_ from authz.action a
+		where a.name = p_action and (a.min_approvals > 0 or not a.approver_may_execute);
+	if not found then
+		return p_rules;
+	end if;
+	if floor_.min_approvals > 0 and not exists (select 1 from jsonb_array_elements(rules) x
+			where x ->> 'can_approve' = p_action and (x ->> 'need')::integer >= floor_.min_approvals) then
+		rules := rules || jsonb_build_object('need', floor_.min_approvals, 'can_approve', p_action);
+	end if;
+	if not floor_.approver_may_execute and not exists (select 1 from jsonb_array_elements(rules) x where x ? 'can_execute') then
+		rules := rules || jsonb_build_object('need', 1, 'can_execute', p_action);
+	end if;
+	return rules;
 end $$;
 
 -- The group that a rule names; null unless exactly one source has one of that name.
@@ -28,20 +51,86 @@ language sql stable as $$
 	where g.state = 'active' and g.name_key = lower((p_rule ->> 'group') collate "C") having count(*) = 1
 $$;
 
+-- The rules that hold for a request now; null: none.  Break-glass waives them: it is reviewed afterwards instead.
+create function ops.rules_now(r ops.request, p_rules jsonb) returns jsonb
+language plpgsql stable as $$
+begin
+	p_rules := ops.with_floor(r.action, p_rules);
+	if p_rules is not null and exists (select 1 from authz.permit g join authz.action a using (action_id)
+			where a.name = r.action and g.person_id = r.person_id and g.origin = 'break_glass' and g.effect = 'allow'
+			  and g.valid @> clock_timestamp() and authz.scope_ok(g.grant_id, 'allow', a.action_id, r.scope::jsonb)) then
+		return null;
+	end if;
+	return p_rules;
+end $$;
+
+-- Starts of actions that are to be kept apart come one after the other, so that each sees the one before.
+create function ops.one_by_one(p_action text) returns void
+language plpgsql as $$
+begin
+	if exists (select 1 from authz.action a join authz.sod_rule s on a.action_id in (s.a, s.b) where a.name = p_action) then
+		perform pg_advisory_xact_lock(hashtextextended('opsd separation', 0));
+	end if;
+end $$;
+
+-- Who took part in what starts now, for the actions that are to be kept apart from others.
+create function ops.took_part(r ops.request, p_round smallint) returns void
+language plpgsql as $$
+begin
+	if not exists (select 1 from authz.action a join authz.sod_rule s on a.action_id in (s.a, s.b) where a.name = r.action) then
+		return;
+	end if;
+	insert into authz.sod_use (person_id, action_id, scope, request_id, part)
+		select x.person_id, a.action_id, coalesce(r.scope::jsonb, '{}'), r.id, x.part from authz.action a, (
+			select r.person_id, 'request' as part
+			union all
+			select v.person_id, v.decision from ops.vote v
+				where v.request_id = r.id and v.round = p_round and v.decision <> 'deny') x
+		where a.name = r.action
+		on conflict do nothing;
+end $$;
+
+-- Why a person may approve (or give the start) by this rule, as JSON; null: the person may not.
+create function ops.entitled(p_person bigint, p_rule jsonb, p_action text, p_scope jsonb, p_risk integer) returns text
+language plpgsql stable as $$
+declare
+	scope jsonb;
+	d authz.decision;
+	member record;
+begin
+	if not p_rule ? 'group' then
+		scope := ops.rule_scope(p_rule, p_action, p_scope);
+		d := authz.decide(p_person, case when p_rule ? 'can_execute' then 'execute' else 'approve' end,
+			coalesce(p_rule ->> 'can_approve', p_rule ->> 'can_execute'), scope, p_risk);
+		return case when d.allowed then ops.decision_json(d, p_person, p_rule ->> 'can_approve', scope) end;
+	end if;
+	-- the group is the right; the decision says of the person and the directory what it says of everybody
+	d := authz.decide(p_person, 'approve', p_action, p_scope, p_risk);
+	if d.code not in ('allowed', 'no_matching_grant') then
+		return null;
+	end if;
+	select m.direct, m.since_gen into member from dir.membership m
+		where m.person_id = p_person and m.group_id = ops.rule_group(p_rule);
+	if not found then
+		return null;
+	end if;
+	return '{"age_s":' || extract(epoch from d.directory_age)::bigint || ',"generation":' || d.generation
+		|| ',"via":{"direct":' || member.direct::text || ',"group":' || ops.js(p_rule ->> 'group') || ',"since":'
+		|| member.since_gen || '}}';
+end $$;
+
 create function ops.may_approve(p_person bigint, p_rule jsonb, p_action text, p_scope jsonb, p_risk integer)
 returns boolean
 language plpgsql stable as $$
+declare
+	d authz.decision;
 begin
-	if p_rule ? 'can_approve' then
-		return coalesce((authz.decide(p_person, 'approve', p_rule ->> 'can_approve',
-			ops.rule_scope(p_rule, p_action, p_scope), p_risk)).allowed, false);
+	if not p_rule ? 'group' then
+		return coalesce((authz.decide(p_person, case when p_rule ? 'can_execute' then 'execute' else 'approve' end,
+			coalesce(p_rule ->> 'can_approve', p_rule ->> 'can_execute'), ops.rule_scope(p_rule, p_action, p_scope),
+			p_risk)).allowed, false);
 	end if;
-	return exists (select 1 from dir.membership m
-		join dir.person p using (person_id)
-		join dir.source s on s.source_id = p.source_id
-		where m.person_id = p_person and m.group_id = ops.rule_group(p_rule) and p.state = 'active' and p.kind = 'human'
-		  and s.fetch_started_at between clock_timestamp() - authz.max_age(p_risk)
-			and clock_timestamp() + interval '5 minutes');
+	return ops.entitled(p_person, p_rule, p_action, p_scope, p_risk) is not null;
 end $$;
 
 -- People who may approve by this rule, in an order that differs from request to request; those Slack knows first.
@@ -57,10 +146,10 @@ begin
 					where p_rule ? 'group' and m.group_id = ops.rule_group(p_rule)
 				union
 				select coalesce(g.person_id, m.person_id) from authz.action a
-					join authz.permit g on g.action_id = a.action_id and g.capability = 'approve' and g.effect = 'allow'
-						and g.valid @> clock_timestamp()
+					join authz.permit g on g.action_id = a.action_id and g.effect = 'allow' and g.valid @> clock_timestamp()
+						and g.capability = case when p_rule ? 'can_execute' then 'execute' else 'approve' end
 					left join dir.membership m on m.group_id = g.group_id
-					where a.name = p_rule ->> 'can_approve' and a.enabled
+					where a.name = coalesce(p_rule ->> 'can_approve', p_rule ->> 'can_execute') and a.enabled
 			) c where c.id is not null and c.id <> all (p_exclude)),
 		ordered as materialized (
 			select p.person_id, p.display_name,
@@ -74,17 +163,28 @@ begin
 			limit p_limit;
 end $$;
 
--- Each rule with "have": how many distinct people who may still approve did so in this round.
+-- Each rule with "have": how many different humans who may still approve did so in this round, none of them the
+-- requester under another identity.
 create function ops.tally(r ops.request, p_rules jsonb, p_round integer, p_digest text) returns jsonb
 language plpgsql stable as $$
+declare
+	asker bigint[] := ops.disguises(r.person_id);
 begin
 	return (select coalesce(jsonb_agg(x.rule || jsonb_build_object('have', (
-			select count(*) from ops.vote v
-			where v.request_id = r.id and v.round = p_round and v.digest = p_digest and v.decision = 'approve'
-			  and v.person_id <> r.person_id
+			select count(distinct (ops.disguises(v.person_id))[1]) from ops.vote v
+			where v.request_id = r.id and v.round = p_round and v.digest = p_digest
+			  and v.decision = case when x.rule ? 'can_execute' then 'execute' else 'approve' end
+			  and v.person_id <> all (asker)
 			  and ops.may_approve(v.person_id, x.rule, r.action, r.scope::jsonb, r.risk))) order by x.n), '[]')
 		from jsonb_array_elements(p_rules) with ordinality x(rule, n));
 end $$;
+
+-- Whether all is there but the start itself.
+create function ops.approved_but_start(p_tally jsonb) returns boolean
+language sql immutable as $$
+	select not exists (select 1 from jsonb_array_elements(p_tally) t
+		where not t ? 'can_execute' and (t ->> 'have')::integer < (t ->> 'need')::integer)
+$$;
 
 create function ops.rules_met(p_tally jsonb) returns boolean
 language sql immutable as $$
@@ -174,7 +274,7 @@ declare
 begin
 	for rule in select * from jsonb_array_elements(p_rules) loop
 		picked := picked || array(select x.person_id from ops.approvers(r.id, rule, r.action, r.scope::jsonb, r.risk,
-			picked || r.person_id, greatest(each_, (rule ->> 'need')::integer)) x);
+			picked || ops.disguises(r.person_id), greatest(each_, (rule ->> 'need')::integer)) x);
 	end loop;
 	return picked[1:p_limit];
 end $$;
@@ -191,6 +291,8 @@ declare
 	a ops.approval;
 	rule jsonb;
 	n integer;
+	all_ bigint[] := '{}'; -- who could approve or give the start
+	some_ bigint[];
 	x ops.answer;
 	w ops.written;
 begin
@@ -205,9 +307,19 @@ begin
 	w.ok := true;
 	r.plan := p_plan;
 	r.digest := p_digest;
-	for rule in select * from jsonb_array_elements(p_rules) loop
-		select count(*) into n from ops.approvers(p_id, rule, r.action, r.scope::jsonb, r.risk, array[r.person_id],
-			(rule ->> 'need')::integer);
+	p_rules := ops.rules_now(r, p_rules);
+	if p_rules is null then -- nobody has to be asked
+		return (true, r.state, 'nobody_to_ask', null, null, null, null, null, null, null, null)::ops.written;
+	end if;
+	for rule in select * from jsonb_array_elements(p_rules) order by value ? 'can_execute' loop
+		some_ := array(select y.person_id from ops.approvers(p_id, rule, r.action, r.scope::jsonb, r.risk,
+			ops.disguises(r.person_id), (rule ->> 'need')::integer + 5) y);
+		all_ := all_ || some_;
+		n := cardinality(some_);
+		if rule ? 'can_execute' then -- one more than those who approve
+			n := least(n, (select count(distinct y) from unnest(all_) y) - (select max((y ->> 'need')::integer)
+				from jsonb_array_elements(p_rules) y where not y ? 'can_execute'));
+		end if;
 		if p_channel is null or n < (rule ->> 'need')::integer then
 			x := ops.refuse(r, p_boot, p_observer, case when p_channel is null then 'no_approval_channel'
 				else 'too_few_approvers' end, json_build_object('rule', rule || jsonb_build_object('have', n))::text,
@@ -288,6 +400,8 @@ declare
 	a ops.approval;
 	i ops.identity;
 	v ops.vote;
+	same bigint[];
+	why text; -- the evidence, rule by rule, as JSON
 	answer ops.answer;
 	facts text;
 	code_ text;
@@ -322,15 +436,23 @@ begin
 		answer.code := 'stale_card';
 		return answer;
 	end if;
-	i := ops.identify(p_team, p_user, p_verdict, p_email, r.risk, p_observer);
-	select * into v from ops.vote x where x.request_id = p_id and x.round = a.round and x.person_id = i.person_id;
+	i := ops.identify(p_team, p_user, p_verdict, p_email, r.risk, p_observer, null);
+	same := ops.disguises(i.person_id);
+	select * into v from ops.vote x where x.request_id = p_id and x.round = a.round and x.person_id = any (same);
+	select '[' || string_agg('{"decision":' || y.decision || ',"rule":' || ops.js(y.rule) || '}', ',') || ']' into why from (
+		select coalesce('group ' || (x ->> 'group'), 'approve ' || (x ->> 'can_approve'), 'execute ' || (x ->> 'can_execute'))
+				as rule, ops.entitled(i.person_id, x, r.action, r.scope::jsonb, r.risk) as decision
+		from jsonb_array_elements(a.rules) x where p_kind = 'deny' or x ? 'can_execute' = (p_kind = 'execute')) y
+		where y.decision is not null;
 	code_ := case
 		when i.code <> 'ok' then i.code
 		when p_kind = 'withdraw' then case when i.person_id = r.person_id then 'ok' else 'not_requester' end
-		when i.person_id = r.person_id then 'own_request'
+		when r.person_id = any (same) then 'own_request'
+		when v.decision = 'approve' and p_kind = 'execute' then 'approver_may_not_start'
 		when v.decision is not null then 'voted_already'
-		when not exists (select 1 from jsonb_array_elements(a.rules) x
-			where ops.may_approve(i.person_id, x, r.action, r.scope::jsonb, r.risk)) then 'not_approver'
+		when why is null then 'not_approver'
+		when p_kind = 'execute' and not ops.approved_but_start(ops.tally(r, a.rules, a.round, a.digest))
+			then 'not_approved_yet'
 		else 'ok' end;
 	if code_ <> 'ok' then
 		answer.code := code_;
@@ -351,10 +473,11 @@ begin
 		answer.owed := ops.owe(r, p_boot, p_audit_channel, facts, true, true, null, p_room);
 		return answer;
 	end if;
-	insert into ops.vote (request_id, round, person_id, digest, decision, reason, slack_team, slack_user, envelope_id)
-		values (p_id, a.round, i.person_id, p_digest, p_kind, left(p_reason, 1000), p_team, p_user, p_envelope);
-	perform ops.audit_note(p_id, i.person_id, p_user, p_observer, 'vote.' || p_kind, 'success', '{"digest":'
-		|| ops.js(p_digest) || ',"email":' || ops.js(i.person_email) || ',"envelope":' || ops.js(p_envelope) || ',"name":'
+	insert into ops.vote (request_id, round, person_id, digest, decision, reason, evidence, slack_team, slack_user,
+			envelope_id)
+		values (p_id, a.round, i.person_id, p_digest, p_kind, left(p_reason, 1000), why::json, p_team, p_user, p_envelope);
+	perform ops.audit_note(p_id, i.person_id, p_user, p_observer, 'vote.' || p_kind, 'success', '{"decisions":'
+		|| why || ',"digest":' || ops.js(p_digest) || ',"email":' || ops.js(i.person_email) || ',"envelope":' || ops.js(p_envelope) || ',"name":'
 		|| ops.js(i.person_name) || ',"reason":' || ops.js(p_reason) || ',"round":' || a.round || ',"team":' || ops.js(p_team)
 		|| '}');
 	if p_kind = 'deny' then

@@ -411,7 +411,8 @@ static enum op_step first_step(struct request *rq)
 			return OP_ACT;
 		rq->plan = json_incref(rq->offered_plan);
 		return OP_LOOK;
-	case REQUEST_ALLOWED:
+	case REQUEST_ALLOWED: /* long after it was asked for: who is it now? */
+		return OP_PEOPLE;
 	case REQUEST_CONFIRMING:
 	case REQUEST_APPROVING:
 	case REQUEST_UNKNOWN:

@@ -133,7 +133,9 @@ static void put_votes(struct blocks *blocks, const json_t *facts)
 
 		put_text(&line, deny ? "⛔ " : "✅ ");
 		put_person(&line, vote);
-		put_text(&line, deny ? " does not approve: " : " approves");
+		put_text(&line, deny ? " does not approve: "
+				: str_eq(jget_str(vote, "decision"), "execute") ? " gives the start"
+										: " approves");
 		if (deny)
 			put_text(&line, jget_str_or(vote, "reason", "no reason given"));
 		blocks_rich(blocks, line.spans, line.n);
@@ -154,10 +156,16 @@ static void put_needed(struct blocks *blocks, const json_t *facts)
 
 		if (left <= 0)
 			continue;
-		text = xasprintf("Still needed: %d %s%s%s.", (int)left,
-				 group != NULL ? "of the group " : "of those who can approve ",
-				 group != NULL ? group : jget_str_or(rule, "can_approve", "?"),
-				 left > 1 ? ", different people" : "");
+		if (jget_str(rule, "can_execute") != NULL)
+			text = xasprintf("Then the start, by one of those who can execute %s and "
+					 "neither asked nor approved.",
+					 jget_str(rule, "can_execute"));
+		else
+			text = xasprintf(
+				"Still needed: %d %s%s%s.", (int)left,
+				group != NULL ? "of the group " : "of those who can approve ",
+				group != NULL ? group : jget_str_or(rule, "can_approve", "?"),
+				left > 1 ? ", different people" : "");
 		blocks_plain(blocks, text);
 		free(text);
 	}
@@ -168,12 +176,35 @@ static void put_needed(struct blocks *blocks, const json_t *facts)
 	blocks_rich(blocks, line.spans, line.n);
 }
 
+/* All approvals are there, and a third person gives the start. */
+static bool only_start_is_left(const json_t *rules)
+{
+	bool start = false;
+	size_t i;
+	json_t *rule;
+
+	json_array_foreach(rules, i, rule)
+	{
+		bool met = jget_int(rule, "have", 0) >= jget_int(rule, "need", 1);
+
+		if (jget_str(rule, "can_execute") != NULL)
+			start = !met;
+		else if (!met)
+			return false;
+	}
+	return start;
+}
+
 static void put_buttons(struct blocks *blocks, const json_t *facts)
 {
 	char *value = xasprintf("%s %s", jget_str_or(facts, "request", ""),
 				jget_str_or(facts, "digest", ""));
+	bool start = only_start_is_left(jget(facts, "approval.rules"));
 	const struct button buttons[] = {
-		{ .text = "Approve", .action_id = "approve", .value = value, .style = "primary" },
+		{ .text = start ? "Start it" : "Approve",
+		  .action_id = start ? "execute" : "approve",
+		  .value = value,
+		  .style = "primary" },
 		{ .text = "Deny", .action_id = "deny", .value = value, .style = "danger" },
 		{ .text = "Cancel", .action_id = "withdraw", .value = value },
 	};

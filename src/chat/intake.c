@@ -412,7 +412,7 @@ static void on_decision(struct intake *intake, const struct envelope *env, struc
 		request_destroy(rq);
 		return;
 	}
-	intake_begin(intake, rq, OP_CONFIRM);
+	intake_begin(intake, rq, rq->asker.facts_fresh ? OP_CONFIRM : OP_CLICKER);
 }
 
 /* The button "Next page" carries the whole question. */
@@ -571,7 +571,9 @@ static json_t *answer_of(const struct request *rq, const struct err *err)
 	char *text = NULL;
 
 	if (err != NULL) {
-		text = words_not_recorded(rq, err);
+		text = request_confirms(rq) && !rq->asker.facts_fresh
+			       ? xstrdup(words_not_known_who())
+			       : words_not_recorded(rq, err);
 	} else if (rq->known_id != NULL) {
 		text = rq->delivery.takes_text ? NULL : words_known(rq);
 	} else if (rq->state == REQUEST_RECEIVED || rq->state == REQUEST_ALLOWED) {

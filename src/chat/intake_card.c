@@ -20,7 +20,7 @@
 /* The kind of a vote; NULL: none. */
 static const char *vote_of(const char *name)
 {
-	static const char *const votes[] = { "approve", "deny", "withdraw" };
+	static const char *const votes[] = { "approve", "deny", "withdraw", "execute" };
 
 	for (size_t i = 0; i < sizeof(votes) / sizeof(votes[0]); i++)
 		if (str_eq(votes[i], name))

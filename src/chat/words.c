@@ -73,6 +73,14 @@ static const struct {
 	  "This needs approval, and too few people besides you could give it." },
 	{ "no_approval_channel", "This needs approval, and no channel for that is configured. Tell "
 				 "the data platform team to set slack.approval_channel." },
+	{ "approver_may_not_start", "You approved this, so somebody else has to give the start." },
+	{ "not_approved_yet", "This is not approved yet; the start comes after the approvals." },
+	{ "separated", "You took part in the other half of this change, and the two are for "
+		       "different people." },
+	{ "step_up", "This needs a company sign-in." },
+	{ "proof_interrupted", "The company sign-in was interrupted, so nothing was done. Ask "
+			       "again with the command." },
+	{ "proof_failed", "The company sign-in did not prove who you are, so nothing was done." },
 	{ "approver_denied", "Somebody who was asked to approve this did not." },
 };
 

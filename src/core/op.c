@@ -121,6 +121,13 @@ static enum op_step end_as(struct op *op, enum request_state state)
 	return OP_SETTLE;
 }
 
+static void too_long(struct request *rq)
+{
+	err_set(&rq->err, ERR_INVALID,
+		"The change is too long to be shown whole to the people who would have to "
+		"approve it. Ask for less at a time.");
+}
+
 /* The rules of now, whatever held when it was asked for.  false: nothing may run. */
 static bool take_rules(struct request *rq)
 {
@@ -132,9 +139,7 @@ static bool take_rules(struct request *rq)
 		json_decref(rq->rules);
 		rq->rules = NULL;
 	} else if (!facts_fit_card(rq->plan)) {
-		err_set(&rq->err, ERR_INVALID,
-			"The change is too long to be shown whole to the people who would have to "
-			"approve it. Ask for less at a time.");
+		too_long(rq);
 		return false;
 	}
 	return true;
@@ -185,6 +190,21 @@ static enum op_step next_of_look(struct op *op)
 	return end_as(op, REQUEST_UNKNOWN);
 }
 
+/* The database has rules of its own for what is about to start. */
+static enum op_step ask_first(struct op *op)
+{
+	if (facts_fit_card(op->rq->plan))
+		return OP_ASK;
+	too_long(op->rq);
+	return end_as(op, REQUEST_FAILED);
+}
+
+/* Denied, or nobody has to be asked now. */
+static enum op_step after_ask(const struct op *op)
+{
+	return request_state_final(op->rq->state) ? OP_DONE : OP_START;
+}
+
 static enum op_step next_on_success(struct op *op)
 {
 	switch (op->step) {
@@ -196,12 +216,16 @@ static enum op_step next_on_success(struct op *op)
 	case OP_DECIDE:
 		return next_of_state(op->rq);
 	case OP_CLICKER:
-		return OP_VOTE;
+		return request_confirms(op->rq) ? OP_CONFIRM : OP_VOTE;
 	case OP_PEOPLE:
 		return OP_DECIDE;
 	case OP_PLAN:
 		return next_of_plan(op);
+	case OP_ASK:
+		return op->rq->state == REQUEST_APPROVING ? OP_DONE : after_ask(op);
 	case OP_START:
+		if (op->rq->state == REQUEST_ALLOWED || op->rq->state == REQUEST_CONFIRMING)
+			return ask_first(op);
 		return op->rq->state == REQUEST_RUNNING ? OP_ACT : OP_DONE;
 	case OP_ACT:
 		return end_as(op, REQUEST_SUCCEEDED);
@@ -209,7 +233,6 @@ static enum op_step next_on_success(struct op *op)
 		return next_of_look(op);
 	case OP_VOTE:
 	case OP_OFFER:
-	case OP_ASK:
 	case OP_SETTLE:
 	case OP_DONE:
 		break;

@@ -64,6 +64,11 @@ void request_set_asker(struct request *rq, const char *verdict, const char *emai
 		asker->email_key = arena_strdup(rq->arena, key);
 }
 
+bool request_confirms(const struct request *rq)
+{
+	return str_eq(rq->delivery.kind, "confirm") || str_eq(rq->delivery.kind, "cancel");
+}
+
 const char *request_state_name(enum request_state state)
 {
 	return state_names[state];

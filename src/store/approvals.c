@@ -4,6 +4,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "base/str.h"
 #include "core/request.h"
 #include "store_internal.h"
 
@@ -17,6 +18,8 @@ static bool take_asked(struct job *job, const struct db_answer *answer, struct e
 	if (!store_written_ok(job, answer, err) ||
 	    !store_take_state(rq, db_text(rows, 0, WRITTEN_STATE), err))
 		return false;
+	if (str_eq(db_text(rows, 0, WRITTEN_CODE), "nobody_to_ask"))
+		return true;
 	if (rq->state == REQUEST_DENIED)
 		store_take_decision(rq, db_text(rows, 0, WRITTEN_CODE),
 				    db_text(rows, 0, WRITTEN_DETAIL));

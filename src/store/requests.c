@@ -305,6 +305,11 @@ static bool take_started(struct job *job, const struct db_answer *answer, struct
 		return true;
 	}
 	store_take_decision(rq, db_text(rows, 0, WRITTEN_CODE), db_text(rows, 0, WRITTEN_DETAIL));
+	if (str_eq(rq->code, "needs_approval")) { /* by rules that only the database knows */
+		json_decref(rq->rules);
+		rq->rules = json_incref(json_object_get(rq->detail, "rules"));
+		return true;
+	}
 	store_release(job->store, rq->id);
 	store_take_owed(job->store, db_text(rows, 0, WRITTEN_OWED), job->sent_ms);
 	return true;

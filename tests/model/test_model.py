@@ -103,6 +103,7 @@ def test_steps_agree():
     ports = (ROOT / "src/app/ports.c").read_text(encoding="utf-8")
     body = re.search(r"static enum op_step first_step\(.*?\n\}", ports, re.S)[0]
     assert re.search(r"case REQUEST_RECEIVED:\s+return OP_PEOPLE;", body)
+    assert re.search(r"case REQUEST_ALLOWED:[^;]*return OP_PEOPLE;", body)
     assert re.search(r"case REQUEST_RUNNING:.*?return OP_ACT;.*?return OP_LOOK;", body, re.S)
     assert body.rstrip().endswith("return OP_PLAN;\n}")
 
@@ -126,7 +127,7 @@ def db():
                         "insert into dir.person (person_id, source_id, external_id, state, first_gen, last_gen) "
                         "overriding system value values (1, 1, 'x', 'active', 1, 1); "
                         "insert into ops.link (slack_team, slack_user, person_id, email_key, how) "
-                        "values ('T', 'U', 1, 'x@example.com', 'email')")
+                        "values ('T', 'U', 1, 'x@example.com', 'idp')")
             yield session
 
 
@@ -139,10 +140,10 @@ def calls():
     head = f"'{BOOT}', '{{}}', '$id'"
     settle = [f"ops.settle({head}, 1, '{end}', null, '{{}}', null, null, null, '{{}}', '{{}}', 'C', 2)"
               for end in ENDS]
-    confirm = [f"ops.confirm({head}, 'e2', 'd2', 'confirm', 'T', 'U', null, false, null, null, {yes}, 'dig', 'C', 0)"
+    confirm = [f"ops.confirm({head}, 'e2', 'd2', 'confirm', 'T', 'U', null, true, 'ok', null, {yes}, 'dig', 'C', 0)"
                for yes in ("true", "false")]
     return {
-        "decide_request": [f"ops.decide_request({head}, 1, 'ok', null, 'n', 'C', 0)"],
+        "decide_request": [f"ops.decide_request({head}, 1, '{says}', null, 'n', 'C', 0)" for says in ("ok", "guest")],
         "offer": [f"ops.offer({head}, 1, '{{}}', 'dig', '{{}}', 0)"],
         "confirm": confirm,
         "ask": [f"ops.ask({head}, 1, '{{}}', 'dig', '{RULES}', null, 'C', 60, 'C', 0)"],

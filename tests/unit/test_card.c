@@ -222,6 +222,28 @@ static void test_refusals_of_approval(void **state)
 	json_decref(given);
 }
 
+/* The start belongs to a third person: its button comes when the approvals are there. */
+static void test_start_by_a_third(void **state)
+{
+	static const char form[] =
+		"{" ROW ",\"state\":\"approving\",\"approval\":{\"rules\":[{\"need\":1,\"have\":%d,"
+		"\"can_approve\":\"a.b\"},{\"need\":1,\"have\":%d,\"can_execute\":\"a.b\"}],"
+		"\"votes\":[{\"user\":\"U0SAM\",\"decision\":\"execute\"}]," ASKED "}}";
+	char *facts, *text;
+
+	(void)state;
+	for (int have = 0; have < 3; have++) {
+		facts = xasprintf(form, have > 0, have > 1);
+		text = card(facts);
+		assert_non_null(strstr(text, "gives the start"));
+		assert_true((strstr(text, "\"action_id\":\"execute\"") != NULL) == (have == 1));
+		assert_true((strstr(text, "\"action_id\":\"approve\"") != NULL) == (have != 1));
+		assert_true((strstr(text, "neither asked nor approved") != NULL) == (have < 2));
+		free(text);
+		free(facts);
+	}
+}
+
 static void test_what_fits_a_card(void **state)
 {
 	json_t *warnings = json_array(),
@@ -246,6 +268,7 @@ int main(void)
 		cmocka_unit_test(test_note_and_modal),
 		cmocka_unit_test(test_loser_is_told_the_truth),
 		cmocka_unit_test(test_refusals_of_approval),
+		cmocka_unit_test(test_start_by_a_third),
 		cmocka_unit_test(test_what_fits_a_card),
 	};
 

@@ -24,6 +24,13 @@ struct request;
 struct slack_people;
 struct slack_web;
 
+struct tell_port { /* what a person may know of rights: ops.tell's question and answer */
+	struct call *(*tell)(void *ctx, const json_t *question,
+			     void (*done)(void *data, const json_t *value, const struct err *err),
+			     void *data);
+	void *ctx;
+};
+
 struct intake_config {
 	struct slack_web *web;
 	struct slack_people *people;
@@ -31,7 +38,8 @@ struct intake_config {
 	const json_t *prefixes; /* { "/workers": "workers" }: slash commands of one prefix; others
 				   take all */
 	unsigned max_ops;       /* requests under way; beyond it people are told to wait; 0: 2000 */
-	struct guess_port may;  /* which actions a Slack user may use */
+	struct tell_port tell;
+	struct guess_port may; /* which actions a Slack user may use */
 };
 
 struct intake *intake_create(uv_loop_t *loop, const struct intake_config *config);

@@ -29,6 +29,9 @@ json_t *render_audit(const json_t *const *facts, size_t n);
  */
 json_t *render_progress(const json_t *facts);
 
+/* To a person whose Slack account was linked just now: { "email" }. */
+json_t *render_linked(const json_t *link);
+
 /* One plain sentence, only for the person. */
 json_t *render_note(const char *text);
 

@@ -45,6 +45,21 @@ char *words_refusal(const json_t *facts);
  * replicas 3 → 5". */
 char *words_audit(const json_t *facts);
 
+/* words_rights.c */
+
+/* What `whoami` answers, and what `why` answers about what (a command): of ops.tell. */
+char *words_whoami(const json_t *who);
+char *words_why(const json_t *why, const char *what);
+
+/* That the copy of the directory is old; NULL: it is not. */
+char *words_stale(int64_t age_s);
+
+/* To a person whose Slack account was linked just now: { "email" }. */
+char *words_linked(const json_t *link);
+
+/* A line of the audit channel that is no outcome: { "alarm": what, … }. */
+char *words_alarm(const json_t *alarm);
+
 /* A mark for an outcome: "✅", "❌", … */
 const char *words_mark(const char *outcome);
 

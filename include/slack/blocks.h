@@ -32,10 +32,10 @@ void blocks_preformatted(struct blocks *blocks,
 			 const char *text); /* rich text: monospaced, nothing parsed */
 
 /* rich_text: one section; spans in order.  A style is "" or any of "b", "i", "s", "c" (code). */
-enum span_kind { SPAN_TEXT, SPAN_USER, SPAN_CHANNEL, SPAN_LINK, SPAN_DATE };
+enum span_kind { SPAN_TEXT, SPAN_USER, SPAN_CHANNEL, SPAN_LINK, SPAN_DATE, SPAN_BROADCAST };
 struct span {
 	enum span_kind kind;
-	const char *text; /* text; user or channel id; link URL */
+	const char *text; /* text; user or channel id; link URL; broadcast: channel, here */
 	const char *style;
 	const char *label; /* link */
 	long long epoch;   /* date: shown in the reader's time zone; text is the fallback */

@@ -7,6 +7,7 @@
 #include "base/json.h"
 
 struct db;
+struct store;
 
 /* Answers with a JSON array of entries, newest first.  filter: { "request", "person", "action",
  * "since", "outcome" } members optional. */
@@ -30,6 +31,10 @@ struct call *store_explain(struct db *db, const char *person, const char *action
 /* Uses that nobody could get approved: [{ "command", "scope", "need", "have", "example",
  * "requesters" }].  rules: [{ "command", "action", "risk", "need", "can_approve" | "group" }]. */
 struct call *store_deadlocks(struct db *db, const json_t *rules, store_json_fn done, void *data);
+
+/* Answers a question of a person about their own rights (ops.tell, sql/migrations/0016). */
+struct call *store_tell(struct store *store, const json_t *question, store_json_fn done,
+			void *data);
 
 /* The actions a Slack user may use at all (any scope): array of names; for help and App Home. */
 struct call *store_may(struct db *db, const char *team, const char *user, store_json_fn done,

@@ -142,20 +142,15 @@ create function ops.explain_request(p_who text, p_action text, p_scope jsonb) re
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 declare
 	who bigint := ops.find_person(p_who);
-	d authz.decision;
+	why json := ops.why_json(who, p_action, p_scope, 0, null);
 begin
-	d := authz.decide(who, 'request', p_action, coalesce(p_scope, '{}'));
-	return (select json_build_object('allowed', d.allowed, 'code', d.code, 'grant', d.grant_key,
+	return (select json_build_object('allowed', why -> 'allowed', 'code', why -> 'code', 'detail', why -> 'detail',
+		'approvals', why -> 'approvals', 'grants', why -> 'grants',
 		'person', (select json_build_object('id', p.person_id, 'name', p.display_name, 'state', p.state, 'kind', p.kind,
 			'email', (select e.email_key from dir.person_email e where e.person_id = who and e.is_primary),
 			'groups', (select coalesce(json_agg(g.name_key order by g.name_key), '[]') from dir.membership m
 				join dir.grp g using (group_id) where m.person_id = who and g.state = 'active'))
-			from dir.person p where p.person_id = who),
-		'grants', (select coalesce(json_agg(json_build_object('grant_key', x.grant_key, 'effect', x.effect, 'via', x.via,
-			'verdict', x.verdict, 'mine', x.mine)), '[]')
-			from authz.explain(who, 'request', p_action, coalesce(p_scope, '{}')) x),
-		'directory', json_build_object('generation', d.generation, 'revision', d.revision,
-			'age_s', extract(epoch from d.directory_age)::bigint)))::text;
+			from dir.person p where p.person_id = who)))::text;
 end $$;
 
 -- The actions that a Slack user may use in some scope; null: not known who that is.

@@ -8,6 +8,7 @@
 #include "app/options.h"
 #include "base/str.h"
 #include "base/xalloc.h"
+#include "chat/words.h"
 #include "store/audit.h"
 
 struct explain_question {
@@ -29,6 +30,7 @@ static int print(const json_t *value, bool json, void *data)
 {
 	struct explain_question *question = data;
 	bool allowed = jget_bool(value, "allowed", false);
+	char *what, *why;
 	size_t i;
 	json_t *grant;
 
@@ -39,8 +41,11 @@ static int print(const json_t *value, bool json, void *data)
 		free(text);
 		return allowed ? APP_GOOD : APP_FINDING;
 	}
-	(void)printf("%s: %s may %s%s (%s)\n", allowed ? "Yes" : "No", question->person,
-		     allowed ? "" : "not ", question->action, jget_str_or(value, "code", ""));
+	what = xasprintf("%s, %s", question->person, question->action);
+	why = words_why(value, what);
+	(void)puts(why);
+	free(why);
+	free(what);
 	json_array_foreach(json_object_get(value, "grants"), i, grant)(void)
 		printf("  %-28s %-7s %-32s %s\n", jget_str_or(grant, "key", ""),
 		       jget_str_or(grant, "effect", ""), jget_str_or(grant, "via", ""),

@@ -191,6 +191,15 @@ static struct call *may(void *ctx, const char *team, const char *user,
 	return store_may(service->work_db, team, user, done, data);
 }
 
+static struct call *tell(void *ctx, const json_t *question,
+			 void (*done)(void *data, const json_t *value, const struct err *err),
+			 void *data)
+{
+	struct service *service = ctx;
+
+	return store_tell(service->store, question, done, data);
+}
+
 static void owed_room(void *ctx, unsigned room)
 {
 	struct service *service = ctx;
@@ -223,6 +232,7 @@ static void make_chat(struct service *service)
 		.web = service->web,
 		.people = service->people,
 		.prefixes = config_node(service->config, "slack.commands"),
+		.tell = { .tell = tell, .ctx = service },
 		.may = { .loop = &service->loop, .may = may, .ctx = service }
 	};
 

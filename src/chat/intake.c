@@ -375,6 +375,10 @@ static void on_slash(struct intake *intake, const struct envelope *env, struct s
 		free(text);
 		return;
 	}
+	if (prefix == NULL && intake_rights_slash(intake, env, via, text)) {
+		free(text);
+		return;
+	}
 	args_line(intake->catalog, prefix, text, &line);
 	if (line.kind == LINE_HELP) {
 		intake_ack(intake, via, env->id, NULL);
@@ -457,7 +461,7 @@ static void on_action(struct intake *intake, const struct envelope *env, struct 
 				    "The form could not be opened. Use the slash command.");
 		return;
 	}
-	if (intake_card_click(intake, env, via))
+	if (intake_card_click(intake, env, via) || intake_rights_click(intake, env, via))
 		return;
 	if (!str_eq(env->action_id, "confirm") && !str_eq(env->action_id, "cancel") &&
 	    !str_eq(env->action_id, "page")) {
@@ -649,6 +653,7 @@ struct intake *intake_create(uv_loop_t *loop, const struct intake_config *config
 	list_init(&intake->shows);
 	list_init(&intake->guesses);
 	list_init(&intake->openings);
+	list_init(&intake->tellings);
 	return intake;
 }
 
@@ -675,6 +680,7 @@ void intake_destroy(struct intake *intake)
 		call_cancel(&show->call);
 		show_free(show);
 	}
+	intake_tells_cancel(intake);
 	while ((node = list_first(&intake->openings)) != NULL) {
 		struct opening *opening = list_entry(node, struct opening, node);
 

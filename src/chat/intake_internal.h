@@ -13,7 +13,7 @@ struct intake {
 	struct intake_config config;
 	struct slack_socket *socket;
 	struct catalog *catalog;
-	struct list shows, guesses, openings;
+	struct list shows, guesses, openings, tellings;
 	struct taking *takings; /* by key of dedup: what is with the database now */
 };
 
@@ -46,5 +46,11 @@ void intake_takings_drop(struct intake *intake);
 bool intake_card_click(struct intake *intake, const struct envelope *env, struct slack_via via);
 bool intake_card_submit(struct intake *intake, const struct envelope *env, struct slack_via via);
 bool intake_card_answered(struct intake *intake, const struct request *rq, const struct err *err);
+
+/* intake_rights.c: what people ask about their own rights. */
+bool intake_rights_slash(struct intake *intake, const struct envelope *env, struct slack_via via,
+			 const char *text);
+bool intake_rights_click(struct intake *intake, const struct envelope *env, struct slack_via via);
+void intake_tells_cancel(struct intake *intake);
 
 #endif

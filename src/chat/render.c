@@ -171,6 +171,31 @@ static bool refused(const char *outcome)
 	return str_eq(outcome, "denied") || str_eq(outcome, "rejected");
 }
 
+/* Somebody whom we know, refused by a decision: not a stranger, nor one who only mistyped. */
+static bool may_ask_why(const json_t *facts)
+{
+	return str_eq(jget_str(facts, "outcome"), "denied") && jget_str(facts, "command") != NULL &&
+	       jget(facts, "detail.age_s") != NULL;
+}
+
+static void put_why(struct blocks *blocks, const json_t *facts)
+{
+	const struct button why = { .text = "Why?",
+				    .action_id = "why",
+				    .value = jget_str_or(facts, "request", "") };
+
+	blocks_buttons(blocks, "why", &why, 1);
+}
+
+static void put_stale(struct blocks *blocks, const json_t *facts)
+{
+	char *text = words_stale(jget_int(facts, "detail.age_s", 0));
+
+	if (text != NULL)
+		blocks_context(blocks, text);
+	free(text);
+}
+
 json_t *render_reply(const json_t *facts)
 {
 	const char *outcome = jget_str_or(facts, "outcome", "");
@@ -191,6 +216,9 @@ json_t *render_reply(const json_t *facts)
 	}
 	if (json_object_get(facts, "approval") != NULL)
 		render_asked(blocks, facts);
+	if (may_ask_why(facts))
+		put_why(blocks, facts);
+	put_stale(blocks, facts);
 	if (!(refused(outcome) && jget_str(facts, "command") == NULL))
 		render_context(blocks, facts);
 	if (answered) {
@@ -303,8 +331,29 @@ json_t *render_progress(const json_t *facts)
 	return message;
 }
 
+/* What everybody must see at once mentions them. */
+static void put_alarm(struct blocks *blocks, const json_t *facts)
+{
+	char *line = words_alarm(facts);
+	const struct span spans[] = {
+		{ .kind = SPAN_TEXT, .text = "🚨 ", .style = "" },
+		{ .kind = SPAN_BROADCAST, .text = jget_str_or(facts, "mention", ""), .style = "" },
+		{ .kind = SPAN_TEXT, .text = " ", .style = "" },
+		{ .kind = SPAN_USER, .text = jget_str_or(facts, "user", ""), .style = "" },
+		{ .kind = SPAN_TEXT, .text = " ", .style = "" },
+		{ .kind = SPAN_TEXT, .text = line, .style = "" },
+	};
+
+	blocks_rich(blocks, spans, sizeof(spans) / sizeof(spans[0]));
+	free(line);
+}
+
 static void put_audit_line(struct blocks *blocks, const json_t *facts)
 {
+	if (jget_str(facts, "alarm") != NULL) {
+		put_alarm(blocks, facts);
+		return;
+	}
 	char *line = words_audit(facts);
 	char *tail = xasprintf(" %s%s · %s", jget_str(facts, "reason") != NULL ? "reason: " : "",
 			       jget_str_or(facts, "reason", ""), jget_str_or(facts, "request", ""));
@@ -324,6 +373,15 @@ static void put_audit_line(struct blocks *blocks, const json_t *facts)
 	free(mail);
 }
 
+json_t *render_linked(const json_t *link)
+{
+	char *text = words_linked(link);
+	json_t *message = render_note(text);
+
+	free(text);
+	return message;
+}
+
 json_t *render_audit(const json_t *const *facts, size_t n)
 {
 	struct blocks *blocks = blocks_create(BLOCKS_MESSAGE);
@@ -332,11 +390,12 @@ json_t *render_audit(const json_t *const *facts, size_t n)
 
 	buf_init(&text, (size_t)LINE_MAX * RENDER_AUDIT_LINES);
 	for (size_t i = 0; i < n; i++) {
-		char *line = words_audit(facts[i]);
+		bool alarm = jget_str(facts[i], "alarm") != NULL;
+		char *line = alarm ? words_alarm(facts[i]) : words_audit(facts[i]);
 
 		put_audit_line(blocks, facts[i]);
 		buf_printf(&text, "%s%s %s", i == 0 ? "" : "\n",
-			   words_mark(jget_str(facts[i], "outcome")), line);
+			   alarm ? "🚨" : words_mark(jget_str(facts[i], "outcome")), line);
 		free(line);
 	}
 	message = render_finish(blocks, buf_text(&text), false);

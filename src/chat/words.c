@@ -14,6 +14,7 @@
 #include "core/command.h"
 #include "core/facts.h"
 #include "core/request.h"
+#include "words_internal.h"
 
 enum { WORDS_MAX = 6000 };
 
@@ -81,6 +82,7 @@ static const struct {
 	{ "proof_interrupted", "The company sign-in was interrupted, so nothing was done. Ask "
 			       "again with the command." },
 	{ "proof_failed", "The company sign-in did not prove who you are, so nothing was done." },
+	{ "not_yours", "That request is not yours." },
 	{ "approver_denied", "Somebody who was asked to approve this did not." },
 };
 
@@ -168,7 +170,7 @@ const char *words_may_unknown(void)
 	return "What you may run is not known yet; every command is checked when you run it.";
 }
 
-static const char *refusal_of(const char *code)
+const char *words_code(const char *code)
 {
 	for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++)
 		if (str_eq(refusals[i].code, code))
@@ -176,8 +178,7 @@ static const char *refusal_of(const char *code)
 	return "You may not do this.";
 }
 
-/* "a, b and c" */
-static void put_names(struct buf *buf, const json_t *names, const char *last)
+void words_names(struct buf *buf, const json_t *names, const char *last)
 {
 	size_t n = json_array_size(names);
 
@@ -214,8 +215,7 @@ const char *words_not_ours(void)
 	return "This button is not one of this app's. Ask again with the command.";
 }
 
-/* " at 2026-11-25 08:10 UTC", or nothing. */
-static void put_time(struct buf *buf, int64_t ms)
+void words_time(struct buf *buf, int64_t ms)
 {
 	time_t at = (time_t)(ms / 1000);
 	struct tm tm;
@@ -233,7 +233,7 @@ static void put_too_late(struct buf *buf, const json_t *detail)
 
 	if (str_eq(state, "expired") || str_eq(state, "approving")) {
 		buf_puts(buf, "This expired");
-		put_time(buf, jget_int(detail, "at_ms", 0));
+		words_time(buf, jget_int(detail, "at_ms", 0));
 		buf_puts(buf, "; nothing was done. Ask again with the command.");
 		return;
 	}
@@ -244,7 +244,7 @@ static void put_too_late(struct buf *buf, const json_t *detail)
 	buf_printf(buf, "This was already %s", str_eq(state, "denied") ? "refused" : "approved");
 	if (json_array_size(by) > 0) {
 		buf_puts(buf, " by ");
-		put_names(buf, by, " and ");
+		words_names(buf, by, " and ");
 	}
 	buf_puts(buf, ".");
 }
@@ -265,7 +265,7 @@ char *words_vote(const struct request *rq)
 			   str_eq(jget_str(rq->detail, "decision"), "deny") ? "not approved"
 									    : "approved");
 	} else {
-		buf_puts(&buf, refusal_of(rq->code));
+		buf_puts(&buf, words_code(rq->code));
 		if (str_eq(rq->code, "not_approver")) {
 			buf_puts(&buf, " Those who were asked:");
 			json_array_foreach(json_object_get(rq->detail, "asked"), i, person)
@@ -281,6 +281,7 @@ char *words_refusal(const json_t *facts)
 {
 	const json_t *groups = jget(facts, "detail.groups");
 	const json_t *people = jget(facts, "detail.people");
+	const json_t *owners = jget(facts, "detail.owners");
 	const char *scope = jget_str(facts, "detail.scope");
 	struct buf buf;
 
@@ -294,18 +295,27 @@ char *words_refusal(const json_t *facts)
 		buf_printf(&buf, "%s did not approve this: %s", jget_str(facts, "detail.by"),
 			   jget_str_or(facts, "detail.reason", "no reason given"));
 	else
-		buf_puts(&buf, refusal_of(jget_str(facts, "code")));
+		buf_puts(&buf, words_code(jget_str(facts, "code")));
 	put_rule(&buf, jget(facts, "detail.rule"));
 	if (scope != NULL)
 		buf_printf(&buf, " Your grant covers %s only.", scope);
 	if (json_array_size(groups) > 0) {
 		buf_puts(&buf, " It takes membership of ");
-		put_names(&buf, groups, " or ");
+		words_names(&buf, groups, " or ");
 		buf_puts(&buf, ".");
 	}
+	if (json_array_size(owners) > 0) {
+		buf_puts(&buf, " Ask ");
+		words_names(&buf, owners, " or ");
+		buf_puts(&buf, " to be let in.");
+	}
+	if (jget_str(facts, "detail.separate.action") != NULL)
+		buf_printf(&buf, " It is %s, in request %s.",
+			   jget_str(facts, "detail.separate.action"),
+			   jget_str_or(facts, "detail.separate.request", "?"));
 	if (json_array_size(people) > 0) {
 		buf_puts(&buf, " Right now ");
-		put_names(&buf, people, " or ");
+		words_names(&buf, people, " or ");
 		buf_puts(&buf, " can do it.");
 	}
 	return buf_take(&buf);
@@ -378,7 +388,7 @@ char *words_audit(const json_t *facts)
 		free(head);
 		if (json_array_size(jget(facts, "approved_by")) > 0) {
 			buf_puts(&buf, " Approved by ");
-			put_names(&buf, jget(facts, "approved_by"), " and ");
+			words_names(&buf, jget(facts, "approved_by"), " and ");
 			buf_puts(&buf, ".");
 		}
 		if (jget_str(facts, "why") != NULL)

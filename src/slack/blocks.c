@@ -229,6 +229,10 @@ static json_t *span_element(const struct span *span, size_t limit)
 				"{s:s, s:s, s:o}", "type", "link", "url", text, "text",
 				blocks_text(str_empty(span->label) ? text : span->label, limit));
 		break;
+	case SPAN_BROADCAST:
+		if (str_eq(text, "channel") || str_eq(text, "here"))
+			return json_pack("{s:s, s:s}", "type", "broadcast", "range", text);
+		break;
 	case SPAN_DATE:
 		if (span->epoch > 0)
 			return json_pack("{s:s, s:I, s:s, s:o}", "type", "date", "timestamp",

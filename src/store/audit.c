@@ -93,6 +93,15 @@ struct call *store_explain(struct db *db, const char *person, const char *action
 			  done, data);
 }
 
+struct call *store_tell(struct store *store, const json_t *question, store_json_fn done, void *data)
+{
+	struct params params = { 0 };
+
+	params_json(&params, question);
+	params_text(&params, store->observer);
+	return read_start(store->work, "ops_tell", "SELECT ops.tell($1, $2)", &params, done, data);
+}
+
 struct call *store_may(struct db *db, const char *team, const char *user, store_json_fn done,
 		       void *data)
 {

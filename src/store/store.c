@@ -324,8 +324,11 @@ struct call *store_hello(struct store *store, call_done_fn done, void *data)
 	params_text(&params, host);
 	params_text(&params, store->version);
 	job->take = take_hello;
-	return job_start(job, store->work, "ops_hello", "SELECT * FROM ops.hello($1, $2, $3)",
-			 &params, HELLO_MS);
+	params_text(&params, store->audit_channel);
+	params_text(&params, store->approval_channel);
+	return job_start(job, store->work, "ops_hello",
+			 "SELECT h.* FROM ops.channels($4, $5), ops.hello($1, $2, $3) h", &params,
+			 HELLO_MS);
 }
 
 /* renew */

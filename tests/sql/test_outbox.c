@@ -291,7 +291,7 @@ static void test_readers(void **state)
 	wait_value(&value);
 	assert_false(jget_bool(value.json, "allowed", true));
 	assert_string_equal(jget_str(value.json, "code"), "no_matching_grant");
-	assert_int_equal(jget_int(value.json, "directory.generation", 0), 7);
+	assert_int_equal(jget_int(value.json, "detail.generation", 0), 7);
 	assert_int_equal(json_array_size(jget(value.json, "grants")), 2);
 	json_decref(value.json);
 

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* words_internal - pieces of sentences that words.c and words_rights.c share. */
+#ifndef OPSD_CHAT_WORDS_INTERNAL_H
+#define OPSD_CHAT_WORDS_INTERNAL_H
+
+#include <stdint.h>
+
+#include "base/json.h"
+
+struct buf;
+
+void words_names(struct buf *buf, const json_t *names, const char *last); /* "a, b and c" */
+void words_time(struct buf *buf, int64_t ms); /* " at 2026-11-25 08:10 UTC", or nothing */
+const char *words_code(const char *code);     /* why somebody was refused */
+
+#endif

@@ -169,6 +169,7 @@ enum { CHANGE_MORE = 2 };
 struct change_kind {
 	const char *fixed; /* the kind when with names none */
 	bool scaled;       /* what scales the object matters */
+	bool rolls;        /* pods come and go by it: it is complete when its controller says so */
 	bool strategic;    /* lists are merged by their keys: containers, env */
 	/* What else is to be read once the object is known; fills in kind, name and query (which
 	 * the caller frees).  How many, at most CHANGE_MORE.  NULL: nothing. */
@@ -206,7 +207,13 @@ struct call *change_apply(const struct change_kind *kind, struct action_env *env
 struct call *change_look(const struct change_kind *kind, struct action_env *env,
 			 const struct action_run *run, action_done_fn done, void *data);
 
-/* apply_change and look_change of a kind that is one change; CHANGE_BACK: and revert_change. */
+/* --- follow.c --- */
+
+struct call *change_follow(const struct change_kind *kind, struct action_env *env,
+			   const struct action_run *run, action_done_fn done, void *data);
+
+/* apply_change, look_change and follow_change of a kind that is one change; CHANGE_BACK: and
+ * revert_change. */
 #define CHANGE_STEPS(kind)                                                                         \
 	static struct call *apply_change(struct action_env *env, const struct action_run *run,     \
 					 action_done_fn done, void *data)                          \
@@ -217,6 +224,11 @@ struct call *change_look(const struct change_kind *kind, struct action_env *env,
 					action_done_fn done, void *data)                           \
 	{                                                                                          \
 		return change_look(&(kind), env, run, done, data);                                 \
+	}                                                                                          \
+	static struct call *follow_change(struct action_env *env, const struct action_run *run,    \
+					  action_done_fn done, void *data)                         \
+	{                                                                                          \
+		return change_follow(&(kind), env, run, done, data);                               \
 	}
 #define CHANGE_BACK(kind)                                                                          \
 	static struct call *revert_change(struct action_env *env, const struct action_run *run,    \
@@ -233,6 +245,17 @@ void rollout_warn(struct planning *planning);
 size_t vpas_ask(const struct place *place, const struct action_run *run, const json_t *object,
 		struct kube_request *requests, char **ret_query);
 void vpas_say(struct planning *planning);
+
+enum rollout_state { ROLLOUT_UNSEEN, ROLLOUT_GOING, ROLLOUT_DONE, ROLLOUT_PAUSED, ROLLOUT_FAILED };
+struct rollout {
+	enum rollout_state state;
+	int64_t have, of; /* of < 0: a kind that has no rollout */
+	char says[200];
+};
+/* How far the controller of a workload is with what its spec says. */
+void rollout_read(const json_t *object, const struct kube_kind *kind, struct rollout *ret);
+/* Why its controller cannot make pods (quota, policy …), in the cluster's words; NULL: it can. */
+const char *rollout_refusal(const json_t *object);
 
 /* --- quantity.c --- */
 
@@ -259,6 +282,11 @@ char *pods_query(const json_t *workload); /* of a list of its pods; the caller f
 bool pods_ready(const json_t *pod);
 /* [name, phase, restarts, why] of each that is not ready.  A new reference. */
 json_t *pods_unready_rows(const json_t *pods);
+
+/* --- kube_events.c --- */
+
+/* When an event was seen last; "": unknown. */
+const char *events_when(const json_t *event);
 
 /* --- jobs.c: how a Job is; pure --- */
 

@@ -140,5 +140,6 @@ const struct action_kind action_kube_autoscale = {
 	.apply = apply_change,
 	.look = look_change,
 	.revert = revert_change,
+	.follow = follow_change,
 	.needs = needs,
 };

@@ -356,5 +356,6 @@ const struct action_kind action_kube_config = {
 	.apply = apply_config,
 	.look = look_change,
 	.revert = revert_change,
+	.follow = follow_change,
 	.needs = needs,
 };

@@ -89,5 +89,6 @@ const struct action_kind action_kube_cronjob = {
 	.apply = apply_change,
 	.look = look_change,
 	.revert = revert_change,
+	.follow = follow_change,
 	.needs = needs,
 };

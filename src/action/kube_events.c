@@ -30,7 +30,7 @@ struct found {
 };
 
 /* The first that is set: emitters of the old kind leave eventTime null. */
-static const char *when_of(const json_t *event)
+const char *events_when(const json_t *event)
 {
 	static const char *const places[] = { "series.lastObservedTime", "deprecatedLastTimestamp",
 					      "eventTime", "metadata.creationTimestamp" };
@@ -70,7 +70,8 @@ static json_t *row_of(const json_t *event)
 	const char *note = jget_str_or(event, "note", "");
 	char *object = xasprintf("%s %s", jget_str_or(event, "regarding.kind", "?"),
 				 jget_str_or(event, "regarding.name", "?"));
-	char *when = xstrndup(when_of(event), 19), *count = xasprintf("%" PRId64, count_of(event));
+	char *when = xstrndup(events_when(event), 19),
+	     *count = xasprintf("%" PRId64, count_of(event));
 	json_t *text = json_string(*note != '\0' ? note : jget_str_or(event, "reason", ""));
 	json_t *row = json_pack("[s, s, s, s, o, s]", when, jget_str_or(event, "type", ""),
 				jget_str_or(event, "reason", ""), object, cell_of(text), count);
@@ -89,7 +90,7 @@ static json_t *rows_of(const struct events *events, const json_t *items)
 	size_t n = 0, i;
 
 	json_array_foreach((json_t *)(uintptr_t)items, i, event) if (wanted(events, event))
-		found[n++] = (struct found){ event, when_of(event) };
+		found[n++] = (struct found){ event, events_when(event) };
 	qsort(found, n, sizeof(*found), newest_first);
 	for (i = 0; i < n && i < EVENTS_MAX; i++)
 		json_array_append_new(rows, row_of(found[i].event));

@@ -83,5 +83,6 @@ const struct action_kind action_kube_cordon = {
 	.apply = apply_change,
 	.look = look_change,
 	.revert = revert_change,
+	.follow = follow_change,
 	.needs = needs,
 };

@@ -72,6 +72,7 @@ static bool restart_build(struct planning *planning, struct err *err)
 }
 
 static const struct change_kind change = { .fixed = "Deployment",
+					   .rolls = true,
 					   .build = restart_build,
 					   .fields = restart_fields,
 					   .value = restart_value };
@@ -109,6 +110,9 @@ static bool check_restart(const json_t *with, const struct action_env *env, cons
 static const struct action_need needs[] = {
 	{ .verbs = "get patch", .kinds = "Deployment StatefulSet DaemonSet", .object = "name" },
 	{ .verbs = "list", .kinds = "Deployment StatefulSet DaemonSet", .spare = true },
+	{ .verbs = "list", .kinds = "Pod", .spare = true },
+	{ .verbs = "list", .kinds = "Event", .spare = true },
+	{ .verbs = "list", .kinds = "ReplicaSet", .spare = true },
 	{ .verbs = NULL },
 };
 
@@ -121,5 +125,6 @@ const struct action_kind action_kube_restart = {
 	.plan = plan_restart,
 	.apply = apply_change,
 	.look = look_change,
+	.follow = follow_change,
 	.needs = needs,
 };

@@ -89,6 +89,7 @@ static bool scale_build(struct planning *planning, struct err *err)
 }
 
 static const struct change_kind change = { .fixed = "Deployment",
+					   .rolls = true,
 					   .scaled = true,
 					   .build = scale_build,
 					   .fields = scale_fields,
@@ -135,6 +136,9 @@ static const struct action_need needs[] = {
 	{ .verbs = "list", .kinds = "Deployment StatefulSet ReplicaSet", .spare = true },
 	{ .verbs = "list", .kinds = "HorizontalPodAutoscaler", .spare = true },
 	{ .verbs = "list", .kinds = "ScaledObject", .spare = true },
+	{ .verbs = "list", .kinds = "Pod", .spare = true },
+	{ .verbs = "list", .kinds = "Event", .spare = true },
+	{ .verbs = "list", .kinds = "ReplicaSet", .spare = true },
 	{ .verbs = NULL },
 };
 
@@ -148,5 +152,6 @@ const struct action_kind action_kube_scale = {
 	.apply = apply_change,
 	.look = look_change,
 	.revert = revert_change,
+	.follow = follow_change,
 	.needs = needs,
 };

@@ -354,6 +354,7 @@ static bool set_build(struct planning *planning, struct err *err)
 }
 
 static const struct change_kind change = { .fixed = "Deployment",
+					   .rolls = true,
 					   .strategic = true,
 					   .more = vpas_ask,
 					   .build = set_build,
@@ -434,6 +435,9 @@ static const struct action_need needs[] = {
 	{ .verbs = "get patch", .kinds = "Deployment StatefulSet DaemonSet", .object = "name" },
 	{ .verbs = "list", .kinds = "Deployment StatefulSet DaemonSet", .spare = true },
 	{ .verbs = "list", .kinds = "VerticalPodAutoscaler", .when = "requests", .spare = true },
+	{ .verbs = "list", .kinds = "Pod", .spare = true },
+	{ .verbs = "list", .kinds = "Event", .spare = true },
+	{ .verbs = "list", .kinds = "ReplicaSet", .spare = true },
 	{ .verbs = NULL },
 };
 
@@ -447,5 +451,6 @@ const struct action_kind action_kube_set = {
 	.apply = apply_change,
 	.look = look_change,
 	.revert = revert_change,
+	.follow = follow_change,
 	.needs = needs,
 };

@@ -11,7 +11,7 @@
 #include "internal.h"
 #include "net/http.h"
 
-enum { PAGE = 50, TEXT_MAX = 600, CELL_MAX = 200 };
+enum { PAGE = 50, TEXT_MAX = 600 };
 
 static const struct action_param params[] = {
 	{ "cluster", ACTION_TEXT, true, "a cluster of the configuration" },
@@ -27,32 +27,6 @@ struct status {
 	struct place place;
 	json_t *result; /* while its pods are asked for */
 };
-
-/* What its rollout waits for, in the order in which kubectl asks. */
-static void put_rollout(const json_t *object, char *text, size_t size)
-{
-	int64_t wanted = jget_int(object, "spec.replicas", 1);
-	int64_t updated = jget_int(object, "status.updatedReplicas", 0);
-	int64_t have = jget_int(object, "status.replicas", 0);
-	int64_t available = jget_int(object, "status.availableReplicas", 0);
-
-	if (jget_bool(object, "spec.paused", false))
-		(void)snprintf(text, size, "paused");
-	else if (jget_int(object, "metadata.generation", 0) >
-		 jget_int(object, "status.observedGeneration", 0))
-		(void)snprintf(text, size, "the last change is not yet seen by its controller");
-	else if (updated < wanted)
-		(void)snprintf(text, size, "rolling out: %" PRId64 " of %" PRId64 " updated",
-			       updated, wanted);
-	else if (have > updated)
-		(void)snprintf(text, size, "rolling out: %" PRId64 " old ones are to end",
-			       have - updated);
-	else if (available < updated)
-		(void)snprintf(text, size, "starting: %" PRId64 " of %" PRId64 " available",
-			       available, updated);
-	else
-		(void)snprintf(text, size, wanted == 0 ? "0 replicas" : "complete");
-}
 
 static json_t *ready_of(const json_t *object)
 {
@@ -71,12 +45,12 @@ static json_t *image_of(const json_t *object)
 	return json_string(jget_str_or(json_array_get(containers, 0), "image", ""));
 }
 
-static json_t *rollout_of(const json_t *object)
+static json_t *rollout_of(const struct place *place, const json_t *object)
 {
-	char text[CELL_MAX];
+	struct rollout rollout;
 
-	put_rollout(object, text, sizeof(text));
-	return json_string(text);
+	rollout_read(object, place->kind, &rollout);
+	return json_string(rollout.says);
 }
 
 /* --- one --- */
@@ -138,7 +112,7 @@ static json_t *detail(const struct place *place, const json_t *object, const jso
 	field(fields, "Ready", ready_of(object));
 	number(fields, "Updated", object, "status.updatedReplicas");
 	number(fields, "Available", object, "status.availableReplicas");
-	field(fields, "Rollout", rollout_of(object));
+	field(fields, "Rollout", rollout_of(place, object));
 	field(fields, "Image", image_of(object));
 	put_scaler(fields, place, hpas);
 	if (mark != NULL)
@@ -254,7 +228,7 @@ static void on_all(void *data, const struct kube_answer *answer, const struct er
 	}
 	json_array_foreach(json_object_get(answer->body, "items"), i, item) json_array_append_new(
 		rows, json_pack("[s, o, o, o]", jget_str_or(item, "metadata.name", "?"),
-				ready_of(item), rollout_of(item), image_of(item)));
+				ready_of(item), rollout_of(&status->place, item), image_of(item)));
 	what = place_text(&status->place);
 	result = json_pack("{s:s, s:[s, s, s, s], s:o}", "title", what, "columns", "Name", "Ready",
 			   "Rollout", "Image", "rows", rows);

@@ -271,6 +271,7 @@ static bool undo_build(struct planning *planning, struct err *err)
 
 static const struct change_kind change = { .fixed = "Deployment",
 					   .strategic = true,
+					   .rolls = true,
 					   .more = undo_more,
 					   .build = undo_build,
 					   .fields = undo_fields,
@@ -405,6 +406,12 @@ static struct call *look_undo(struct action_env *env, const struct action_run *r
 	return change_look(&change, env, run, done, data);
 }
 
+static struct call *follow_undo(struct action_env *env, const struct action_run *run,
+				action_done_fn done, void *data)
+{
+	return change_follow(&change, env, run, done, data);
+}
+
 static bool check_undo(const json_t *with, const struct action_env *env, const char **ret_param,
 		       struct err *err)
 {
@@ -424,6 +431,8 @@ static const struct action_need needs[] = {
 	{ .verbs = "list", .kinds = "Deployment StatefulSet DaemonSet", .spare = true },
 	{ .verbs = "get list", .kinds = "ReplicaSet" },
 	{ .verbs = "get list", .kinds = "ControllerRevision" },
+	{ .verbs = "list", .kinds = "Pod", .spare = true },
+	{ .verbs = "list", .kinds = "Event", .spare = true },
 	{ .verbs = NULL },
 };
 
@@ -437,5 +446,6 @@ const struct action_kind action_kube_undo = {
 	.apply = apply_undo,
 	.look = look_undo,
 	.revert = revert_undo,
+	.follow = follow_undo,
 	.needs = needs,
 };

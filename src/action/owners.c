@@ -216,7 +216,7 @@ char *owners_writer(const json_t *object, const json_t *path)
 	json_array_foreach(jget(object, "metadata.managedFields"), i,
 			   entry) if (holds(entry, path) &&
 				      (last == NULL || strcmp(jget_str_or(entry, "time", ""),
-							      jget_str_or(last, "time", "")) > 0))
+							      jget_str_or(last, "time", "")) >= 0))
 		last = entry;
 	if (last == NULL)
 		return NULL;

@@ -3,11 +3,13 @@
  * db - PostgreSQL through libpq, never blocking: a few connections, pipelined statements,
  * deadlines of our own, reconnect with jitter, names resolved off the loop.
  *
- * A job is one or more statements that are sent in one pipeline group: they share one implicit
- * transaction and one commit, and cost one round trip.  Statements are prepared on first use per
- * connection under their name.  When a connection dies with jobs in flight, each of those ends
- * ERR_UNCERTAIN (a job that was still queued simply waits for the next connection, until its
- * deadline: ERR_TIMEOUT).
+ * A job is one or more statements in one implicit transaction.  Jobs that wait for a connection at
+ * the same time share it, and so one commit, one flush and one round trip; a job that the server
+ * refuses undoes the others of its group, which are then sent again, each alone: nobody notices. So
+ * a job must not depend on being alone in its transaction: clock_timestamp(), not now(); no lock
+ * that is held for long.  Statements are prepared on first use per connection under their name.
+ * When a connection dies with jobs in flight, each of those ends ERR_UNCERTAIN (a job that was
+ * still queued simply waits for the next connection, until its deadline: ERR_TIMEOUT).
  */
 #ifndef OPSD_NET_DB_H
 #define OPSD_NET_DB_H

@@ -156,10 +156,10 @@ static void make_store(struct service *service)
 						 "SET plan_cache_mode = force_generic_plan",
 						 "SET jit = off",
 						 NULL };
-	/* Three: commits of intents that come together share a flush of the log. */
+	/* Two: what comes while one commits gathers for the other. */
 	struct db_config intake = { .name = "opsd intake",
 				    .url = service->database_url,
-				    .connections = 3,
+				    .connections = 2,
 				    .on_connect = intake_sets };
 	struct db_config work = { .name = "opsd work",
 				  .url = service->database_url,

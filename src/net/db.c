@@ -89,28 +89,34 @@ static void tell(struct db *db)
 	db_unref(db);
 }
 
+/* The first idle one: a few busy backends of the server keep their caches warm. */
 static struct db_pipe *pick(struct db *db)
 {
-	struct db_pipe *best = NULL;
-
 	for (unsigned i = 0; i < db->n; i++) {
 		struct db_pipe *pipe = &db->pipes[i];
 
-		if (!pipe->up || pipe->stale || pipe->conn.state != CONN_OPEN ||
-		    pipe->jobs.count >= DB_DEPTH)
-			continue;
-		if (best == NULL || pipe->jobs.count < best->jobs.count)
-			best = pipe;
+		if (pipe->up && !pipe->stale && pipe->conn.state == CONN_OPEN &&
+		    pipe->jobs.count == 0)
+			return pipe;
 	}
-	return best;
+	return NULL;
+}
+
+static void on_sending(uv_prepare_t *handle)
+{
+	struct db *db = handle->data;
+	struct db_pipe *pipe;
+
+	uv_prepare_stop(handle);
+	while (db->queue.count > 0 && (pipe = pick(db)) != NULL)
+		db_pipe_send(pipe, &db->queue);
+	refresh_stats(db);
 }
 
 static void dispatch(struct db *db)
 {
-	struct db_pipe *pipe;
-
-	while (db->queue.count > 0 && (pipe = pick(db)) != NULL)
-		db_pipe_send(pipe, list_entry(list_pop(&db->queue), struct db_job, node));
+	if (db->queue.count > 0)
+		uv_prepare_start(&db->sending, on_sending);
 	refresh_stats(db);
 }
 
@@ -286,11 +292,14 @@ static void send_own(struct db_pipe *pipe, const char *sql, db_done_fn done)
 {
 	struct db_statement statement = { .sql = sql };
 	struct db_job *job = db_job_create(&statement, 1, done, pipe);
+	struct list queue;
 
 	job->db = pipe->db;
 	job->timeout_ms = DB_TIMEOUT_MS;
 	job->deadline_ms = uv_now(pipe->db->loop) + DB_TIMEOUT_MS;
-	db_pipe_send(pipe, job);
+	list_init(&queue);
+	list_push(&queue, &job->node);
+	db_pipe_send(pipe, &queue);
 	arm(pipe->db, job->deadline_ms);
 }
 
@@ -358,15 +367,37 @@ static void on_down(struct db_pipe *pipe, const struct err *err)
 	db_unref(db);
 }
 
-static void on_done(struct db_pipe *pipe, struct db_job *job)
+/* Puts the jobs of a refused group back where they were, before those that came later. */
+static void put_back(struct db *db, struct list *again)
+{
+	struct list_node *node;
+
+	while ((node = list_pop(&db->queue)) != NULL)
+		list_push(again, node);
+	while ((node = list_pop(again)) != NULL) {
+		list_entry(node, struct db_job, node)->on = &db->queue;
+		list_push(&db->queue, node);
+	}
+}
+
+/* Any of the answered may destroy the db. */
+static void on_done(struct db_pipe *pipe, struct list *again)
 {
 	struct db *db = pipe->db;
+	struct list_node *node;
 
-	if (!is_listener(db, pipe)) {
-		count_end(db, job);
-		dispatch(db); /* keeps the server at work while the answer is looked at */
+	db_ref(db);
+	put_back(db, again);
+	dispatch(db);
+	while ((node = list_pop(&pipe->answered)) != NULL) {
+		struct db_job *job = list_entry(node, struct db_job, node);
+
+		job->on = NULL;
+		if (!is_listener(db, pipe))
+			count_end(db, job);
+		db_job_answer(job);
 	}
-	db_job_answer(job);
+	db_unref(db);
 }
 
 static void on_notify(struct db_pipe *pipe, const char *payload)
@@ -429,6 +460,9 @@ struct db *db_create(uv_loop_t *loop, const struct db_config *config)
 	add_timer(db, &db->deadline);
 	add_timer(db, &db->retry);
 	add_timer(db, &db->alive);
+	uv_prepare_init(loop, &db->sending);
+	db->sending.data = db;
+	db_ref(db);
 	db->pipes = xcalloc(db->n_all, sizeof(*db->pipes));
 	for (unsigned i = 0; i < db->n_all; i++) {
 		db_pipe_init(&db->pipes[i], db, loop, db->target, &pipe_events);
@@ -453,9 +487,9 @@ static void on_conn_closed(struct db_conn *conn)
 	db_unref(((struct db_pipe *)conn->owner)->db);
 }
 
-static void on_timer_closed(uv_handle_t *timer)
+static void on_handle_closed(uv_handle_t *handle)
 {
-	db_unref(timer->data);
+	db_unref(handle->data);
 }
 
 void db_destroy(struct db *db)
@@ -463,7 +497,8 @@ void db_destroy(struct db *db)
 	if (db == NULL)
 		return;
 
-	uv_timer_t *timers[] = { &db->deadline, &db->retry, &db->alive };
+	uv_handle_t *handles[] = { (uv_handle_t *)&db->deadline, (uv_handle_t *)&db->retry,
+				   (uv_handle_t *)&db->alive, (uv_handle_t *)&db->sending };
 
 	assert(!db->destroyed);
 	db->destroyed = true;
@@ -471,11 +506,12 @@ void db_destroy(struct db *db)
 	drop_jobs(&db->failing);
 	for (unsigned i = 0; i < db->n_all; i++) {
 		drop_jobs(&db->pipes[i].jobs);
+		drop_jobs(&db->pipes[i].answered);
 		db->pipes[i].up = false;
 		db_conn_close(&db->pipes[i].conn, on_conn_closed);
 	}
-	for (size_t i = 0; i < sizeof(timers) / sizeof(timers[0]); i++)
-		uv_close((uv_handle_t *)timers[i], on_timer_closed);
+	for (size_t i = 0; i < sizeof(handles) / sizeof(handles[0]); i++)
+		uv_close(handles[i], on_handle_closed);
 }
 
 bool db_up(const struct db *db)

@@ -3,8 +3,8 @@
  * db_internal - what the files of db share: the server's address, a connection, a job.
  *
  * db_target.c parses the URL and resolves it; db_conn.c keeps one libpq connection; db_job.c is one
- * job and its answer; db_pipe.c runs jobs through one connection; db.c spreads jobs over a few of
- * those and listens; db_session.c is a connection for sequential work.
+ * job and its answer; db_pipe.c runs groups of jobs through one connection; db.c spreads them over
+ * a few of those and listens; db_session.c is a connection for sequential work.
  */
 #ifndef OPSD_NET_DB_INTERNAL_H
 #define OPSD_NET_DB_INTERNAL_H
@@ -24,7 +24,8 @@
 enum {
 	DB_CONNECT_MS = 5000, /* resolve, TCP, TLS, password and the first statements, together */
 	DB_TIMEOUT_MS = 5000, /* of a job that names none */
-	DB_DEPTH = 8,         /* jobs in flight on one connection */
+	DB_GROUP_JOBS = 16,   /* jobs in one transaction */
+	DB_GROUP_OPS = 128,   /* answers that the server owes for them */
 	DB_CONNECTIONS_MAX = 8,
 	DB_QUEUED = 2000,
 	DB_JOB_BYTES = 16 << 20, /* statements and parameters of one job */
@@ -100,7 +101,8 @@ void db_conn_err(const struct db_conn *conn, enum err_kind kind, struct err *err
 
 enum db_op_kind { DB_OP_PREPARE, DB_OP_EXEC, DB_OP_SYNC };
 
-struct db_op { /* one thing that the server owes an answer for */
+struct db_op {              /* one thing that the server owes an answer for */
+	struct db_job *job; /* NULL: a Sync */
 	uint8_t kind;
 	uint8_t statement;
 };
@@ -108,7 +110,8 @@ struct db_op { /* one thing that the server owes an answer for */
 struct db_job {
 	struct call call;
 	struct list_node node;
-	struct list *on; /* the queue, a pipe's jobs, or the list of those that failed */
+	struct list
+		*on; /* the queue, a pipe's jobs or answered, or the list of those that failed */
 	struct db *db;
 	struct call *soon; /* failing at once, on the next turn */
 	uint64_t deadline_ms;
@@ -116,12 +119,10 @@ struct db_job {
 	struct err *err; /* set: how it ends */
 	size_t n;
 	struct db_statement *statements;
-	struct db_op ops[2 * DB_STATEMENTS_MAX + 2];
-	size_t n_ops, at;
+	bool alone; /* in no group: the one that it was in was refused */
 	PGresult *results[DB_STATEMENTS_MAX];
 	PGresult *failure; /* the first one */
 	size_t failed_at;  /* its statement */
-	bool fatal;        /* the server ended the connection instead of doing it */
 	db_done_fn done;   /* NULL: cancelled while in flight */
 	void *data;
 };
@@ -137,6 +138,7 @@ struct db_job *db_job_create(const struct db_statement *statements, size_t n, db
 			     void *data);
 void db_job_fail(struct db_job *job, enum err_kind kind, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+void db_job_again(struct db_job *job);  /* as before it was sent, to go alone */
 void db_job_answer(struct db_job *job); /* calls done (unless cancelled) and frees */
 void db_job_free(struct db_job *job);
 
@@ -152,16 +154,22 @@ struct db_pipe;
 struct db_pipe_events {
 	void (*up)(struct db_pipe *pipe);
 	void (*notify)(struct db_pipe *pipe, const char *payload);
-	void (*done)(struct db_pipe *pipe, struct db_job *job); /* it is on no list; the owner's */
+	/* A group ended: the jobs of answered are the owner's.  Those of again were undone with one
+	 * that the server refused, and are to be sent once more, each alone. */
+	void (*done)(struct db_pipe *pipe, struct list *again);
 	/* The jobs still on the list are the owner's, each with its err. */
 	void (*down)(struct db_pipe *pipe, const struct err *err);
 };
 
 struct db_pipe {
 	struct db_conn conn;
-	struct list jobs; /* in flight, in order */
+	struct list jobs;               /* the group in flight, in order: one transaction */
+	struct list answered;           /* the group before it, as far as it was not told yet */
+	struct db_op ops[DB_GROUP_OPS]; /* of the group in flight */
+	size_t n_ops, at;
+	bool refused; /* one of the group was */
 	bool up;
-	bool stale; /* takes no more jobs; replaced when the last one is answered */
+	bool stale; /* takes no more jobs; replaced when the group is answered */
 	unsigned empty_reads;
 	const char *const *on_connect; /* borrowed */
 	const char *names[DB_NAMES_MAX];
@@ -172,7 +180,7 @@ struct db_pipe {
 
 void db_pipe_init(struct db_pipe *pipe, struct db *db, uv_loop_t *loop, struct db_target *target,
 		  const struct db_pipe_events *events);
-void db_pipe_send(struct db_pipe *pipe, struct db_job *job);    /* up only */
+void db_pipe_send(struct db_pipe *pipe, struct list *queue); /* up, without jobs: takes a group */
 void db_pipe_drop(struct db_pipe *pipe, const struct err *err); /* to down, as if lost */
 
 /* ---- db.c: the pool ---- */
@@ -194,10 +202,11 @@ struct db {
 	struct list queue;
 	struct list failing; /* off their connection, not yet told */
 	bool telling;
-	uv_timer_t deadline; /* the earliest one, or earlier */
-	uint64_t armed_ms;   /* 0: not armed */
-	uv_timer_t retry;    /* the next try to connect */
-	bool waiting;        /* retry runs */
+	uv_prepare_t sending; /* at the end of the turn: what comes in one turn goes as a group */
+	uv_timer_t deadline;  /* the earliest one, or earlier */
+	uint64_t armed_ms;    /* 0: not armed */
+	uv_timer_t retry;     /* the next try to connect */
+	bool waiting;         /* retry runs */
 	uv_timer_t alive;
 	struct backoff backoff;
 	struct db_stats stats;

@@ -104,6 +104,19 @@ void db_job_free(struct db_job *job)
 	free(job);
 }
 
+void db_job_again(struct db_job *job)
+{
+	for (size_t i = 0; i < job->n; i++) {
+		PQclear(job->results[i]);
+		job->results[i] = NULL;
+	}
+	PQclear(job->failure);
+	job->failure = NULL;
+	free(job->err);
+	job->err = NULL;
+	job->alone = true;
+}
+
 void db_job_answer(struct db_job *job)
 {
 	const struct db_result *view[DB_STATEMENTS_MAX];

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * db_pipe.c - jobs through one connection in pipeline mode.
+ * db_pipe.c - groups of jobs through one connection in pipeline mode, one group at a time.
  *
- * A job is sent as [Parse … Sync] for statements that are new to the connection, then its
- * statements and one Sync.  The server answers in that order: each command gives its results and
- * a NULL, each Sync one result without a NULL; job->ops is the list of what is owed.  Parse has a
+ * A group is sent as [Parse … Sync] for statements that are new to the connection, then the
+ * statements of all its jobs and one Sync: one implicit transaction, one commit, and one flush of
+ * the server for all of them.  The server answers in that order: each command gives its results and
+ * a NULL, each Sync one result without a NULL; pipe->ops is the list of what is owed.  Parse has a
  * Sync of its own, so that a failing job never takes a prepared name with it.
+ *
+ * A refused job undoes its whole group; its jobs are then sent once more, each alone, so that only
+ * the one whose fault it is fails.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -39,15 +43,20 @@ static void forget(struct db_pipe *pipe, const char *name)
 	}
 }
 
-static void owe(struct db_job *job, enum db_op_kind kind, size_t statement)
+static void owe(struct db_pipe *pipe, enum db_op_kind kind, struct db_job *job, size_t statement)
 {
-	assert(job->n_ops < sizeof(job->ops) / sizeof(job->ops[0]));
-	job->ops[job->n_ops++] = (struct db_op){ (uint8_t)kind, (uint8_t)statement };
+	assert(pipe->n_ops < DB_GROUP_OPS);
+	pipe->ops[pipe->n_ops++] = (struct db_op){ job, (uint8_t)kind, (uint8_t)statement };
+}
+
+static bool send_sync(struct db_pipe *pipe)
+{
+	owe(pipe, DB_OP_SYNC, NULL, 0);
+	return PQpipelineSync(pipe->conn.pg) == 1;
 }
 
 static bool send_prepares(struct db_pipe *pipe, struct db_job *job)
 {
-	PGconn *pg = pipe->conn.pg;
 	bool good = true;
 
 	for (size_t i = 0; i < job->n && good; i++) {
@@ -60,12 +69,8 @@ static bool send_prepares(struct db_pipe *pipe, struct db_job *job)
 			continue;
 		}
 		pipe->names[pipe->n_names++] = statement->name;
-		good = PQsendPrepare(pg, statement->name, statement->sql, 0, NULL) == 1;
-		owe(job, DB_OP_PREPARE, i);
-	}
-	if (job->n_ops > 0) {
-		good = good && PQpipelineSync(pg) == 1;
-		owe(job, DB_OP_SYNC, 0);
+		good = PQsendPrepare(pipe->conn.pg, statement->name, statement->sql, 0, NULL) == 1;
+		owe(pipe, DB_OP_PREPARE, job, i);
 	}
 	return good;
 }
@@ -81,49 +86,96 @@ static bool send_statement(PGconn *pg, const struct db_statement *statement)
 	       1;
 }
 
-void db_pipe_send(struct db_pipe *pipe, struct db_job *job)
+/* Moves the next group from the queue to the pipe: what fits into one, in order. */
+static void take_group(struct db_pipe *pipe, struct list *queue)
 {
-	PGconn *pg = pipe->conn.pg;
-	bool good;
+	size_t ops = 2; /* the two Syncs */
+
+	while (list_first(queue) != NULL && pipe->jobs.count < DB_GROUP_JOBS) {
+		struct db_job *job = list_entry(list_first(queue), struct db_job, node);
+
+		ops += 2 * job->n;
+		if (pipe->jobs.count > 0 && (job->alone || ops > DB_GROUP_OPS))
+			return;
+		list_remove(queue, &job->node);
+		list_push(&pipe->jobs, &job->node);
+		job->on = &pipe->jobs;
+		if (job->alone)
+			return;
+	}
+}
+
+static bool send_job(struct db_pipe *pipe, struct db_job *job)
+{
+	bool good = true;
 
 	FAILPOINT("db.send %s", db_job_name(job));
-	list_push(&pipe->jobs, &job->node);
-	job->on = &pipe->jobs;
-	good = send_prepares(pipe, job);
 	for (size_t i = 0; i < job->n && good; i++) {
-		good = send_statement(pg, &job->statements[i]);
-		owe(job, DB_OP_EXEC, i);
+		good = send_statement(pipe->conn.pg, &job->statements[i]);
+		owe(pipe, DB_OP_EXEC, job, i);
 	}
-	owe(job, DB_OP_SYNC, job->n - 1);
+	return good;
+}
+
+/* What a test asks for: the answers of this group are lost. */
+static void lose_answers(struct db_pipe *pipe)
+{
+	struct list_node *node;
+
+	for (node = list_first(&pipe->jobs); node != NULL; node = list_next(&pipe->jobs, node)) {
+		if (FAILPOINT_ERROR("db.sent %s",
+				    db_job_name(list_entry(node, struct db_job, node))))
+			(void)shutdown(PQsocket(pipe->conn.pg), SHUT_RD);
+	}
+}
+
+void db_pipe_send(struct db_pipe *pipe, struct list *queue)
+{
+	struct list_node *node;
+	bool good = true;
+
+	assert(pipe->jobs.count == 0);
+	pipe->n_ops = pipe->at = 0;
+	pipe->refused = false;
+	take_group(pipe, queue);
+	for (node = list_first(&pipe->jobs); node != NULL && good;
+	     node = list_next(&pipe->jobs, node))
+		good = send_prepares(pipe, list_entry(node, struct db_job, node));
+	if (pipe->n_ops > 0 && good)
+		good = send_sync(pipe);
+	for (node = list_first(&pipe->jobs); node != NULL && good;
+	     node = list_next(&pipe->jobs, node))
+		good = send_job(pipe, list_entry(node, struct db_job, node));
 	/* A failed send leaves the connection unusable: the flush finds that out and it is lost. */
 	if (good)
-		good = PQpipelineSync(pg) == 1;
+		(void)send_sync(pipe);
 	(void)db_conn_flush(&pipe->conn);
-	if (FAILPOINT_ERROR("db.sent %s", db_job_name(job)))
-		(void)shutdown(PQsocket(pg), SHUT_RD); /* its answer is lost */
+	lose_answers(pipe);
 }
 
 /* Keeps the first failure; a Parse that failed is not prepared. */
-static void take_failure(struct db_pipe *pipe, struct db_job *job, const struct db_op *op,
-			 PGresult *result)
+static void take_failure(struct db_pipe *pipe, const struct db_op *op, PGresult *result)
 {
-	const struct db_statement *statement = &job->statements[op->statement];
+	bool commit = op->kind == DB_OP_SYNC; /* then it may be any job's fault */
+	struct db_job *job =
+		commit ? list_entry(list_first(&pipe->jobs), struct db_job, node) : op->job;
+	size_t at = commit ? job->n - 1 : op->statement;
 
 	if (op->kind == DB_OP_PREPARE)
-		forget(pipe, statement->name);
-	if (job->failure != NULL || PQresultStatus(result) == PGRES_PIPELINE_ABORTED) {
+		forget(pipe, job->statements[at].name);
+	/* The server's last word at the commit does not say whether it was before or after it. */
+	if (pipe->refused || PQresultStatus(result) == PGRES_PIPELINE_ABORTED ||
+	    (commit && db_is_fatal(result))) {
 		PQclear(result);
 		return;
 	}
+	pipe->refused = true;
 	if (db_is_stale_plan(result))
 		pipe->stale = true;
-	/* With no answer to its Sync it is not known whether a commit came before. */
-	job->fatal = db_is_fatal(result) && op->kind != DB_OP_SYNC;
 	job->failure = result;
-	job->failed_at = op->statement;
-	if (job->err == NULL)
-		job->err = xcalloc(1, sizeof(*job->err));
-	db_refusal(result, statement->name, job->err);
+	job->failed_at = at;
+	job->err = xcalloc(1, sizeof(*job->err));
+	db_refusal(result, job->statements[at].name, job->err);
 }
 
 static void lose(struct db_pipe *pipe, PGresult *result)
@@ -135,9 +187,10 @@ static void lose(struct db_pipe *pipe, PGresult *result)
 	db_pipe_drop(pipe, &err);
 }
 
-static void take_result(struct db_pipe *pipe, struct db_job *job, const struct db_op *op,
-			PGresult *result)
+static void take_result(struct db_pipe *pipe, const struct db_op *op, PGresult *result)
 {
+	struct db_job *job = op->job;
+
 	switch (PQresultStatus(result)) {
 	case PGRES_TUPLES_OK:
 	case PGRES_COMMAND_OK:
@@ -153,10 +206,10 @@ static void take_result(struct db_pipe *pipe, struct db_job *job, const struct d
 			lose(pipe, result);
 			return;
 		}
-		take_failure(pipe, job, op, result);
+		take_failure(pipe, op, result);
 		return;
 	case PGRES_PIPELINE_ABORTED:
-		take_failure(pipe, job, op, result);
+		take_failure(pipe, op, result);
 		return;
 	default: { /* COPY and what else is no statement of a job */
 		struct err err;
@@ -169,11 +222,36 @@ static void take_result(struct db_pipe *pipe, struct db_job *job, const struct d
 	}
 }
 
+/* The last Sync was answered: the transaction is committed, or one refused it for all. */
+static void end_group(struct db_pipe *pipe)
+{
+	bool undone = pipe->refused && pipe->jobs.count > 1;
+	struct list again;
+	struct list_node *node;
+
+	list_init(&again);
+	while ((node = list_pop(&pipe->jobs)) != NULL) {
+		struct db_job *job = list_entry(node, struct db_job, node);
+
+		if (undone && job->done == NULL) { /* nobody wants it any more */
+			db_job_free(job);
+			continue;
+		}
+		if (undone)
+			db_job_again(job);
+		job->on = undone ? NULL : &pipe->answered;
+		list_push(undone ? &again : &pipe->answered, node);
+	}
+	if (pipe->up)
+		pipe->events->done(pipe, &again);
+	else /* on_first_done */
+		db_job_answer(list_entry(list_pop(&pipe->answered), struct db_job, node));
+}
+
 /* One step of the answers; false: no more for now. */
 static bool read_one(struct db_pipe *pipe)
 {
-	struct db_job *job = list_entry(list_first(&pipe->jobs), struct db_job, node);
-	const struct db_op *op = &job->ops[job->at];
+	const struct db_op *op = &pipe->ops[pipe->at];
 	PGresult *result;
 
 	if (PQisBusy(pipe->conn.pg))
@@ -182,24 +260,18 @@ static bool read_one(struct db_pipe *pipe)
 	if (result == NULL) {
 		if (op->kind == DB_OP_SYNC)
 			return ++pipe->empty_reads < EMPTY_READS_MAX;
-		job->at++;
+		pipe->at++;
 		return true;
 	}
 	pipe->empty_reads = 0;
 	if (PQresultStatus(result) != PGRES_PIPELINE_SYNC) {
-		take_result(pipe, job, op, result);
+		take_result(pipe, op, result);
 		return true;
 	}
 	PQclear(result);
 	assert(op->kind == DB_OP_SYNC);
-	if (++job->at < job->n_ops)
-		return true;
-	list_remove(&pipe->jobs, &job->node);
-	job->on = NULL;
-	if (pipe->up)
-		pipe->events->done(pipe, job);
-	else
-		db_job_answer(job); /* on_first_done */
+	if (++pipe->at == pipe->n_ops)
+		end_group(pipe);
 	return true;
 }
 
@@ -267,6 +339,7 @@ static void on_open(struct db_conn *conn)
 	struct db_pipe *pipe = conn->owner;
 	struct db_statement first[DB_STATEMENTS_MAX];
 	struct db_job *job;
+	struct list queue;
 	size_t n = 0;
 
 	if (PQenterPipelineMode(conn->pg) != 1)
@@ -284,24 +357,26 @@ static void on_open(struct db_conn *conn)
 	job->db = pipe->db;
 	job->timeout_ms = DB_CONNECT_MS;
 	job->deadline_ms = uv_now(conn->loop) + DB_CONNECT_MS;
-	db_pipe_send(pipe, job);
+	list_init(&queue);
+	list_push(&queue, &job->node);
+	db_pipe_send(pipe, &queue);
 }
 
-/* How each job in flight ends when the connection does. */
+/*
+ * How each job in flight ends when the connection does.  A refusal undoes its group, and so does
+ * the server's last word in the middle of it.
+ */
 static void fail_jobs(struct db_pipe *pipe, const struct err *err)
 {
-	bool unbegun = false; /* those behind one that was refused with the server's last word */
-
 	for (struct list_node *node = list_first(&pipe->jobs); node != NULL;
 	     node = list_next(&pipe->jobs, node)) {
 		struct db_job *job = list_entry(node, struct db_job, node);
-		bool refused = job->failure != NULL && !db_is_fatal(job->failure);
 
-		if (job->fatal)
-			unbegun = true;
-		else if (unbegun)
-			db_job_fail(job, ERR_RETRY, "%s; it had not begun", err->msg);
-		else if (!refused)
+		if (job->failure != NULL)
+			continue; /* why is known */
+		if (pipe->refused)
+			db_job_fail(job, ERR_RETRY, "%s; it was undone with another", err->msg);
+		else
 			db_job_fail(job, ERR_UNCERTAIN, "%s; whether it was done is not known",
 				    err->msg);
 	}
@@ -351,4 +426,5 @@ void db_pipe_init(struct db_pipe *pipe, struct db *db, uv_loop_t *loop, struct d
 	pipe->events = events;
 	pipe->on_connect = db->on_connect != NULL ? (const char *const *)db->on_connect : none;
 	list_init(&pipe->jobs);
+	list_init(&pipe->answered);
 }

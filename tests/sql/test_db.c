@@ -62,9 +62,8 @@ static void test_pipelined_in_order(void **state)
 	assert_int_equal(db_stats(world.db)->queued, 0);
 }
 
-/* Two slow jobs on two connections run at the same time; a quick one passes neither but is not
- * behind both. */
-static void test_least_busy_connection(void **state)
+/* What comes while one connection is busy goes to another one. */
+static void test_idle_connection(void **state)
 {
 	struct seen slow = { 0 }, quick = { 0 };
 
@@ -72,13 +71,14 @@ static void test_least_busy_connection(void **state)
 	create(2);
 	wait_up(2);
 	start(&slow, NULL, "SELECT pg_sleep(0.5)", 5000);
+	uv_run(&world.loop, UV_RUN_NOWAIT);
 	start(&quick, NULL, "SELECT 1", 5000);
 	wait_for(&quick);
 	assert_int_equal(slow.n, 0);
 	wait_for(&slow);
 }
 
-static void test_group_is_one_transaction(void **state)
+static void test_job_is_one_transaction(void **state)
 {
 	struct db_statement group[] = {
 		{ .name = "g1", .sql = "INSERT INTO grouped VALUES (1)" },
@@ -104,9 +104,59 @@ static void test_group_is_one_transaction(void **state)
 		assert_non_null(strstr(seen.msg, "duplicate key"));
 		assert_int_equal(seen.answered, 2);
 		assert_string_equal(seen.text, "1");
-		assert_string_equal(after.text, "unreached"); /* the next group is not touched */
+		assert_string_equal(after.text, "unreached"); /* the next job is not touched */
 		assert_string_equal(ask("SELECT count(*) FROM grouped").text, "0");
 	}
+}
+
+/* What waits at the same time is one transaction. */
+static void test_jobs_share_a_transaction(void **state)
+{
+	struct seen seen[40] = { 0 };
+	int same = 0;
+
+	(void)state;
+	create(1);
+	wait_up(1);
+	for (size_t i = 0; i < 40; i++)
+		start(&seen[i], "xid", "SELECT pg_current_xact_id()", 5000);
+	for (size_t i = 0; i < 40; i++)
+		wait_for(&seen[i]);
+	for (size_t i = 1; i < 40; i++)
+		same += strcmp(seen[i].text, seen[i - 1].text) == 0;
+	assert_int_equal(same, 40 - 3); /* of 16, 16 and 8 */
+}
+
+/* One job of a group is refused: the others are done, once each, and in order. */
+static void test_refused_within_a_group(void **state)
+{
+	struct seen seen[5] = { 0 }, gone = { 0 };
+	struct call *call;
+
+	(void)state;
+	create(1);
+	good("DROP TABLE IF EXISTS shared");
+	good("CREATE TABLE shared (n int, at serial)");
+	call = start(&gone, "ins9", "INSERT INTO shared VALUES (9)", 5000);
+	start(&seen[0], "ins0", "INSERT INTO shared VALUES (0)", 5000);
+	start(&seen[1], "ins1", "INSERT INTO shared VALUES (1) RETURNING 'one'", 5000);
+	start(&seen[2], "bad", "SELECT 1/0", 5000);
+	start(&seen[3], "worse", "SELECT no_such_column", 5000);
+	start(&seen[4], "ins4", "INSERT INTO shared VALUES (4)", 5000);
+	uv_run(&world.loop, UV_RUN_NOWAIT);
+	call_cancel(&call); /* in flight: it is not sent a second time */
+	for (size_t i = 0; i < 5; i++)
+		wait_for(&seen[i]);
+	assert_int_equal(seen[0].kind, ERR_NONE);
+	assert_string_equal(seen[1].text, "one");
+	assert_string_equal(seen[2].sqlstate, "22012");
+	assert_string_equal(seen[3].sqlstate, "42703");
+	assert_int_equal(seen[4].kind, ERR_NONE);
+	assert_string_equal(ask("SELECT string_agg(n::text, ',' ORDER BY at) FROM shared").text,
+			    "0,1,4");
+	assert_string_equal(ask("SELECT count(DISTINCT xmin::text) FROM shared").text, "3");
+	for (size_t i = 1; i < 5; i++)
+		assert_int_equal(seen[i].order, seen[i - 1].order + 1);
 }
 
 /* A constraint that is only checked at the commit: the answers were good, the Sync is not. */
@@ -191,6 +241,7 @@ static void test_waiting_for_a_lock(void **state)
 	create(2);
 	wait_up(2);
 	db_start(world.db, holds, 2, 5000, on_done, &holder);
+	uv_run(&world.loop, UV_RUN_NOWAIT);
 	while (strcmp(ask("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").text, "1") !=
 	       0)
 		;
@@ -259,12 +310,13 @@ static void test_cancel_in_each_phase(void **state)
 	call_cancel(&call);
 	wait_up(1);
 	call = start(&seen, NULL, "SELECT 'in flight'", 5000);
+	uv_run(&world.loop, UV_RUN_NOWAIT);
 	assert_int_equal(db_stats(world.db)->in_flight, 1);
 	call_cancel(&call);
 	start(&last, NULL, "SELECT 'last'", 5000);
 	wait_for(&last);
 	assert_string_equal(last.text, "last");
-	for (int i = 0; i < 8 + 3; i++)
+	for (int i = 0; i < 11; i++)
 		start(&last, NULL, "SELECT 1", 5000);
 	call = start(&seen, NULL, "SELECT 'one too many'", 5000);
 	call_cancel(&call);
@@ -333,8 +385,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_one),
 		TEST(test_pipelined_in_order),
-		TEST(test_least_busy_connection),
-		TEST(test_group_is_one_transaction),
+		TEST(test_idle_connection),
+		TEST(test_job_is_one_transaction),
+		TEST(test_jobs_share_a_transaction),
+		TEST(test_refused_within_a_group),
 		TEST(test_refused_at_commit),
 		TEST(test_bad_statement_is_prepared_again),
 		TEST(test_stale_plan_is_retried_on_a_new_connection),

@@ -20,10 +20,12 @@ enum { GRANTS_ROWS_MAX = 20000 };
  * actions: of catalog_actions().  A new array, sorted by key, for the database:
  * [{ "key", "effect", "can", "action", "group" and/or "group_id" | "person", "scope": { param:
  *    { "any": true } | { "values": […] } | { "min", "max" } }, "from", "until", "reason" }]
- * NULL: diags has at least one entry.
+ * A group's "owner" stands in the rows that name it; what the file demands of an action
+ * ("approvals", "third_starts", "apart": [names]) is added to actions.  NULL: diags has at least
+ * one entry.
  */
-json_t *grants_parse(const char *file, const char *text, size_t len, const json_t *actions,
+json_t *grants_parse(const char *file, const char *text, size_t len, json_t *actions,
 		     struct diags *diags);
-json_t *grants_load(const char *path, const json_t *actions, struct diags *diags); /* blocking */
+json_t *grants_load(const char *path, json_t *actions, struct diags *diags); /* blocking */
 
 #endif

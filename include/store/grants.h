@@ -20,6 +20,7 @@ struct store_grants {
 	const json_t *rows;    /* of grants_parse() */
 	const json_t *actions; /* of catalog_actions() */
 	bool apply;
+	bool approve;     /* the second person's word for plan, good for an hour */
 	const char *plan; /* digest that was reviewed; NULL: what is planned now */
 	bool accept;      /* in spite of the brakes; needs plan */
 	const char *commit;
@@ -28,10 +29,11 @@ struct store_grants {
 };
 
 /*
- * { "outcome": "planned" | "applied" | "unchanged" | "refused", "revision",
- *   "plan": { "base", "sha256", "changes", "lines", "grants", "problems": [{ "key", "what" }],
- *             "brakes": [{ "name", "detail" }], "gain" and "lose": [{ "can", "action", "scope",
- * "people", "names" }] } } grants is lent until done.
+ * "dangerous": [what takes two people], "approved_by": the second one or null, "timed": [grants
+ * that are from no file]. { "outcome": "planned" | "approved" | "applied" | "unchanged" |
+ * "refused", "revision", "plan": { "base", "sha256", "changes", "lines", "grants", "problems": [{
+ * "key", "what" }], "brakes": [{ "name", "detail" }], "gain" and "lose": [{ "can", "action",
+ * "scope", "people", "names" }] } } grants is lent until done.
  */
 typedef void (*store_grants_fn)(void *data, const json_t *value, const struct err *err);
 struct call *store_grants_start(struct db *db, const struct store_grants *grants,

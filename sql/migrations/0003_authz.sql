@@ -13,7 +13,6 @@ create table authz.action (
 	risk                 smallint not null check (risk between 0 and 3),
 	min_approvals        smallint not null default 0 check (min_approvals between 0 and 5),
 	approver_may_execute boolean not null default true,
-	step_up              boolean not null default false,
 	deny_after           interval check (deny_after > interval '0'),
 	enabled              boolean not null default true
 );
@@ -98,6 +97,14 @@ create table authz.sod_use (
 create table authz.group_owner (
 	group_id bigint primary key references dir.grp,
 	owner    text not null check (octet_length(owner) between 1 and 200)
+);
+
+-- A second person's word for a plan of the grants file that gives away something dangerous.
+create table authz.plan_approval (
+	plan_sha256 text collate "C" not null check (plan_sha256 ~ '^[0-9a-f]{64}$'),
+	approved_by text not null default session_user,
+	at          timestamptz not null default clock_timestamp(),
+	primary key (plan_sha256, approved_by, at)
 );
 
 create view authz.group_in_use with (security_barrier) as

@@ -43,13 +43,19 @@ language plpgsql set search_path = pg_catalog, authz, dir, pg_temp as $$
 begin
 	create temp table grant_action on commit drop as
 		select a ->> 'name' as name, (a ->> 'risk')::smallint as risk,
+			coalesce((a ->> 'approvals')::smallint, 0) as approvals, coalesce((a ->> 'third_starts')::boolean, false) as third,
+			-- each separation once, whichever of the two names it
+			coalesce((select jsonb_agg(distinct o) from (
+				select x as o from jsonb_array_elements_text(a -> 'apart') x
+				union select b ->> 'name' from jsonb_array_elements(p_actions) b where b -> 'apart' ? (a ->> 'name')) y), '[]')
+				as apart,
 			coalesce((select jsonb_agg(jsonb_build_object('name', s ->> 'name', 'type', s ->> 'type') order by s ->> 'name')
 				from jsonb_array_elements(a -> 'scope') s), '[]') as scope
 		from jsonb_array_elements(p_actions) a;
 	create temp table grant_want on commit drop as
 		select r ->> 'key' as key, r ->> 'effect' as effect, r ->> 'can' as can, r ->> 'action' as action,
 			coalesce(r ->> 'group', r ->> 'group_id', r ->> 'person') as named,
-			r ? 'person' as is_person, r -> 'scope' as scope, coalesce(r ->> 'reason', '') as reason,
+			r ->> 'owner' as owner, r ? 'person' as is_person, r -> 'scope' as scope, coalesce(r ->> 'reason', '') as reason,
 			tstzrange((r ->> 'from')::timestamptz, (r ->> 'until')::timestamptz) as valid,
 			g.group_id, g.name_key, e.person_id
 		from jsonb_array_elements(p_rows) r
@@ -134,6 +140,32 @@ begin
 	select coalesce(jsonb_agg(jsonb_build_object('name', name, 'detail', detail) order by name, detail), '[]') from b);
 end $$;
 
+create function authz.apart_json(p_action integer) returns jsonb
+language sql stable set search_path = pg_catalog, authz, pg_temp as $$
+	select coalesce(jsonb_agg(b.name order by b.name), '[]') from authz.sod_rule r
+	join authz.action b on b.action_id = case when r.a = p_action then r.b else r.a end where p_action in (r.a, r.b)
+$$;
+
+-- What in the plan only two people together may do: giving more than was there, of actions of risk 2 and 3.
+create function authz.grants_dangerous() returns text[]
+language plpgsql stable set search_path = pg_catalog, authz, dir, pg_temp as $$
+begin
+	return (with risky(name) as (
+		select n.name from grant_action n where n.risk >= 2 union select a.name from authz.action a where a.risk >= 2 and a.enabled),
+	why(text) as (
+		select 'grant ' || d.key || ' of ' || w.action from grant_diff d join grant_want w using (key) join risky r on r.name = w.action
+			where d.op in ('+', '~') and w.effect = 'allow'
+		union
+		select 'forbid ' || d.key || ' of ' || h.action || ' goes' from grant_diff d join grant_have h using (key)
+			join risky r on r.name = h.action left join grant_want w using (key)
+			where h.effect = 'forbid' and (w.key is null or w.effect <> 'forbid' or d.op = '~')
+		union
+		select 'action ' || a.name || ' demands less' from authz.action a left join grant_action n using (name)
+			where a.enabled and a.risk >= 2 and n.name is not null and (n.risk < a.risk or n.approvals < a.min_approvals
+				or (not a.approver_may_execute and not n.third) or not authz.apart_json(a.action_id) <@ n.apart))
+	select coalesce(array_agg(text order by text collate "C"), '{}') from why);
+end $$;
+
 create function authz.grants_changes() returns text[]
 language plpgsql stable set search_path = pg_catalog, authz, dir, pg_temp as $$
 begin
@@ -144,13 +176,23 @@ begin
 		union all
 		select case when a.action_id is null then '+' else '~' end || ' action ' || n.name || ': risk ' || n.risk
 			|| coalesce(', scope ' || (select string_agg(s ->> 'name', ',') from jsonb_array_elements(n.scope) s), '')
+			|| case when n.approvals > 0 then ', approvals ' || n.approvals else '' end
+			|| case when n.third then ', a third person starts' else '' end
+			|| case when n.apart <> '[]' then ', apart from ' || (select string_agg(x, ',' order by x collate "C")
+				from jsonb_array_elements_text(n.apart) x) else '' end
 		from grant_action n left join authz.action a using (name)
-		where a.action_id is null or (a.risk, a.enabled) is distinct from (n.risk, true) or n.scope is distinct from (
+		where a.action_id is null or (a.risk, a.enabled) is distinct from (n.risk, true)
+		  or (a.min_approvals, not a.approver_may_execute) is distinct from (n.approvals, n.third)
+		  or authz.apart_json(a.action_id) <> n.apart or n.scope is distinct from (
 			select coalesce(jsonb_agg(jsonb_build_object('name', p.param, 'type', p.type) order by p.param), '[]')
 			from authz.action_param p where p.action_id = a.action_id and p.scoped)
 		union all
 		select '- action ' || a.name || ': no command uses it' from authz.action a
-		where a.enabled and not exists (select 1 from grant_action n where n.name = a.name))
+		where a.enabled and not exists (select 1 from grant_action n where n.name = a.name)
+		union all
+		select '~ group ' || w.name_key || ': owner ' || coalesce(w.owner, 'none') from (
+			select x.group_id, x.name_key, max(x.owner) as owner from grant_want x where x.group_id is not null group by 1, 2) w
+		left join authz.group_owner o using (group_id) where w.owner is distinct from o.owner)
 	select coalesce(array_agg(text order by text collate "C"), '{}') from line);
 end $$;
 
@@ -175,13 +217,26 @@ language plpgsql set search_path = pg_catalog, authz, dir, pg_temp as $$
 declare
 	base bigint;
 	lines text[];
+	sha text;
 begin
 	perform pg_advisory_xact_lock(hashtextextended('opsd grants', 0));
 	select coalesce(max(r.revision), 0) into base from authz.revision r;
 	perform authz.grants_stage(p_rows, p_actions);
 	lines := authz.grants_changes();
+	sha := encode(sha256(convert_to(base || e'\n' || array_to_string(lines, e'\n'), 'UTF8')), 'hex');
 	return jsonb_build_object('base', base, 'lines', to_jsonb(lines), 'changes', cardinality(lines),
-		'sha256', encode(sha256(convert_to(base || e'\n' || array_to_string(lines, e'\n'), 'UTF8')), 'hex'),
+		'sha256', sha,
+		-- the first file makes the service: there is nobody yet who could be the second
+		'dangerous', case when base > 0 then to_jsonb(authz.grants_dangerous()) else '[]' end,
+		'approved_by', (select to_jsonb(min(v.approved_by)) from authz.plan_approval v where v.plan_sha256 = sha
+			and v.approved_by <> session_user and v.at > clock_timestamp() - interval '1 hour'),
+		'timed', (select coalesce(jsonb_agg(p.stable_key || ': ' || authz.permit_text(p.effect, case
+				when p.group_id is not null then 'group ' || g.name_key else 'person ' || coalesce(e.email_key, p.person_id::text) end,
+				p.capability, a.name, authz.scope_text(authz.permit_scope_json(p.grant_id)), p.valid, p.reason)
+				order by p.stable_key), '[]')
+			from authz.permit p join authz.action a using (action_id) left join dir.grp g using (group_id)
+			left join dir.person_email e on e.person_id = p.person_id and e.is_primary
+			where p.origin <> 'file' and p.valid @> clock_timestamp()),
 		'grants', (select count(*) from grant_want), 'problems', authz.grants_problems(), 'brakes', authz.grants_brakes(),
 		'gain', authz.grants_movers(true), 'lose', authz.grants_movers(false));
 end $$;
@@ -189,9 +244,20 @@ end $$;
 create function authz.grants_write_actions() returns void
 language plpgsql set search_path = pg_catalog, authz, dir, pg_temp as $$
 begin
-	insert into authz.action (name, risk) select n.name, n.risk from grant_action n
-	on conflict (name) do update set risk = excluded.risk, enabled = true
-		where (action.risk, action.enabled) is distinct from (excluded.risk, true);
+	insert into authz.action (name, risk, min_approvals, approver_may_execute)
+		select n.name, n.risk, n.approvals, not n.third from grant_action n
+	on conflict (name) do update set risk = excluded.risk, min_approvals = excluded.min_approvals,
+			approver_may_execute = excluded.approver_may_execute, enabled = true
+		where (action.risk, action.min_approvals, action.approver_may_execute, action.enabled)
+			is distinct from (excluded.risk, excluded.min_approvals, excluded.approver_may_execute, true);
+	delete from authz.sod_rule r using authz.action a, authz.action b
+		where a.action_id = r.a and b.action_id = r.b
+		  and not exists (select 1 from grant_action n where n.name = a.name and n.apart ? b.name);
+	insert into authz.sod_rule (a, b)
+		select a.action_id, b.action_id from grant_action n join authz.action a using (name),
+			jsonb_array_elements_text(n.apart) x join authz.action b on b.name = x
+		where a.action_id < b.action_id
+	on conflict do nothing;
 	update authz.action a set enabled = false
 		where a.enabled and not exists (select 1 from grant_action n where n.name = a.name);
 	delete from authz.action_param p using authz.action a, grant_action n
@@ -220,6 +286,11 @@ begin
 	if (p_plan_now ->> 'changes')::bigint = 0 then
 		return rev - 1;
 	end if;
+	if p_plan_now -> 'dangerous' <> '[]' and not exists (select 1 from authz.plan_approval v
+			where v.plan_sha256 = p_plan_now ->> 'sha256' and v.approved_by <> session_user
+			  and v.at > clock_timestamp() - interval '1 hour') then
+		raise exception 'this plan needs the approval of a second person' using errcode = 'OP008';
+	end if;
 	perform pg_advisory_xact_lock(hashtextextended('dirsync', 0)); -- no request starts half way
 	insert into authz.revision (revision, git_commit, reviewed_by, applied_by, plan_sha256)
 		values (rev, p_commit, p_reviewed_by, session_user, decode(p_plan_now ->> 'sha256', 'hex'));
@@ -235,7 +306,24 @@ begin
 			(s.v ->> 'min')::bigint, (s.v ->> 'max')::bigint
 		from grant_want w join grant_diff d using (key) join authz.permit p on p.stable_key = w.key,
 			jsonb_each(w.scope) s(k, v);
+	delete from authz.group_owner o using grant_want w where o.group_id = w.group_id
+		and not exists (select 1 from grant_want x where x.group_id = o.group_id and x.owner = o.owner);
+	insert into authz.group_owner (group_id, owner)
+		select w.group_id, max(w.owner) from grant_want w where w.owner is not null and w.group_id is not null group by 1
+	on conflict (group_id) do update set owner = excluded.owner where group_owner.owner <> excluded.owner;
 	return rev;
+end $$;
+
+-- After grants_plan in the same transaction: its caller, who is not the one who will apply it, has seen this plan.
+create function authz.grants_approve(p_plan_now jsonb, p_plan text) returns bigint
+language plpgsql set search_path = pg_catalog, authz, pg_temp as $$
+begin
+	if p_plan is distinct from p_plan_now ->> 'sha256' then
+		raise exception 'the plan is now % on revision %: plan and review again', p_plan_now ->> 'sha256', p_plan_now ->> 'base'
+			using errcode = 'OP008';
+	end if;
+	insert into authz.plan_approval (plan_sha256) values (p_plan);
+	return (p_plan_now ->> 'base')::bigint;
 end $$;
 
 create function authz.grants_list() returns jsonb
@@ -254,6 +342,8 @@ grant execute on function authz.scope_text(jsonb), authz.permit_scope_json(bigin
 	authz.permit_text(text, text, text, text, text, tstzrange, text), authz.grants_stage(jsonb, jsonb), authz.grants_problems(),
 	authz.grants_people(boolean), authz.grants_brakes(), authz.grants_changes(), authz.grants_movers(boolean),
 	authz.grants_plan(jsonb, jsonb), authz.grants_write_actions(), authz.grants_apply(jsonb, text, boolean, text, text[]),
-	authz.grants_list() to opsd_grants;
+	authz.grants_list(), authz.apart_json(integer), authz.grants_dangerous(), authz.grants_approve(jsonb, text) to opsd_grants;
+grant select on authz.plan_approval to opsd_grants, opsd_auditor;
+grant insert (plan_sha256) on authz.plan_approval to opsd_grants;
 grant execute on function authz.scope_text(jsonb), authz.permit_scope_json(bigint),
 	authz.permit_text(text, text, text, text, text, tstzrange, text), authz.grants_list() to opsd_auditor;

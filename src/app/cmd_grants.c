@@ -17,9 +17,9 @@
 
 enum { REVIEWERS_MAX = 16 };
 
-static const char usage[] =
-	"grants plan FILE; grants apply FILE [--plan SHA256 [--accept-brakes]] [--commit ID] "
-	"[--reviewed-by PERSON]…; grants list";
+static const char usage[] = "grants plan FILE; grants approve FILE --plan SHA256; grants apply "
+			    "FILE [--plan SHA256 [--accept-brakes]] [--commit ID] "
+			    "[--reviewed-by PERSON]…; grants list";
 
 struct granting {
 	struct store_grants grants;
@@ -49,8 +49,10 @@ static bool read_options(const struct app_options *options, struct granting *gra
 
 	granting->list = str_eq(what, "list");
 	granting->grants.apply = str_eq(what, "apply");
+	granting->grants.approve = str_eq(what, "approve");
 	granting->grants.reviewed_by = granting->reviewers;
-	if (!granting->list && !granting->grants.apply && !str_eq(what, "plan"))
+	if (!granting->list && !granting->grants.apply && !granting->grants.approve &&
+	    !str_eq(what, "plan"))
 		return false;
 	for (int i = 1; i < options->argc; i++) {
 		const char *word = options->argv[i];
@@ -69,7 +71,8 @@ static bool read_options(const struct app_options *options, struct granting *gra
 			return false;
 		}
 	}
-	return !granting->grants.accept || granting->grants.plan != NULL;
+	return (!granting->grants.accept && !granting->grants.approve) ||
+	       granting->grants.plan != NULL;
 }
 
 static struct call *ask(struct db *db, void *data,
@@ -105,6 +108,29 @@ static void print_movers(const json_t *plan, const char *member, const char *one
 	}
 }
 
+/* What takes two people, and whether the second one has spoken. */
+static void print_dangerous(const json_t *plan)
+{
+	const char *by = jget_str(plan, "approved_by");
+	size_t i;
+	json_t *item;
+
+	json_array_foreach(json_object_get(plan, "dangerous"), i, item)
+	{
+		(void)printf("TWO PEOPLE %s\n", json_string_value(item));
+	}
+	if (json_array_size(json_object_get(plan, "dangerous")) > 0)
+		(void)printf("%s%s\n",
+			     by != NULL ? "Approved by "
+					: "Not approved yet by a second "
+					  "person (another login)",
+			     by != NULL ? by : "");
+	json_array_foreach(json_object_get(plan, "timed"), i, item)
+	{
+		(void)printf("not of this file, for a time: %s\n", json_string_value(item));
+	}
+}
+
 static void print_plan(const json_t *plan)
 {
 	size_t i;
@@ -126,6 +152,7 @@ static void print_plan(const json_t *plan)
 		(void)printf("BRAKE %s: %s\n", jget_str_or(item, "name", ""),
 			     jget_str_or(item, "detail", ""));
 	}
+	print_dangerous(plan);
 	(void)printf("%lld grants, %lld changes on revision %lld, plan %s\n",
 		     (long long)jget_int(plan, "grants", 0),
 		     (long long)jget_int(plan, "changes", 0), (long long)jget_int(plan, "base", 0),
@@ -147,6 +174,17 @@ static int print_list(const json_t *value)
 	return APP_GOOD;
 }
 
+static void print_refused(const struct granting *granting, const json_t *plan)
+{
+	(void)puts("Refused; nothing was changed.");
+	if (json_array_size(json_object_get(plan, "dangerous")) > 0 &&
+	    jget_str(plan, "approved_by") == NULL)
+		(void)printf(
+			"A second person, under a login of their own, runs: opsd grants approve "
+			"%s --plan %s\n",
+			granting->file, jget_str_or(plan, "sha256", ""));
+}
+
 static int print(const json_t *value, bool json, void *data)
 {
 	const struct granting *granting = data;
@@ -166,8 +204,11 @@ static int print(const json_t *value, bool json, void *data)
 		if (str_eq(outcome, "applied"))
 			(void)printf("Applied as revision %lld.\n",
 				     (long long)jget_int(value, "revision", 0));
+		else if (str_eq(outcome, "approved"))
+			(void)puts(
+				"Approved. Somebody else can apply exactly this within an hour.");
 		else if (str_eq(outcome, "refused"))
-			(void)puts("Refused; nothing was changed.");
+			print_refused(granting, plan);
 		else if (!changes)
 			(void)puts("Nothing to change.");
 		else

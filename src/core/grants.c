@@ -19,13 +19,15 @@ enum {
 	FILE_MAX = 1 << 20,
 	NAMES_MAX = 1024,
 	WILD_RISK_MAX = 1,
-	REASON_MAX = 300
+	REASON_MAX = 300,
+	OWNER_MAX = 200,
+	APPROVALS_MAX = 5
 };
 
 struct reading {
 	const struct conftree *tree;
 	struct diags *diags;
-	const json_t *actions;
+	json_t *actions;
 	json_t *groups; /* of the file; NULL: none */
 	json_t *rows;   /* by key */
 	char pointer[POINTER_MAX];
@@ -82,7 +84,7 @@ static bool known_members(struct reading *reading, json_t *node, const char *con
 	return reading->diags->total == before;
 }
 
-static const json_t *find_action(const struct reading *reading, const char *name)
+static json_t *find_action(const struct reading *reading, const char *name)
 {
 	size_t i;
 	json_t *action;
@@ -363,8 +365,8 @@ static json_t *read_who(struct reading *reading, json_t *node)
 	named = json_object_get(reading->groups, who + 6);
 	if (named == NULL)
 		return json_pack("{s:s}", "group", who + 6);
-	return json_pack("{s:s*,s:s*}", "group", jget_str(named, "name"), "group_id",
-			 jget_str(named, "id"));
+	return json_pack("{s:s*,s:s*,s:s*}", "group", jget_str(named, "name"), "group_id",
+			 jget_str(named, "id"), "owner", jget_str(named, "owner"));
 }
 
 /* 2026-12-31 or 2026-12-31T18:00:00Z */
@@ -432,9 +434,77 @@ static void read_grant(struct reading *reading, json_t *node)
 	json_decref(grant.subject);
 }
 
+/* ---- what an action demands ---- */
+
+static void read_apart(struct reading *reading, json_t *action, const json_t *node)
+{
+	json_t *list = json_is_string(node) ? json_pack("[O]", node)
+					    : json_incref((json_t *)(uintptr_t)node);
+	const char *own = jget_str_or(action, "name", "");
+	json_t *apart = json_array(), *item;
+	size_t i;
+
+	json_array_foreach(list, i, item)
+	{
+		const char *name = json_string_value(item);
+
+		if (name == NULL || find_action(reading, name) == NULL || str_eq(name, own))
+			complain(reading, "apart_from", "no command has another action", name);
+		else
+			json_array_append(apart, item);
+	}
+	json_object_set_new(action, "apart", apart);
+	json_decref(list);
+}
+
+/* Into the action itself, beside its risk and scope. */
+static void read_demands(struct reading *reading, json_t *action, const json_t *node)
+{
+	static const char *const names[] = { "approvals", "third_starts", "apart_from", NULL };
+	const json_t *approvals = json_object_get(node, "approvals");
+	const json_t *third = json_object_get(node, "third_starts");
+
+	if (!json_is_object(node)) {
+		complain(reading, "", "an action's demands are a mapping", "");
+		return;
+	}
+	(void)known_members(reading, (json_t *)(uintptr_t)node, names);
+	if (approvals != NULL &&
+	    (!json_is_integer(approvals) || json_integer_value(approvals) < 0 ||
+	     json_integer_value(approvals) > APPROVALS_MAX))
+		complain(reading, "approvals", "approvals is a number from 0 to 5, not",
+			 json_string_value(approvals));
+	else if (approvals != NULL)
+		json_object_set(action, "approvals", (json_t *)(uintptr_t)approvals);
+	if (third != NULL && !json_is_boolean(third))
+		complain(reading, "third_starts", "third_starts is true or false, not",
+			 json_string_value(third));
+	else if (third != NULL)
+		json_object_set(action, "third_starts", (json_t *)(uintptr_t)third);
+	if (json_object_get(node, "apart_from") != NULL)
+		read_apart(reading, action, json_object_get(node, "apart_from"));
+}
+
+static void read_actions_demands(struct reading *reading, json_t *actions)
+{
+	const char *name;
+	json_t *node;
+
+	json_object_foreach(actions, name, node)
+	{
+		json_t *action = find_action(reading, name);
+
+		(void)snprintf(reading->pointer, sizeof(reading->pointer), "/actions/%.80s", name);
+		if (action == NULL)
+			complain(reading, "", "no command has the action", name);
+		else
+			read_demands(reading, action, node);
+	}
+}
+
 static void read_groups(struct reading *reading)
 {
-	static const char *const names[] = { "name", "id", NULL };
+	static const char *const names[] = { "name", "id", "owner", NULL };
 	const char *alias;
 	json_t *group;
 
@@ -444,6 +514,11 @@ static void read_groups(struct reading *reading)
 		if (!json_is_object(group) ||
 		    (jget_str(group, "name") == NULL && jget_str(group, "id") == NULL))
 			complain(reading, "", "a group is { name: …, id: … }, here", alias);
+		else if (json_object_get(group, "owner") != NULL &&
+			 (str_empty(jget_str(group, "owner")) ||
+			  strlen(jget_str(group, "owner")) > OWNER_MAX))
+			complain(reading, "owner", "an owner is a text of at most 200 bytes, here",
+				 alias);
 		else
 			(void)known_members(reading, group, names);
 	}
@@ -451,7 +526,7 @@ static void read_groups(struct reading *reading)
 
 static void read_root(struct reading *reading)
 {
-	static const char *const names[] = { "groups", "grants", NULL };
+	static const char *const names[] = { "groups", "grants", "actions", NULL };
 	json_t *root = conftree_root(reading->tree);
 	json_t *grants = json_object_get(root, "grants"), *grant;
 	size_t i;
@@ -464,6 +539,7 @@ static void read_root(struct reading *reading)
 	}
 	(void)known_members(reading, root, names);
 	read_groups(reading);
+	read_actions_demands(reading, json_object_get(root, "actions"));
 	json_array_foreach(grants, i, grant)
 	{
 		(void)snprintf(reading->pointer, sizeof(reading->pointer), "/grants/%zu", i);
@@ -493,7 +569,7 @@ static json_t *sorted(json_t *rows)
 	return list;
 }
 
-json_t *grants_parse(const char *file, const char *text, size_t len, const json_t *actions,
+json_t *grants_parse(const char *file, const char *text, size_t len, json_t *actions,
 		     struct diags *diags)
 {
 	size_t before = diags->total;
@@ -512,7 +588,7 @@ json_t *grants_parse(const char *file, const char *text, size_t len, const json_
 	return list;
 }
 
-json_t *grants_load(const char *path, const json_t *actions, struct diags *diags)
+json_t *grants_load(const char *path, json_t *actions, struct diags *diags)
 {
 	struct err err;
 	size_t len;

@@ -18,8 +18,9 @@ enum { OPEN_MS = 10000, SHORT_MS = 60000, LONG_MS = 300000, JSON_MAX = 32 << 20 
 enum step {
 	STEP_CONNECT,
 	STEP_BEGIN,
-	STEP_PLAN,  /* waits for what would change */
-	STEP_APPLY, /* waits for the new revision */
+	STEP_PLAN,    /* waits for what would change */
+	STEP_APPLY,   /* waits for the new revision */
+	STEP_APPROVE, /* waits for the word to be on record */
 	STEP_COMMIT,
 	STEP_WAKE,    /* the service decides again what is pending */
 	STEP_ABANDON, /* nothing was changed */
@@ -50,6 +51,7 @@ static const struct {
 	[STEP_BEGIN]	= { "BEGIN", NULL, STEP_PLAN },
 	[STEP_PLAN]	= { NULL, "SELECT authz.grants_plan($1::jsonb, $2::jsonb)", STEP_APPLY },
 	[STEP_APPLY]	= { NULL, APPLY, STEP_COMMIT },
+	[STEP_APPROVE]	= { NULL, "SELECT authz.grants_approve($1::jsonb, $2)", STEP_COMMIT },
 	[STEP_COMMIT]	= { "COMMIT", NULL, STEP_WAKE },
 	[STEP_WAKE]	= { "NOTIFY authz_generation", NULL, STEP_END },
 	[STEP_ABANDON]	= { "ROLLBACK", NULL, STEP_END },
@@ -89,12 +91,18 @@ static enum step after_plan(struct granting *granting, json_t *plan)
 	const struct store_grants *grants = granting->grants;
 	bool problems = json_array_size(json_object_get(plan, "problems")) > 0;
 	bool brakes = json_array_size(json_object_get(plan, "brakes")) > 0;
+	bool alone = json_array_size(json_object_get(plan, "dangerous")) > 0 &&
+		     jget_str(plan, "approved_by") == NULL;
 
 	json_object_set(granting->value, "plan", plan);
 	json_object_set(granting->value, "revision", json_object_get(plan, "base"));
-	if (problems || (grants->apply && brakes && !grants->accept)) {
+	if (problems || (grants->apply && ((brakes && !grants->accept) || alone))) {
 		set_outcome(granting, "refused");
 		return STEP_ABANDON;
+	}
+	if (grants->approve) {
+		set_outcome(granting, "approved");
+		return STEP_APPROVE;
 	}
 	if (!grants->apply) {
 		set_outcome(granting, "planned");
@@ -139,7 +147,7 @@ static void on_answer(void *data, const struct db_answer *answer, const struct e
 		finish(granting, err);
 		return;
 	}
-	if (granting->step == STEP_APPLY) {
+	if (granting->step == STEP_APPLY || granting->step == STEP_APPROVE) {
 		json_object_set_new(granting->value, "revision",
 				    json_integer(db_int(answer->results[0], 0, 0)));
 		enter(granting, STEP_COMMIT);
@@ -193,6 +201,16 @@ static struct call *run_apply(struct granting *granting)
 	return call;
 }
 
+static struct call *run_approve(struct granting *granting)
+{
+	char *plan = json_text(json_object_get(granting->value, "plan"));
+	const char *params[] = { plan, granting->grants->plan };
+	struct call *call = run(granting, params, 2);
+
+	free(plan);
+	return call;
+}
+
 static struct call *start(struct granting *granting, enum step step)
 {
 	if (steps[step].script != NULL)
@@ -205,6 +223,8 @@ static struct call *start(struct granting *granting, enum step step)
 		return run_plan(granting);
 	case STEP_APPLY:
 		return run_apply(granting);
+	case STEP_APPROVE:
+		return run_approve(granting);
 	default:
 		return run(granting, NULL, 0);
 	}
@@ -238,7 +258,7 @@ static struct granting *granting_new(struct db *db, const struct store_grants *g
 struct call *store_grants_start(struct db *db, const struct store_grants *grants,
 				store_grants_fn done, void *data)
 {
-	assert(!grants->accept || grants->plan != NULL);
+	assert((!grants->accept && !grants->approve) || grants->plan != NULL);
 	return &granting_new(db, grants, done, data)->call;
 }
 

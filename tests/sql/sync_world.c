@@ -51,15 +51,20 @@ void fresh(void)
 
 struct db *as_role(const char *role)
 {
+	return as_login(role, role);
+}
+
+struct db *as_login(const char *role, const char *login)
+{
 	char sql[300], to[300];
 	struct db_config config = { .name = "role", .url = to, .connections = 1 };
 
 	snprintf(sql, sizeof(sql),
 		 "DO $$ BEGIN CREATE ROLE %s_login LOGIN PASSWORD 'login-horse' IN ROLE %s;"
 		 " EXCEPTION WHEN duplicate_object THEN NULL; END $$",
-		 role, role);
+		 login, role);
 	good(sql);
-	snprintf(to, sizeof(to), "postgresql://%s_login:login-horse@%s", role,
+	snprintf(to, sizeof(to), "postgresql://%s_login:login-horse@%s", login,
 		 strchr(url(), '@') + 1);
 	return db_create(&world.loop, &config);
 }

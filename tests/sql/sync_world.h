@@ -20,6 +20,7 @@ void on_value(void *data, const json_t *value, const struct err *err); /* data: 
 /* A fresh schema with the real migrations, and world.db as its owner. */
 void fresh(void);
 /* A pool with the rights of one group role ("opsd_sync", "opsd_grants") and no others. */
+struct db *as_login(const char *role, const char *login); /* the login is LOGIN_login */
 struct db *as_role(const char *role);
 void owner_sees(const char *sql, const char *text); /* asked by the owner */
 

@@ -27,18 +27,21 @@ static const char actions_text[] =
 
 static const char *const reviewers[] = { "dia", "eve" };
 
+static const char *login = "opsd_grants"; /* who runs it */
+static const char *head = "";             /* of the file, before its grants */
+
 static struct ran go(const char *list, struct store_grants grants)
 {
 	char text[6000];
 	struct err err;
 	struct ran ran = { 0 };
 	struct diags diags;
-	struct db *db = as_role("opsd_grants");
+	struct db *db = as_login("opsd_grants", login);
 	json_t *actions =
 		       json_parse(actions_text, strlen(actions_text), sizeof(actions_text), &err),
 	       *rows;
 
-	snprintf(text, sizeof(text), "grants:%s\n%s", list[0] == '\0' ? " []" : "", list);
+	snprintf(text, sizeof(text), "%sgrants:%s\n%s", head, list[0] == '\0' ? " []" : "", list);
 	diags_init(&diags);
 	rows = grants_parse("g.yaml", text, strlen(text), actions, &diags);
 	assert_string_equal(diags.n > 0 ? diag_text(&diags.items[0]) : "", "");
@@ -307,11 +310,89 @@ static void test_list(void **state)
 	db_destroy(db);
 }
 
+/* Runs as somebody: plan, approve or apply; the digest of the plan comes back. */
+static void turn(const char *who, const char *list, struct store_grants grants, const char *outcome,
+		 char ret_sha[65])
+{
+	struct ran ran;
+
+	login = who;
+	ran = go(list, grants);
+	login = "opsd_grants";
+	expect_outcome(&ran, outcome);
+	snprintf(ret_sha, 65, "%s", jget_str_or(ran.value, "plan.sha256", ""));
+	json_decref(ran.value);
+}
+
+#define APPROVE(digest) ((struct store_grants){ .approve = true, .plan = (digest) })
+#define APPLY(digest) ((struct store_grants){ .apply = true, .plan = (digest) })
+
+static void test_dangerous_takes_two(void **state)
+{
+	char sha[65], other[65];
+
+	(void)state;
+	company();
+	apply(SCALE, "applied"); /* the first file: nobody could be the second */
+	turn("dia", SCALE DROP, (struct store_grants){ .apply = true }, "refused", sha);
+	owner_sees("SELECT count(*) FROM authz.permit", "1");
+	turn("dia", SCALE DROP, APPROVE(sha), "approved", other);
+	turn("dia", SCALE DROP, APPLY(sha), "refused", other);      /* by oneself does not count */
+	turn("eve", SCALE DROP READ, APPLY(sha), "refused", other); /* another plan */
+	owner_sees("SELECT approved_by FROM authz.plan_approval", "dia_login");
+	good("UPDATE authz.plan_approval SET at = clock_timestamp() - interval '61 minutes'");
+	turn("eve", SCALE DROP, APPLY(sha), "refused", other); /* accepted at ten, not at eleven */
+	turn("dia", SCALE DROP, APPROVE(sha), "approved", other);
+	turn("eve", SCALE DROP, APPLY(sha), "applied", other);
+	owner_sees("SELECT max(revision) FROM authz.revision", "2");
+	/* What has low risk needs nobody, and neither does taking away. */
+	apply(SCALE DROP READ, "applied");
+	apply(DROP READ, "applied");
+}
+
+static void test_what_an_action_demands(void **state)
+{
+	struct ran ran;
+	char sha[65];
+
+	(void)state;
+	company();
+	head = "actions:\n  workers.drop: { approvals: 2, third_starts: true, apart_from: "
+	       "workers.scale }\ngroups: { ads: { name: ads, owner: \"ask dia\" } }\n";
+	ran = plan(SCALE DROP);
+	assert_true(has_line(&ran,
+			     "+ action workers.drop: risk 2, scope team, approvals 2, a third "
+			     "person starts, apart from workers.scale"));
+	assert_true(has_line(&ran, "~ group ads: owner ask dia"));
+	json_decref(ran.value);
+	apply(SCALE DROP, "applied");
+	apply(SCALE DROP, "unchanged");
+	owner_sees(
+		"SELECT min_approvals || ' ' || approver_may_execute FROM authz.action WHERE name "
+		"= 'workers.drop'",
+		"2 false");
+	owner_sees(
+		"SELECT string_agg(name, ' ' ORDER BY name) FROM authz.sod_rule JOIN authz.action "
+		"ON action_id IN (a, b)",
+		"workers.drop workers.scale");
+	owner_sees("SELECT owner FROM authz.group_owner", "ask dia");
+	head = "actions:\n  workers.drop: { approvals: 2, third_starts: true }\n";
+	turn("eve", SCALE DROP, (struct store_grants){ .apply = true }, "refused", sha);
+	turn("dia", SCALE DROP, APPROVE(sha), "approved", sha);
+	turn("eve", SCALE DROP, APPLY(sha), "applied", sha);
+	owner_sees("SELECT count(*) FROM authz.sod_rule", "0");
+	owner_sees("SELECT count(*) FROM authz.group_owner", "0");
+	head = "";
+}
+
 static void test_role_cannot_touch_the_directory(void **state)
 {
 	static const char *const refused[] = {
 		"INSERT INTO dir.membership SELECT 1, 1, true, 1",
 		"UPDATE dir.person SET state = 'active'",
+		"INSERT INTO authz.plan_approval (plan_sha256, approved_by) VALUES (repeat('0', "
+		"64), 'x')",
+		"UPDATE authz.plan_approval SET at = now()",
 		"DELETE FROM authz.revision",
 		"UPDATE authz.revision SET git_commit = 'x'",
 		"SELECT dir.sync_open('x', 'file', '{}', '0', NULL)",
@@ -340,6 +421,8 @@ int main(void)
 		TEST(test_group_with_another_id),
 		TEST(test_brakes),
 		TEST(test_list),
+		TEST(test_dangerous_takes_two),
+		TEST(test_what_an_action_demands),
 		TEST(test_role_cannot_touch_the_directory),
 	};
 

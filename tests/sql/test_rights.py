@@ -23,7 +23,7 @@ def fresh():
         delete from ops.proof; delete from ops.link; delete from ops.link_past; delete from dir.email_quarantine;
         delete from ops.message; delete from ops.request; delete from ops.delivery;
         delete from authz.permit where origin <> 'file' or stable_key like 't-%'; delete from authz.group_owner;
-        update authz.action set min_approvals = 0, approver_may_execute = true, step_up = false;
+        update authz.action set min_approvals = 0, approver_may_execute = true;
         update ops.setting set proof_from_risk = 4, step_up_from_risk = 4, can_step_up = false;
         update dir.person set state = 'active' where display_name in ('Ana', 'Ben', 'Sam', 'Tom', 'Uma');
         update dir.source set fetch_started_at = clock_timestamp() - interval '2 seconds'""")

@@ -94,6 +94,26 @@ static void test_groups(void **state)
 	       "\"group_id\":\"G 7\"");
 }
 
+static void test_demands(void **state)
+{
+	(void)state;
+	expect_all("actions: { workers.scale: { approvals: 6 } }\ngrants: []",
+		   "g.yaml:1:40: approvals is a number from 0 to 5, not \"\"");
+	expect_all("actions: { workers.scal: { approvals: 1 } }\ngrants: []",
+		   "g.yaml:1:26: no command has the action \"workers.scal\"");
+	expect_all("actions: { workers.scale: { third_starts: maybe } }\ngrants: []",
+		   "g.yaml:1:43: third_starts is true or false, not \"maybe\"");
+	expect_all("actions: { workers.scale: { apart_from: workers.scale } }\ngrants: []",
+		   "g.yaml:1:41: no command has another action \"workers.scale\"");
+	expect_all("actions: { workers.scale: { third: true } }\ngrants: []",
+		   "g.yaml:1:27: unknown member \"third\"");
+	expect_all("actions: { workers.scale: { approvals: 2, third_starts: true, apart_from: "
+		   "datasets.read } }\ngrants: []",
+		   "[]");
+	expect("key: k, who: \"group:ads\", can: request, action: datasets.read",
+	       "\"group_id\":\"g1\"");
+}
+
 static void test_several_rows(void **state)
 {
 	static const char grant[] = "key: k, who: \"group:ads\", can: [request, approve], action: "
@@ -201,9 +221,10 @@ static void test_mistakes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rows),         cmocka_unit_test(test_groups),
-		cmocka_unit_test(test_several_rows), cmocka_unit_test(test_wildcards),
-		cmocka_unit_test(test_ranges),       cmocka_unit_test(test_mistakes),
+		cmocka_unit_test(test_rows),      cmocka_unit_test(test_groups),
+		cmocka_unit_test(test_demands),   cmocka_unit_test(test_several_rows),
+		cmocka_unit_test(test_wildcards), cmocka_unit_test(test_ranges),
+		cmocka_unit_test(test_mistakes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 usage() {
 	cat <<'EOF'
-usage: tests/run.sh [--quick] [--sanitize] [--scenarios] [--kill] [--bench]
+usage: tests/run.sh [--quick] [--sanitize] [--scenarios] [--kill] [--bench] [--control-plane] [--cluster]
 
   (nothing)    all suites, then unit, flow and fuzz again under the sanitizers
   --quick      lint, unit and flow only
@@ -14,10 +14,12 @@ usage: tests/run.sh [--quick] [--sanitize] [--scenarios] [--kill] [--bench]
   --scenarios  only the scenarios; with --sanitize: those under the sanitizers too
   --kill       only the kill harness, with failpoints, and its longer modes too
   --bench      also what is promised about time
+  --control-plane  only the Kubernetes suite, on the stand-in and on a real control plane (built once, ten minutes)
+  --cluster    the same suite on the cluster of KUBECONFIG's current context; makes namespaces there and removes them
 EOF
 }
 
-quick=false sanitize=false scenarios=false bench=false kill=false
+quick=false sanitize=false scenarios=false bench=false kill=false plane=false named=false
 for option in "$@"; do
 	case $option in
 	--quick) quick=true ;;
@@ -25,6 +27,8 @@ for option in "$@"; do
 	--scenarios) scenarios=true ;;
 	--bench) bench=true ;;
 	--kill) kill=true ;;
+	--control-plane) plane=true ;;
+	--cluster) named=true ;;
 	-h | --help) usage && exit 0 ;;
 	*) usage >&2 && exit 2 ;;
 	esac
@@ -136,8 +140,19 @@ with_failpoints() { # suites
 	done
 }
 
+with_control_plane() {
+	# A machine that cannot build it says why here, and its tests are counted as skipped.
+	tests/controlplane/build.sh >/dev/null || [ $? -eq 77 ] || broken+=("building the control plane")
+	with_plain_build cluster
+}
+
 install_packages
-if $sanitize; then
+if $plane; then
+	with_control_plane
+elif $named; then
+	: "${KUBECONFIG:?--cluster needs KUBECONFIG}"
+	CLUSTER=named with_plain_build cluster
+elif $sanitize; then
 	suites=(unit flow)
 	$scenarios && suites+=(scenarios)
 	with_sanitizers "${suites[@]}"
@@ -150,6 +165,7 @@ elif $quick; then
 	with_plain_build lint unit flow
 else
 	with_plain_build lint unit flow sql model scenarios page
+	with_control_plane
 	with_failpoints kill
 	with_sanitizers unit flow
 	with_fuzzers

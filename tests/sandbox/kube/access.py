@@ -27,9 +27,12 @@ RULES = [
 
 
 class User:
-    __slots__ = ("name", "uid", "groups", "everything")
+    """`rules`: its own; None: those of the service."""
 
-    def __init__(self, name, uid, groups=(), everything=False):
+    __slots__ = ("name", "uid", "groups", "everything", "rules")
+
+    def __init__(self, name, uid, groups=(), everything=False, rules=None):
+        self.rules = rules
         self.name, self.uid = name, uid
         self.groups = [*groups, "system:authenticated"]
         self.everything = everything
@@ -46,6 +49,7 @@ class Access:
         self.tokens = dict(tokens)              # token -> User
         self.allow = list(RULES)
         self.deny = []                          # (group, resource, verb, ns or None)
+        self.people = {}                        # user or group -> rules
         self.known = {}
 
     def user(self, authorization):
@@ -55,6 +59,8 @@ class Access:
     def may(self, user, verb, group, resource, ns="", name=""):
         if user.everything or user.name == "system:anonymous":
             return user.everything
+        if user.rules is not None:
+            return any(group == g and resource in rs and verb in vs for g, rs, vs in user.rules)
         key = (verb, group, resource, ns)
         answer = self.known.get(key)
         if answer is None:
@@ -71,10 +77,16 @@ class Access:
                 return False
         return any(group == g and resource in rs and verb in vs for g, rs, vs in self.allow)
 
-    def change(self, deny=None, allow=None, reset=False):
-        """Each rule: {"group", "resource" (with its subresource), "verb", "namespace"}; "*" fits all."""
+    def rules_of(self, name, groups):
+        return [r for who, rules in self.people.items() if who == name or who in groups for r in rules]
+
+    def change(self, deny=None, allow=None, people=None, reset=False):
+        """Each rule: {"group", "resource" (with its subresource), "verb", "namespace"}; "*" fits all. people: names of
+        users or groups that may do what the service may, when it speaks for them."""
         if reset:
-            self.allow, self.deny = list(RULES), []
+            self.allow, self.deny, self.people = list(RULES), [], {}
+        for who in people or []:
+            self.people[who] = list(self.allow)
         for rule in deny or []:
             self.deny.append((rule.get("group", "*"), rule.get("resource", "*"), rule.get("verb", "*"),
                               rule.get("namespace")))

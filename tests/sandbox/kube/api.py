@@ -7,9 +7,9 @@ import json
 import yaml
 
 from . import fields, patch, selectors, status, views
-from .kinds import EVENT, EVENTS_V1, NAMESPACE, POD
-from .schema import Check
-from .status import Failure, answer, bad_request, dumps
+from .kinds import EVENT, EVENTS_V1, JOB, NAMESPACE, POD, QUOTA
+from .schema import KINDS, Check
+from .status import TRUE, Failure, answer, bad_request, dumps
 from .store import Item, now
 from .watch import Watch
 
@@ -34,29 +34,38 @@ class Options:
         dry = args.get("dryRun")
         if dry not in (None, "", "All"):
             raise status.invalid_options(name, "dryRun", "FieldValueNotSupported",
-                                         f'Unsupported value: "{dry}": supported values: "All"')
+                                         f'Unsupported value: ["{dry}"]: supported values: "All"')
         self.dry_run = dry == "All"
         validation = args.get("fieldValidation") or "Warn"
         if validation not in ("Strict", "Warn", "Ignore"):
             raise status.invalid_options(name, "fieldValidation", "FieldValueNotSupported", f'Unsupported value: '
-                                         f'"{validation}": supported values: "Ignore", "Strict", "Warn"')
+                                         f'"{validation}": supported values: "", "Ignore", "Strict", "Warn"')
         self.strict, self.warn = validation == "Strict", validation == "Warn"
         manager = args.get("fieldManager", "")
         if len(manager) > 128:
             raise status.invalid_options(name, "fieldManager", "FieldValueTooLong",
                                          "Too long: may not be more than 128 bytes")
         if not manager.isprintable():
+            at = next(i for i, c in enumerate(manager) if not c.isprintable())
             raise status.invalid_options(name, "fieldManager", "FieldValueInvalid",
-                                         f"Invalid value: {json.dumps(manager)}: should only contain printable "
-                                         "characters")
+                                         f"Invalid value: {json.dumps(manager)}: invalid character "
+                                         f"U+{ord(manager[at]):04X} (at position {at})")
         if apply and not manager:
             raise status.invalid_options(name, "fieldManager", "FieldValueRequired",
                                          "Required value: is required for apply patch")
-        self.force = args.get("force") in ("true", "1")
+        self.force = args.get("force") in TRUE
         if "force" in args and not apply and name == "PatchOptions":
             raise status.invalid_options(name, "force", "FieldValueForbidden",
                                          "Forbidden: may not be specified for non-apply patch")
         self.manager = manager or headers.get("user-agent", "").partition("/")[0][:128] or "unknown"
+
+
+def include_of(args):
+    wish = args.get("includeObject") or "Metadata"
+    if wish not in ("None", "Metadata", "Object"):
+        raise bad_request(f'Unable to convert to Table as requested: includeObject: Invalid value: "{wish}": must be '
+                          "'Metadata', 'Object', 'None', or empty")
+    return wish
 
 
 def warnings(check):
@@ -76,6 +85,9 @@ def read_body(req, kind_name):
                                              "application/vnd.kubernetes.protobuf"])
     try:
         body = yaml.safe_load(req.body) if ctype == "application/yaml" else json.loads(req.body)
+    except json.JSONDecodeError as e:
+        raise bad_request(f"the object provided is unrecognized (must be of type {kind_name}): couldn't get "
+                          f"version/kind; json parse error: {status.not_json(e)} ({e.doc[:1000]})") from None
     except (ValueError, yaml.YAMLError) as e:
         raise bad_request(f"the object provided is unrecognized (must be of type {kind_name}): couldn't get "
                           f"version/kind; json parse error: {e}") from None
@@ -96,12 +108,12 @@ class Api:
 
     # Reading
 
-    def get(self, target, form):
+    def get(self, target, form, args):
         item = self.store.item(EVENT if target.kind is EVENTS_V1 else target.kind, target.ns, target.name)
         if target.sub == "scale":
             return answer(200, dumps(self.scale_of(target.kind, item.obj)))
         if form == views.TABLE:
-            return answer(200, views.table(target.kind, [item], {"resourceVersion": str(self.store.rv)}, "Metadata"))
+            return answer(200, views.table(target.kind, [item], {"resourceVersion": str(self.store.rv)}, include_of(args)))
         view = views.view_of(target.kind, form)
         return answer(200, view(item) if view else item.raw)
 
@@ -115,8 +127,8 @@ class Api:
         return {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": out,
                 "spec": {"replicas": replicas} if replicas else {}, "status": st}
 
-    def select(self, target, args):
-        """(predicate or None, items in order) of a list or watch."""
+    def select(self, target, args, token=None):
+        """(predicate or None, items in order, whether by a selector) of a list or watch; of a page, as of its version."""
         kind = EVENT if target.kind is EVENTS_V1 else target.kind
         by_field, name = selectors.fields(kind, args.get("fieldSelector"))
         by_label = selectors.labels(args.get("labelSelector"))
@@ -126,7 +138,9 @@ class Api:
         if target.ns:
             tests.append(lambda o, ns=target.ns: o["metadata"].get("namespace") == ns)
         wanted = None if not tests else tests[0] if len(tests) == 1 else lambda o: all(t(o) for t in tests)
-        if name is not None and target.ns:
+        if token:
+            items = self.store.items_then(kind, target.ns, read_token(token)[0])
+        elif name is not None and target.ns:
             found = self.store.table(kind).get((target.ns, name))
             items = [found] if found else []
         else:
@@ -135,11 +149,11 @@ class Api:
 
     def list(self, target, args, form):
         kind = target.kind
-        _, items, selected = self.select(target, args)
+        _, items, selected = self.select(target, args, args.get("continue"))
         self.check_version(args)
-        items, meta = self.page(items, args, selected)
+        items, meta = self.page(items, args, selected, target.ns)
         if form == views.TABLE:
-            return answer(200, views.table(kind, items, meta, args.get("includeObject") or "Metadata"))
+            return answer(200, views.table(kind, items, meta, include_of(args)))
         if form in (views.META_LIST, views.META):
             return answer(200, views.meta_list(items, meta))
         if kind is EVENTS_V1:
@@ -154,43 +168,41 @@ class Api:
         wanted = args.get("resourceVersion")
         if wanted and wanted != "0":
             if not wanted.isdigit():
-                raise bad_request(f'Invalid value: "{wanted}": strconv.ParseUint: parsing "{wanted}": invalid syntax')
+                raise bad_request(f'invalid resource version: resourceVersion: Invalid value: "{wanted}": '
+                                  f'strconv.ParseUint: parsing "{wanted}": invalid syntax')
             if int(wanted) > self.store.rv:
                 raise status.version_too_large(wanted, self.store.rv)
 
-    def page(self, items, args, selected):
+    def page(self, items, args, selected, ns):
         meta = {"resourceVersion": str(self.store.rv)}
         limit = args.get("limit") or "0"
         if not limit.isdigit():
             raise bad_request(f'strconv.ParseInt: parsing "{limit}": invalid syntax')
         token = args.get("continue")
         if token:
-            items, meta["resourceVersion"] = self.resume(items, token)
+            items, meta["resourceVersion"] = self.resume(items, token, ns)
         limit = int(limit)
         if limit and len(items) > limit:
             last = items[limit - 1].obj["metadata"]
-            meta["continue"] = make_token(meta["resourceVersion"], last)
+            meta["continue"] = make_token(int(meta["resourceVersion"]), place_in_list(last, ns) + "\0")
             if not selected:
                 meta["remainingItemCount"] = len(items) - limit
             items = items[:limit]
         return items, meta
 
-    def resume(self, items, token):
-        try:
-            v = json.loads(base64.urlsafe_b64decode(token))
-            rv, start = v["rv"], tuple(v["start"])
-        except (ValueError, KeyError, TypeError):
-            raise bad_request("continue key is not valid: illegal base64 data") from None
-        if not v.get("inconsistent") and int(rv) < self.store.compacted:
-            raise ExpiredToken(make_token(rv, {"namespace": start[0], "name": start[1]}, True))
-        return [i for i in items if (i.obj["metadata"].get("namespace", ""), i.obj["metadata"]["name"]) > start], rv
+    def resume(self, items, token, ns):
+        rv, start = read_token(token)
+        if rv > 0 and rv < self.store.compacted:
+            raise ExpiredToken(make_token(-1, start))
+        return [i for i in items if place_in_list(i.obj["metadata"], ns) >= start], str(rv if rv > 0 else self.store.rv)
 
     def watch(self, req, target, args, form, fault):
         kind = EVENT if target.kind is EVENTS_V1 else target.kind
         wanted, items, _ = self.select(target, args)
         text = args.get("resourceVersion") or "0"
         if not text.isdigit():
-            raise bad_request(f'Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax')
+            raise Failure(500, "", f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": '
+                          "invalid syntax")
         timeout = args.get("timeoutSeconds")
         if timeout is not None and not timeout.isdigit():
             raise bad_request(f'strconv.ParseInt: parsing "{timeout}": invalid syntax')
@@ -200,7 +212,7 @@ class Api:
         rv = int(text)
         settings = {"mode": how, "ms": fault.get("ms", 0)} if how else None
         watch = Watch(self.server, req.conn, kind, wanted, rv or self.store.rv, views.view_of(target.kind, form),
-                      args.get("allowWatchBookmarks") in ("true", "1"), int(timeout) if timeout else None, settings)
+                      args.get("allowWatchBookmarks") in TRUE, int(timeout) if timeout else None, settings)
         if rv == 0:
             watch.start(items)
         elif rv < self.store.compacted:
@@ -248,12 +260,17 @@ class Api:
             raise bad_request("resourceVersion should not be set on objects to be created")
         obj = self.store.prepare_create(kind, body, target.ns, options.manager)
         obj.pop("status", None)
+        if kind.builtin and "status" in kind.subs:
+            obj["status"] = {"phase": "Active"} if kind is NAMESPACE else {}
         if (target.ns, obj["metadata"]["name"]) in self.store.table(kind):
             raise status.exists(kind, obj["metadata"]["name"])
         self.server.admit("CREATE", kind, obj, None)
         if options.dry_run:
             return answer(201, dumps(obj), headers=headers)
         item = self.store.put("ADDED", kind, obj, None)
+        if kind is QUOTA:
+            hard = (obj.get("spec") or {}).get("hard") or {}
+            self.store.set_status(kind, obj, {"hard": hard, "used": {k: "0" for k in hard}})
         return answer(201, item.raw, headers=headers)
 
     def need_namespace(self, kind, ns, name):
@@ -273,6 +290,10 @@ class Api:
             if body.get(field) in (None, ""):
                 if not kind.builtin or field == "kind":
                     body[field] = want      # the server takes it from the path
+            elif field == "kind" and body[field] != want and kind.builtin and body[field] in KINDS:
+                raise bad_request(f'{body[field]} in version "v1" cannot be handled as a {want}: converting '
+                                  f"(v1.{body[field]}) to ({kind.group.partition('.')[0] or 'core'}.{want}): unknown "
+                                  "conversion")
             elif body[field] != want:
                 what = "API version" if field == "apiVersion" else "kind"
                 raise bad_request(f"the {what} in the data ({body[field]}) does not match the expected {what} "
@@ -315,7 +336,8 @@ class Api:
             raise status.uid_differs(kind, target.name, meta["uid"], old["metadata"]["uid"])
         if not meta.get("resourceVersion") and not kind.unconditional:
             raise status.invalid(kind, target.name, [status.cause(
-                "FieldValueInvalid", "metadata.resourceVersion", "Invalid value: 0: must be specified for an update")])
+                "FieldValueInvalid", "metadata.resourceVersion", "Invalid value: 0: must be specified for an update")],
+                                 kind.plural)
         meta.pop("managedFields", None)
         item = self.finish_update(target, body, old, options, headers, target.sub)
         return answer(200, item.raw, headers=headers)
@@ -324,7 +346,7 @@ class Api:
         kind, ctype = target.kind, media_type(req.headers)
         accepted = TYPES if kind.builtin else CRD_TYPES
         if ctype not in accepted:
-            raise status.unsupported_media_type(accepted)
+            raise status.unsupported_patch_type() if kind.builtin else status.unsupported_media_type(accepted)
         if len(req.body) > MAX_BODY:
             raise status.too_large()
         options = Options(args, req.headers, "PatchOptions", ctype == APPLY)
@@ -340,6 +362,8 @@ class Api:
         if target.sub == "scale":
             return self.write_scale(target, new, old, options, headers)
         new = {**new, "metadata": dict(new["metadata"])}
+        if kind.namespaced and new["metadata"].get("namespace") != target.ns:
+            raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
         item = self.finish_update(target, new, old, options, headers, target.sub)
         form = views.form_of(req.headers.get("accept", ""))
         view = views.view_of(kind, form)
@@ -352,12 +376,14 @@ class Api:
                 document = yaml.safe_load(body)
             else:
                 document = json.loads(body)
+        except json.JSONDecodeError as e:
+            raise bad_request(f"error decoding patch: {status.not_json(e)}") from None
         except (ValueError, yaml.YAMLError) as e:
             raise bad_request(f"error decoding patch: {e}") from None
         if type(document) is not (list if ctype == JSON_PATCH else dict):
             kind = "object" if type(document) is dict else "array" if type(document) is list else "value"
             raise bad_request(f"error decoding patch: json: cannot unmarshal {kind} into Go value of type "
-                              f"{'jsonpatch.Patch' if ctype == JSON_PATCH else 'map[string]interface {}'}")
+                              f"{'[]handlers.jsonPatchOp' if ctype == JSON_PATCH else 'map[string]interface {}'}")
         return document
 
     @staticmethod
@@ -398,6 +424,8 @@ class Api:
 
     def apply(self, target, config, options):
         kind = target.kind
+        if not config.get("apiVersion"):
+            raise bad_request(f"invalid object type: /, Kind={config.get('kind') or ''}")
         self.check_type(kind, config)
         if target.sub:
             raise status.no_method()
@@ -406,10 +434,11 @@ class Api:
         check = Check(kind.kind, config)
         if check.wrong:
             raise bad_request(f"failed to create typed patch object: {check.wrong}")
-        if check.unknown and options.strict:
-            raise cannot_handle(kind, f"strict decoding error: {check.strict()}")
-        headers = warnings(check) if options.warn else ()
-        check.drop()
+        if check.unknown:               # whatever the validation: its fields would belong to nobody
+            meta = config.get("metadata") or {}
+            raise Failure(500, "", f"failed to create typed patch object ({meta.get('namespace', '')}/{target.name}; "
+                          f"{kind.group}/{kind.version}, Kind={kind.kind}): .{check.unknown[0]}: field not declared in schema")
+        headers = ()
         found = self.store.table(kind).get((target.ns, target.name))
         if found is None:
             return self.apply_new(target, config, options, headers)
@@ -436,7 +465,7 @@ class Api:
         obj = self.store.prepare_create(kind, {**config, "metadata": meta}, target.ns, None)
         obj["metadata"]["managedFields"] = [{
             "manager": options.manager, "operation": "Apply", "apiVersion": kind.api_version, "time": now(),
-            "fieldsType": "FieldsV1", "fieldsV1": fields.of_object(config)}]
+            "fieldsType": "FieldsV1", "fieldsV1": fields.of_object(config, applied=True)}]
         self.server.admit("CREATE", kind, obj, None)
         item = Item(kind, obj) if options.dry_run else self.store.put("ADDED", kind, obj, None)
         return answer(201, item.raw, headers=headers)
@@ -446,31 +475,39 @@ class Api:
     def delete(self, req, target, args):
         kind = target.kind
         body = read_body(req, "DeleteOptions") if req.body else {}
+        how = body.get("propagationPolicy") or args.get("propagationPolicy")
+        try:
+            return self.delete_item(target, args, body, how)
+        except Failure as e:
+            e.headers = (*e.headers, *about_pods(kind, how))
+            raise
+
+    def delete_item(self, target, args, body, how):
+        kind = target.kind
         old = self.store.item(kind, target.ns, target.name).obj
         meta, wanted = old["metadata"], body.get("preconditions") or {}
-        for field, what in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
+        for field in ("uid", "resourceVersion"):
             if wanted.get(field) and wanted[field] != meta[field]:
-                raise status.conflict(kind, target.name, f"Precondition failed: {what} in precondition: "
-                                      f"{wanted[field]}, {what} in object meta: {meta[field]}")
+                raise status.unmet(kind, target.name, field, wanted[field], meta[field])
         if args.get("dryRun") == "All" or body.get("dryRun") == ["All"]:
-            return self.deleted(kind, meta, old)
+            return self.deleted(kind, meta, old, how)
         self.server.admit("DELETE", kind, old, old)
-        how = body.get("propagationPolicy") or args.get("propagationPolicy") or "Background"
         if meta.get("finalizers"):
             if not meta.get("deletionTimestamp"):
                 new = {**old, "metadata": {**meta, "deletionTimestamp": now(), "deletionGracePeriodSeconds": 0}}
                 old = self.store.put("MODIFIED", kind, new, old).obj
             return answer(200, dumps(old))
         self.store.delete(kind, old)
-        self.server.behave.collect(meta["uid"], target.ns, how)
-        return self.deleted(kind, meta, old)
+        self.server.behave.collect(meta["uid"], target.ns, how or ("Orphan" if kind is JOB else "Background"))
+        return self.deleted(kind, meta, old, how)
 
     @staticmethod
-    def deleted(kind, meta, old):
+    def deleted(kind, meta, old, how):
         if kind is POD:
             return answer(200, dumps(old))
         return answer(200, dumps({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",
-                                  "details": status.details(kind, meta["name"], meta["uid"])}))
+                                  "details": status.details(kind, meta["name"], meta["uid"])}),
+                      headers=about_pods(kind, how))
 
     def delete_collection(self, target, args):
         _, items, _ = self.select(target, args)
@@ -478,6 +515,14 @@ class Api:
             self.store.delete(target.kind, item.obj)
             self.server.behave.collect(item.obj["metadata"]["uid"], target.ns, "Background")
         return self.list(target, {"labelSelector": "no=thing"}, views.PLAIN)
+
+
+def about_pods(kind, how):
+    """The warning about a Job that is deleted without a word about its pods."""
+    if kind is not JOB or how:
+        return ()
+    return (("Warning", '299 - "child pods are preserved by default when jobs are deleted; set '
+             'propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning"'),)
 
 
 class ExpiredToken(Failure):
@@ -491,11 +536,29 @@ class ExpiredToken(Failure):
         return body
 
 
-def make_token(rv, meta, inconsistent=False):
-    v = {"v": "meta.k8s.io/v1", "rv": rv, "start": [meta.get("namespace", ""), meta["name"]]}
-    if inconsistent:
-        v["inconsistent"] = True
-    return base64.urlsafe_b64encode(dumps(v)).decode()
+def place_in_list(meta, ns):
+    """The key of an object below the list's own."""
+    return meta["name"] if ns or "namespace" not in meta else f"{meta['namespace']}/{meta['name']}"
+
+
+def make_token(rv, start):
+    """rv -1: whatever is there now."""
+    return base64.urlsafe_b64encode(dumps({"v": "meta.k8s.io/v1", "rv": rv, "start": start})).decode().rstrip("=")
+
+
+def read_token(token):
+    """(version, the first key) of a page."""
+    try:
+        raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+    except ValueError:
+        raise bad_request("invalid continue token: continue key is not valid: illegal base64 data at input byte 0") from None
+    try:
+        v = json.loads(raw.decode("latin-1"))
+        return int(v["rv"]), v["start"].encode("latin-1").decode()
+    except json.JSONDecodeError as e:
+        raise bad_request("invalid continue token: continue key is not valid: " + status.not_json(e)) from None
+    except (KeyError, TypeError, ValueError):
+        raise bad_request("invalid continue token: continue key is not valid: incorrect encoded start resourceVersion") from None
 
 
 def patch_error(whole, why):

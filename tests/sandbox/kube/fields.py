@@ -25,20 +25,27 @@ def entries(key, value, parent):
     return None
 
 
-def tree(value, key="", parent=""):
-    """The whole set of fields of a value."""
+# Structs that are always there: nobody owns them as such, only what is in them. And what is one field as a whole.
+STRUCTS = {"", "metadata", "spec", "status", "strategy", "updateStrategy", "template", "jobTemplate", "scaleTargetRef"}
+ATOMIC = {"selector", "nodeSelector"}
+
+
+def tree(value, key="", parent="", applied=False):
+    """The whole set of fields of a value; who applies a map owns what is in it and not the map."""
+    if key in ATOMIC:
+        return {}
     if type(value) is dict and value:
-        out = {"f:" + k: tree(v, k, key) for k, v in value.items()}
-        if key:
+        out = {"f:" + k: tree(v, k, key, applied) for k, v in value.items()}
+        if key not in STRUCTS and not applied:
             out["."] = {}
         return out
     items = entries(key, value, parent)
     if items:
-        return {token: ({".": {}, **tree(item, "", key)} if item is not None else {}) for token, item in items}
+        return {token: ({".": {}, **tree(item, "", key, applied)} if item is not None else {}) for token, item in items}
     return {}
 
 
-def of_object(obj, status=False):
+def of_object(obj, status=False, applied=False):
     """Fields of a whole object as its writer owns them."""
     part = {k: v for k, v in obj.items() if k not in ("apiVersion", "kind", "status")}
     meta = {k: v for k, v in (part.pop("metadata", None) or {}).items() if k not in OF_THE_SERVER}
@@ -46,7 +53,7 @@ def of_object(obj, status=False):
         part["metadata"] = meta
     if status and "status" in obj:
         part["status"] = obj["status"]
-    return {"f:" + k: tree(v, k) for k, v in part.items()}
+    return {"f:" + k: tree(v, k, "", applied) for k, v in part.items()}
 
 
 def changed(old, new):
@@ -74,6 +81,9 @@ def compare(old, new, got, gone, parent):
 
 
 def compare_value(old, value, key, got, gone, parent):
+    if key in ATOMIC:
+        got["f:" + key] = {}
+        return
     if type(value) is dict and type(old) is dict:
         a, b = {}, {}
         compare(old, value, a, b, key)
@@ -162,6 +172,8 @@ def record(new, old, manager, now, api_version, sub="", operation="Update"):
         rest = subtract(subtract(entry["fieldsV1"], got), gone)
         if rest:
             out.append({**entry, "fieldsV1": rest} if rest != entry["fieldsV1"] else entry)
+    if sub == "scale" and not (new.get("spec") or {}).get("replicas"):
+        got = {}            # a scale of zero holds no field that could be owned
     owned = union(subtract(mine["fieldsV1"], gone) if mine else {}, got)
     if owned:
         entry = {"manager": manager, "operation": operation, "apiVersion": api_version, "time": now,
@@ -178,7 +190,7 @@ def apply(live, config, manager, now, api_version, force):
     """(new object, conflicts): config's fields set on live; fields that this manager applied before and omits now
     are removed when nobody else owns them. Conflicts are [(field, entry)]."""
     from .patch import strategic
-    wanted = of_object(config)
+    wanted = of_object(config, applied=True)
     conflicts, others, mine = [], [], {}
     for entry in live["metadata"].get("managedFields") or []:
         if entry["manager"] == manager and entry["operation"] == "Apply":

@@ -110,6 +110,8 @@ def find(parts, removed=()):
     if kind is None or key in removed:
         return "resource" if group in BUILTIN_GROUPS else "path"
     name, sub = rest[1] if len(rest) > 1 else "", rest[2] if len(rest) > 2 else ""
+    if sub and not kind.builtin and name and ns:            # whatever the subresource, the server speaks of the object
+        return Target(kind, ns, name, sub)
     if (sub and sub not in kind.subs) or (ns and not kind.namespaced) or (name and kind.namespaced and not ns):
         return "resource" if kind.builtin else "path"
     return Target(kind, ns, name, sub)

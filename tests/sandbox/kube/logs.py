@@ -5,7 +5,7 @@ import asyncio
 import calendar
 import time
 
-from .status import bad_request
+from .status import TRUE, bad_request
 from .watch import END, MAX_QUEUED, chunk, release
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -119,7 +119,7 @@ class Logs:
     def select(self, pod, ns, name, args):
         """(the book, its lines that are asked for, timestamps, byte limit)"""
         container = self.container_of(pod, name, args.get("container"))
-        previous = args.get("previous") in ("true", "1")
+        previous = args.get("previous") in TRUE
         state = next((c for c in (pod.get("status") or {}).get("containerStatuses") or []
                       if c["name"] == container), {})
         waiting = (state.get("state") or {}).get("waiting")
@@ -146,7 +146,7 @@ class Logs:
         if "tailLines" in args:
             lines = lines[len(lines) - min(len(lines), int(args["tailLines"])):]
         limit = int(args["limitBytes"]) if "limitBytes" in args else None
-        return book, lines, args.get("timestamps") in ("true", "1"), limit
+        return book, lines, args.get("timestamps") in TRUE, limit
 
     def answer(self, req, pod, ns, name, args, fault):
         """Bytes, or None when the stream has taken the connection."""
@@ -155,7 +155,7 @@ class Logs:
             lines = [*lines, (time.time(), b"\xff\xfe\x00bad \x1b[31mbytes")]
         if fault and fault.get("how") == "long":
             lines = [*lines, (time.time(), b"x" * fault.get("bytes", 1 << 20))]
-        if args.get("follow") not in ("true", "1") or book.done:
+        if args.get("follow") not in TRUE or book.done:
             body = b"".join(text_of(at, text, timestamps) for at, text in lines)
             body = body if limit is None else body[:limit]
             return HEAD + (chunk(body) if body else b"") + END

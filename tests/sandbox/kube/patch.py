@@ -42,7 +42,7 @@ def pointer(text):
     if text == "":
         return []
     if type(text) is not str or text[0] != "/":
-        raise Malformed("a path must start with /")
+        raise NotApplied
     return [p.replace("~1", "/").replace("~0", "~") for p in text[1:].split("/")]
 
 
@@ -81,7 +81,7 @@ def put(doc, path, value, add):
             node.insert(index(node, last, True), value)
         else:
             node[index(node, last)] = value
-    elif type(node) is dict and (add or last in node):
+    elif type(node) is dict:            # "replace" of what is not there adds it, as the server's library has it
         node[last] = value
     else:
         raise NotApplied
@@ -114,16 +114,16 @@ def same(a, b):
 
 def json_patch(doc, ops):
     if type(ops) is not list:
-        raise Malformed("json: cannot unmarshal object into Go value of type jsonpatch.Patch")
+        raise Malformed("json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp")
     doc = clone(doc)
     for op in ops:
         if type(op) is not dict or op.get("op") not in OPS or type(op.get("path")) is not str:
-            raise Malformed("an operation needs op and path")
+            raise NotApplied
         what, path = op["op"], pointer(op["path"])
         if what in ("add", "replace", "test") and "value" not in op:
-            raise Malformed("a value is missing")
+            raise NotApplied
         if what in ("move", "copy") and type(op.get("from")) is not str:
-            raise Malformed("from is missing")
+            raise NotApplied
         if what == "test":
             try:
                 have = get(doc, path)
@@ -195,7 +195,7 @@ def strategic(target, patch, parent=""):
 def strategic_list(old, patch, key, name):
     if any(type(x) is dict and x.get("$patch") == "replace" for x in patch):
         return [clone(x) for x in patch if x.get("$patch") != "replace"]
-    out = list(old)
+    out, order = list(old), [x.get(key) for x in old]
     for item in patch:
         if type(item) is not dict or key not in item:
             raise Malformed(f"map: {item} does not contain declared merge key: {key}")
@@ -207,4 +207,17 @@ def strategic_list(old, patch, key, name):
             out.append(clone(item))
         else:
             out[at] = strategic(out[at], item, name)
-    return out
+    return in_order(out, [x[key] for x in patch], order, key)
+
+
+def in_order(items, named, order, key):
+    """What the patch names comes in its order, and before what only the object has, unless the object's order says
+    otherwise."""
+    left = [x for k in named for x in items if x.get(key) == k]
+    right = [x for x in items if x.get(key) not in named]
+    out = []
+    while left and right:
+        mine = left[0].get(key)
+        first = mine not in order or order.index(mine) < order.index(right[0].get(key))
+        out.append((left if first else right).pop(0))
+    return out + left + right

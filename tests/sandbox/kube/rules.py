@@ -19,7 +19,7 @@ def shown(value):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
     if type(value) in (dict, list):
         from json import dumps
-        return dumps(value)
+        return dumps(value, separators=(",", ":"))
     if type(value) is bool:
         return "true" if value else "false"
     return "null" if value is None else str(value)
@@ -56,6 +56,9 @@ def default_pod(spec):
         if type(c) is dict:
             c.setdefault("imagePullPolicy", "IfNotPresent")
             c.setdefault("resources", {})
+            c.setdefault("terminationMessagePath", "/dev/termination-log")
+            c.setdefault("terminationMessagePolicy", "File")
+    spec.setdefault("securityContext", {})
 
 
 def default(kind, obj):
@@ -119,7 +122,7 @@ def check(kind, obj, old=None):
     if old is None:
         check_name(kind, name, errors)
     else:
-        for field in ("name", "namespace", "uid"):
+        for field in ("name", "namespace", "uid", "uid"):           # the uid by two rules
             errors.unless_same(f"metadata.{field}", meta.get(field), old["metadata"].get(field))
     for field in ("labels", "annotations"):
         total = sum(len(k) + len(v) for k, v in (meta.get(field) or {}).items() if type(v) is str)
@@ -138,7 +141,10 @@ def check_name(kind, name, errors):
         errors.required("metadata.name", "name or generateName is required")
     elif len(name) > 253 or not NAME.fullmatch(name):
         errors.invalid("metadata.name", name, SUBDOMAIN)
-    elif kind.kind in ("Job", "Namespace") and (len(name) > 63 or not LABEL.fullmatch(name)):
+    elif kind.kind == "Job" and len(name) > 63:
+        for _ in ("controller-uid", "job-name"):        # the labels of its pods cannot hold it
+            errors.invalid("spec.template.labels", name, "must be no more than 63 bytes")
+    elif kind.kind == "Namespace" and (len(name) > 63 or not LABEL.fullmatch(name)):
         errors.invalid("metadata.name", name, "must be no more than 63 characters" if len(name) > 63 else
                        "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-'")
     elif kind.kind == "CronJob" and len(name) > 52:
@@ -208,17 +214,17 @@ def check_job(obj, old, errors):
 
 def check_job_pod(pod, errors, at):
     if pod.get("restartPolicy") not in ("Never", "OnFailure"):
-        policy = pod.get("restartPolicy", "")
-        if policy:
-            errors.unsupported(f"{at}.spec.restartPolicy", policy, ("OnFailure", "Never"))
-        else:
-            errors.required(f"{at}.spec.restartPolicy", 'valid values: "OnFailure", "Never"')
+        errors.required(f"{at}.spec.restartPolicy", 'valid values: "OnFailure", "Never"')
 
 
 def check_cron_job(obj, old, errors):
     spec = obj["spec"]
-    if not spec.get("schedule"):
+    schedule = spec.get("schedule") or ""
+    if not schedule:
         errors.required("spec.schedule")
+    elif not schedule.startswith(("@", "TZ=", "CRON_TZ=")) and len(schedule.split()) != 5:
+        errors.invalid("spec.schedule", schedule, f"expected exactly 5 fields, found {len(schedule.split())}: "
+                       f"[{' '.join(schedule.split())}]")
     if spec.get("concurrencyPolicy") not in ("Allow", "Forbid", "Replace"):
         errors.unsupported("spec.concurrencyPolicy", spec.get("concurrencyPolicy"), ("Allow", "Forbid", "Replace"))
     inner = ((spec.get("jobTemplate") or {}).get("spec")) or {}
@@ -238,7 +244,7 @@ def check_config_map(obj, old, errors):
         errors.invalid(f"data[{key}]", key, "duplicate of key present in binaryData")
     size = sum(len(v.encode()) for v in data.values()) + sum(len(v) for v in binary.values())
     if size > 1 << 20:
-        errors.append(cause("FieldValueTooLong", "", "Too long: may not be more than 1048576 bytes"))
+        errors.append(cause("FieldValueTooLong", "[]", "Too long: may not be more than 1048576 bytes"))
     if old is not None and old.get("immutable"):
         if not obj.get("immutable"):
             errors.forbidden("immutable", "field is immutable when `immutable` is set")
@@ -254,9 +260,12 @@ def check_hpa(obj, old, errors):
     if type(low) is int and low < 1:
         errors.invalid("spec.minReplicas", low, "must be greater than or equal to 1")
     if high < 1:
-        errors.invalid("spec.maxReplicas", high, "must be greater than 0")
+        errors.required("spec.maxReplicas", "must be set and greater than 0")
     if type(low) is int and high < low:
         errors.invalid("spec.maxReplicas", high, "must be greater than or equal to `minReplicas`")
+    if low == 0 and not any(m.get("type") in ("Object", "External") for m in spec.get("metrics") or []):
+        errors.forbidden("spec.metrics", "must specify at least one Object or External metric to support scaling to zero "
+                         "replicas")
 
 
 RULES = {

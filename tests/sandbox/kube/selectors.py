@@ -40,10 +40,14 @@ def labels(text):
     tests = []
     for term in split(text):
         m = TERM.match(term)
+        if m and m[3] in ("=", "==", "!=") and len((m[4] or "").split()) > 1:
+            raise bad_request(f"found '{m[4].split()[1]}', expected: ',' or 'end of string'")
         if not m or (m[1] and m[3]):
             raise bad_request(f"unable to parse requirement: found '{term.strip()}', expected: ',' or 'end of string'")
         negated, key, op, value = m[1], m[2], m[3], (m[4] or "").strip()
         if op in ("in", "notin"):
+            if value == "(":
+                raise bad_request("unable to parse requirement: found '', expected: ',', ')' or identifier")
             if not (value.startswith("(") and value.endswith(")")):
                 raise bad_request(f"unable to parse requirement: found '{value}', expected: '('")
             many = {v.strip() for v in value[1:-1].split(",")}
@@ -78,8 +82,8 @@ def fields(kind, text):
             raise bad_request(f"invalid selector: '{term}'; can't understand '{term}'")
         path = known.get(m[1])
         if path is None:
-            raise bad_request(f'field label not supported: {m[1]}' if kind.builtin else
-                              f'field label not supported: {m[1]}')
+            raise bad_request(f"field label not supported: {m[1]}" if kind.kind in OF_KIND else
+                              f'"{m[1]}" is not a known field selector: only "metadata.name", "metadata.namespace"')
         if path == ("metadata", "name") and m[2] != "!=":
             name = m[3]
         tests.append((lambda o, p=path, v=m[3]: lookup(o, p) != v) if m[2] == "!=" else

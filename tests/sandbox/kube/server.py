@@ -17,7 +17,7 @@ from .faults import Faults
 from .kinds import POD, find
 from .logs import Logs
 from .patch import merge
-from .status import Failure, answer, dumps
+from .status import TRUE, Failure, answer, dumps
 from .store import Store
 
 TOKEN = "sandbox-kube-token"
@@ -197,7 +197,7 @@ class KubeStandin:
             about["ns"], about["name"] = target.ns, target.name
             if not target.name:
                 if verb == "get":
-                    about["verb"] = "watch" if args.get("watch") in ("true", "1") else "list"
+                    about["verb"] = "watch" if args.get("watch") in TRUE else "list"
                 elif verb == "delete":
                     about["verb"] = "deletecollection"
         return about
@@ -245,8 +245,7 @@ class KubeStandin:
             user = self.access.user(authorization)
             if user is None:
                 raise status.unauthorized()
-        if "impersonate-user" in req.headers:
-            user = self.impersonated(user, req.headers["impersonate-user"])
+        user = self.speaker(req, target, about, user)
         if fault and fault.mode not in ("watch", "log"):
             self.refusal(fault, target, user, about)
         form = views.form_of(req.headers.get("accept", ""))
@@ -261,14 +260,29 @@ class KubeStandin:
         kind = target.kind
         if not self.access.may(user, about["verb"], kind.group, about["resource"], target.ns, target.name):
             raise status.forbidden(user.name, about["verb"], kind, target.sub, target.ns, target.name)
+        if target.sub and target.sub not in kind.subs:
+            raise status.not_found(kind, target.name)
         return self.verb(req, target, args, about["verb"], form, fault)
 
-    def impersonated(self, user, name):
-        """The user that a request speaks for; the rules are those of the service, or nobody's."""
-        if not self.access.may(user, "impersonate", "", "users"):
+    def speaker(self, req, target, about, user):
+        """Who a request speaks for."""
+        name, groups = req.headers.get("impersonate-user"), req.headers.get("impersonate-group")
+        if name is None and groups is None:
+            return user
+        groups = [g.strip() for g in groups.split(",")] if groups else []
+        if name is None:
+            shown = ", ".join(f'"{g}"' for g in groups)
+            raise status.bad_request(f'requested &user.DefaultInfo{{Name:"", UID:"", Groups:[]string{{{shown}}}, '
+                                     "Extra:map[string][]string(nil)} without impersonating a user name")
+        may = self.access.may(user, "impersonate", "", "users") and \
+            (not groups or self.access.may(user, "impersonate", "", "groups"))
+        if not may and (type(target) is str or target.review):
             raise Failure(403, "Forbidden", f'users "{name}" is forbidden: User "{user.name}" cannot impersonate '
                           'resource "users" in API group "" at the cluster scope', {"name": name, "kind": "users"})
-        return User(name, "", [], user.everything)
+        if not may:                     # as a server with constrained impersonation says it
+            raise status.forbidden(user.name, f"impersonate-on:user-info:{about['verb']}", target.kind, target.sub,
+                                   target.ns, target.name)
+        return User(name, "", groups, rules=self.access.rules_of(name, groups))
 
     def verb(self, req, target, args, verb, form, fault):
         api = self.api
@@ -278,7 +292,7 @@ class KubeStandin:
             pod = self.store.item(POD, target.ns, target.name).obj
             return self.logs.answer(req, pod, target.ns, target.name, args, fault)
         if verb == "get":
-            return api.get(target, form)
+            return api.get(target, form, args)
         if verb == "list":
             return api.list(target, args, form)
         if verb == "watch":

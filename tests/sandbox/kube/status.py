@@ -6,6 +6,7 @@ from json import dumps as json_dumps
 
 REASONS = {s.value: s.phrase for s in HTTPStatus}
 JSON_TYPE = "application/json"
+TRUE = ("1", "t", "T", "true", "TRUE", "True")          # in a query, as Go reads them
 
 
 def dumps(value):
@@ -104,13 +105,29 @@ def no_method():
 
 
 def not_acceptable():
-    return Failure(406, "NotAcceptable", "only the following media types are accepted: application/json, "
-                   "application/yaml, application/vnd.kubernetes.protobuf")
+    return Failure(406, "NotAcceptable", "406: Not Acceptable\n\nAvailable representations: application/json, "
+                   "application/yaml, application/vnd.kubernetes.protobuf", {})
 
 
 def unsupported_media_type(accepted):
     return Failure(415, "UnsupportedMediaType", "the body of the request was in an unknown format - accepted media "
                    f"types include: {', '.join(accepted)}")
+
+
+def unsupported_patch_type():
+    return Failure(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
+
+
+def not_json(error):
+    """What Go's decoder says of a text that Python's could not read."""
+    if error.pos >= len(error.doc.rstrip()):
+        return "unexpected end of JSON input"
+    return f"invalid character {quoted(error.doc[error.pos])} looking for beginning of value"
+
+
+def quoted(char):
+    """A character as Go's %q writes it."""
+    return f"'{char}'" if char.isprintable() else f"'\\u{ord(char):04x}'"
 
 
 def exists(kind, name):
@@ -129,6 +146,14 @@ def conflict(kind, name, why, causes=None, sub=""):
 def modified(kind, name):
     return conflict(kind, name, "the object has been modified; please apply your changes to the latest version and "
                     "try again")
+
+
+def unmet(kind, name, what, wanted, have):
+    """A precondition of a DELETE; here the server names the kind and not the resource."""
+    short, end = {"uid": ("UID", "deleted and then recreated"), "resourceVersion": ("ResourceVersion", "modified")}[what]
+    return Failure(409, "Conflict", f'Operation cannot be fulfilled on {kind_dotted(kind)} "{name}": the {short} in the '
+                   f"precondition ({wanted}) does not match the {short} in record ({have}). The object might have been "
+                   f"{end}", details(kind, name, by_kind=True))
 
 
 def uid_differs(kind, name, wanted, have, sub=""):
@@ -161,12 +186,16 @@ def cause(reason, field, message):
     return {"reason": reason, "message": message, "field": field}
 
 
-def invalid(kind, name, causes):
-    """causes: [cause()].  kind None: the errors that name no kind at all (a patch that cannot be decoded)."""
-    texts = [f"{c['field']}: {c['message']}" for c in causes]
+def invalid(kind, name, causes, called=None):
+    """causes: [cause()].  kind None: the errors that name no kind at all (a patch that cannot be decoded); called: where
+    the server says the resource instead of the kind."""
+    texts = list(dict.fromkeys(f"{c['field']}: {c['message']}" for c in causes))      # each once, unlike the causes
     joined = texts[0] if len(texts) == 1 else "[" + ", ".join(texts) + "]"
     shown = {"causes": causes} if kind is None else details(kind, name, causes=causes, by_kind=True)
-    return Failure(422, "Invalid", f'{kind_dotted(kind) if kind else ""} "{name}" is invalid: {joined}', shown)
+    who = kind_dotted(kind) if kind else ""
+    if called:
+        shown["kind"], who = called, who.replace(kind.kind, called, 1)
+    return Failure(422, "Invalid", f'{who} "{name}" is invalid: {joined}', shown)
 
 
 def invalid_options(options, field, reason, message):

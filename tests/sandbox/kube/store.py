@@ -92,6 +92,22 @@ class Store:
         keys = sorted(table) if not ns else sorted(k for k in table if k[0] == ns)
         return [table[k] for k in keys]
 
+    def items_then(self, kind, ns, rv):
+        """The items as they were at a version, by undoing what came since; rv below 0: as they are."""
+        table = dict(self.table(kind))
+        for event in reversed(self.history if rv >= 0 else ()):
+            if event.rv <= rv:
+                break
+            if event.item.kind is not kind:
+                continue
+            meta = event.item.obj["metadata"]
+            key = (meta.get("namespace", ""), meta["name"])
+            if event.before is None:
+                table.pop(key, None)
+            else:
+                table[key] = Item(kind, event.before)
+        return [table[k] for k in sorted(table) if not ns or k[0] == ns]
+
     # Writing
 
     def put(self, type_, kind, obj, old):

@@ -63,10 +63,6 @@ def st(obj, key, default=0):
     return (obj.get("status") or {}).get(key, default)
 
 
-def images(obj):
-    return ",".join(c.get("image", "") for c in obj["spec"]["template"]["spec"]["containers"])
-
-
 def duration(status):
     return "<done>" if status.get("completionTime") else "<running>" if status.get("startTime") else ""
 
@@ -78,26 +74,37 @@ def job_state(o):
     return "Running"
 
 
+def template_of(o):
+    spec = o["spec"]
+    return (spec["jobTemplate"]["spec"] if "jobTemplate" in spec else spec)["template"]["spec"]["containers"]
+
+
+# Of the wide view: what hangs on the pod template.
+WIDE = ((("Containers", "string"), ("Images", "string"), ("Selector", "string")), lambda o: [
+    ",".join(c["name"] for c in template_of(o)), ",".join(c.get("image", "") for c in template_of(o)),
+    ",".join(f"{k}={v}" for k, v in ((o["spec"].get("selector") or {}).get("matchLabels") or {}).items()) or "<none>"])
 TABLES = {
-    "Deployment": ((("Ready", "string"), ("Up-to-date", "integer"), ("Available", "integer")), lambda o: [
+    "Deployment": ((("Ready", "string"), ("Up-to-date", "string"), ("Available", "string")), lambda o: [
         f"{st(o, 'readyReplicas')}/{o['spec'].get('replicas', 1)}", st(o, "updatedReplicas"),
-        st(o, "availableReplicas")]),
+        st(o, "availableReplicas")], WIDE),
     "StatefulSet": ((("Ready", "string"),), lambda o: [f"{st(o, 'readyReplicas')}/{o['spec'].get('replicas', 1)}"]),
     "ReplicaSet": ((("Desired", "integer"), ("Current", "integer"), ("Ready", "integer")), lambda o: [
         o["spec"].get("replicas", 1), st(o, "replicas"), st(o, "readyReplicas")]),
     "Pod": ((("Ready", "string"), ("Status", "string"), ("Restarts", "string")), lambda o: [
         f"{sum(c.get('ready', False) for c in st(o, 'containerStatuses', []))}/{len(o['spec']['containers'])}",
         pod_state(o), str(sum(c.get("restartCount", 0) for c in st(o, "containerStatuses", [])))]),
-    "ConfigMap": ((("Data", "integer"),), lambda o: [len(o.get("data") or {})]),
+    "ConfigMap": ((("Data", "string"),), lambda o: [len(o.get("data") or {})]),
     "Secret": ((("Type", "string"), ("Data", "integer")), lambda o: [o.get("type", ""), len(o.get("data") or {})]),
     "Job": ((("Status", "string"), ("Completions", "string"), ("Duration", "string")), lambda o: [
         job_state(o), f"{st(o, 'succeeded')}/{o['spec'].get('completions', 1)}", duration(o.get("status") or {})]),
-    "CronJob": ((("Schedule", "string"), ("Timezone", "string"), ("Suspend", "boolean"), ("Active", "integer")),
+    "CronJob": ((("Schedule", "string"), ("Timezone", "string"), ("Suspend", "boolean"), ("Active", "integer"),
+                 ("Last Schedule", "string")),
                 lambda o: [o["spec"]["schedule"], o["spec"].get("timeZone") or "<none>",
-                           o["spec"].get("suspend", False), len(st(o, "active", []))]),
-    "HorizontalPodAutoscaler": ((("Reference", "string"), ("MinPods", "string"), ("MaxPods", "integer"),
-                                 ("Replicas", "integer")), lambda o: [
-        f"{o['spec']['scaleTargetRef']['kind']}/{o['spec']['scaleTargetRef']['name']}",
+                           o["spec"].get("suspend", False), len(st(o, "active", [])),
+                           st(o, "lastScheduleTime", "<none>")], WIDE),
+    "HorizontalPodAutoscaler": ((("Reference", "string"), ("Targets", "string"), ("MinPods", "string"),
+                                 ("MaxPods", "string"), ("Replicas", "string")), lambda o: [
+        f"{o['spec']['scaleTargetRef']['kind']}/{o['spec']['scaleTargetRef']['name']}", "<unknown>",
         str(o["spec"].get("minReplicas", 1)), o["spec"]["maxReplicas"], st(o, "currentReplicas")]),
     "Namespace": ((("Status", "string"),), lambda o: [st(o, "phase", "Active")]),
 }
@@ -120,15 +127,17 @@ def meta_only(obj, kind="PartialObjectMetadata"):
 def table(kind, items, list_meta, include):
     columns = [column("Name", description="Name must be unique within a namespace.")]
     more = TABLES.get(kind.kind) if kind.builtin else None
+    wide = more[2] if more and len(more) > 2 else ((), lambda o: [])
     if more:
         columns += [column(n, t) for n, t in more[0]] + [column("Age")]
+        columns += [column(n, t, 1) for n, t in wide[0]]
     else:
         columns.append(column("Created At" if kind.builtin else "Age", "date"))
     rows = []
     for item in items:
         obj = item.obj
         cells = [obj["metadata"]["name"]]
-        cells += more[1](obj) + [age(obj)] if more else [obj["metadata"].get("creationTimestamp")]
+        cells += more[1](obj) + [age(obj)] + wide[1](obj) if more else [obj["metadata"].get("creationTimestamp")]
         row = {"cells": cells}
         if include == "Object":
             row["object"] = obj

@@ -111,7 +111,7 @@ class Deployments:
 
         def change(o):
             o["metadata"].setdefault("annotations", {})[REVISION_NOTE] = number
-        return self.store.edit(DEPLOYMENT, d["metadata"]["namespace"], d["metadata"]["name"], change).obj
+        return self.store.edit(DEPLOYMENT, d["metadata"]["namespace"], d["metadata"]["name"], change, sub="status").obj
 
     @staticmethod
     def plan(n, current, older, stuck):

@@ -24,8 +24,8 @@ json_t *render_audit(const json_t *const *facts, size_t n);
 
 /*
  * What a request is doing: facts (core/facts.h) and "progress": { "says": sentence, "steps": [{
- * "mark": "done" | "now" | "next" | "bad", "text" }]?, "over": bool }.  While it is not over, the
- * message says that it is edited.
+ * "mark": "done" | "now" | "next" | "bad", "text" }]?, "over": bool }, or of a wait
+ * (words_waits()).  While it is not over, the message says that it is edited.
  */
 json_t *render_progress(const json_t *facts);
 

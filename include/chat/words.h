@@ -41,6 +41,12 @@ char *words_headline(const json_t *facts);
 /* Why a request was refused, and who could help; from facts with "code" and "detail". */
 char *words_refusal(const json_t *facts);
 
+/* A freeze: what, who, since when, why, until when. */
+char *words_frozen(const json_t *freeze);
+
+/* Of a request whose target was busy: "waits_for" has who holds it; without it the wait is over. */
+char *words_waits(const json_t *progress);
+
 /* The one line of the audit channel after the name of the person: "workers scale Deployment …:
  * replicas 3 → 5". */
 char *words_audit(const json_t *facts);

@@ -46,6 +46,7 @@ struct op_ports {
 	op_port_fn step[OP_DONE];
 	uint32_t step_ms[OP_DONE]; /* deadline of each step */
 	uint32_t settle_retry_ms;  /* between tries of a settle that the database did not take */
+	uint32_t busy_retry_ms;    /* before the first new try of a start whose target was busy */
 	/* RECEIVE, CONFIRM or VOTE ended (err or NULL), or CLICKER did with err: the
 	 * acknowledgement is due now. */
 	void (*answered)(void *ctx, struct request *rq, const struct err *err);

@@ -79,6 +79,8 @@ struct request {
 		*code; /* decision: "allowed", "no_matching_grant", "directory_stale", "guest", … */
 	json_t *detail; /* the decision's evidence and what would be enough; may be NULL */
 	int64_t fence;  /* grows with each claim; every later write carries it */
+	bool busy;      /* start: somebody else is changing the target; it is tried again */
+	unsigned waits; /* how often that was so */
 	const char *known_id, *known_state; /* duplicate: the request that this intent already is */
 
 	json_t *plan;
@@ -116,5 +118,9 @@ bool request_state_final(enum request_state state);
 /* SHA-256 of what the plan means: target, precondition's identity (uid) and changes; not warnings,
  * not versions. */
 void plan_digest(const json_t *plan, char ret_digest[65]);
+
+/* What nobody else may change at the same time: an object of a cluster, or what a call to an API
+ * names.  A POST makes something new: NULL, as without a plan.  The caller frees. */
+char *plan_lock(const json_t *plan);
 
 #endif

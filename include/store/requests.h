@@ -26,6 +26,7 @@ struct store_config {
 	const char *approval_channel; /* of cards; NULL: what needs approval is refused */
 	int64_t approval_s;           /* how long approvers have, unless a rule says less */
 	const char *deployment;       /* mark in audit entries; "" none */
+	bool read_only; /* a freeze of everything, for as long as one of such replicas lives */
 };
 
 struct store *store_create(uv_loop_t *loop, const struct store_config *config);
@@ -70,9 +71,10 @@ struct call *store_confirm(struct store *store, struct request *rq, bool yes, js
  * ALLOWED|CONFIRMING -> RUNNING: decides again, counts the approvals for rq->rules (NULL: none are
  * needed) again, records plan, digest and the step's intent (the command's kind, effect class,
  * filled parameters), renews the lease.  The effect may start only after this.  Out: state RUNNING,
- * APPROVING when approvers are not entitled any more, or DENIED when the right is gone
- * (announcement owed), or err ERR_DENIED "fenced off" when another replica has taken the request
- * over: stop, touch nothing.
+ * APPROVING when approvers are not entitled any more, or DENIED when the right is gone, a freeze
+ * covers it or its target stays busy (announcement owed), or rq->busy with the state as it was: to
+ * be planned and tried again, rq->waits counted; or err ERR_DENIED "fenced off" when another
+ * replica has taken the request over: stop, touch nothing.
  */
 struct call *store_start(struct store *store, struct request *rq, const char *effect,
 			 const json_t *with, call_done_fn done, void *data);

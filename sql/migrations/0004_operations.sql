@@ -26,8 +26,20 @@ create table ops.replica (
 	host       text not null,
 	version    text not null,
 	started_at timestamptz not null default clock_timestamp(),
-	seen_at    timestamptz not null default clock_timestamp()
+	seen_at    timestamptz not null default clock_timestamp(),
+	read_only  boolean not null default false -- by its configuration
 ) with (fillfactor = 50);
+
+-- Freezes in force: what one covers does not start.  A row that has ended counts no more, and is removed by ops.sweep.
+create table ops.freeze (
+	id        text collate "C" primary key, -- the request that set it, or who else did
+	what      jsonb not null, -- all must fit, with * for anything: action, cluster, namespace, name, or a name of the scope
+	reason    text not null,
+	person_id bigint,
+	by_name   text not null,
+	since     timestamptz not null default clock_timestamp(),
+	ends_at   timestamptz check (ends_at > since)
+);
 
 create table ops.link (
 	slack_team         text collate "C" not null,
@@ -130,10 +142,14 @@ create table ops.step (
 	intent_at  timestamptz not null default clock_timestamp(),
 	done_at    timestamptz,
 	evidence   json,
+	target     text collate "C", -- what is changed; null: nothing that two could change at once
 	primary key (request_id, attempt),
 	constraint step_done check ((state = 'intent') = (done_at is null))
 ) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
 	autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 50000);
+
+-- The lock of a target: nobody starts on it while what came of the last effect is not on record.
+create unique index step_one_change on ops.step (target) where target is not null and state in ('intent', 'unknown');
 
 -- What Slack delivered within the last day: the same again is not a new intent.
 create table ops.delivery (

@@ -6,12 +6,15 @@
 set local role opsd_owner;
 
 -- Registers a start; keeps the audit partitions a year ahead.
-create function ops.hello(p_boot uuid, p_host text, p_version text)
+create function ops.hello(p_boot uuid, p_observer json, p_host text, p_version text, p_read_only boolean)
 returns table (migration integer, server_version integer)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
-	insert into ops.replica (boot_id, host, version) values (p_boot, p_host, p_version)
+	insert into ops.replica (boot_id, host, version, read_only) values (p_boot, p_host, p_version, p_read_only)
 		on conflict (boot_id) do update set seen_at = clock_timestamp();
+	if p_read_only then
+		perform ops.read_only(p_observer);
+	end if;
 	if to_regclass('ops.audit_' || to_char(clock_timestamp() + interval '11 months', 'YYYYMM')) is null then
 		-- two replicas that start at once must not both make them
 		perform pg_advisory_xact_lock(hashtextextended('opsd audit partitions', 0));
@@ -43,6 +46,7 @@ declare
 	now_ timestamptz := clock_timestamp();
 	r ops.request;
 	w ops.written;
+	frozen json;
 begin
 	update ops.request q set state = 'confirming', plan = p_plan, digest = p_digest, claimed_by = null, unheard = false,
 			expires_at = now_ + s.confirm_within, wake_at = now_ + s.confirm_within
@@ -55,9 +59,11 @@ begin
 		w.ok := coalesce(w.ok, false);
 		return w;
 	end if;
+	frozen := ops.frozen(r, p_plan);
 	insert into ops.message (request_id, kind, prio, channel, slack_user, response_url, body, created_at, due_at, claimed_by,
 		attempts)
-	values (r.id, 'preview', 1, r.channel, r.slack_user, r.response_url, p_preview, now_,
+	values (r.id, 'preview', 1, r.channel, r.slack_user, r.response_url,
+		case when frozen is null then p_preview else (p_preview::jsonb || jsonb_build_object('frozen', frozen))::json end, now_,
 		case when p_room > 0 then now_ + ops.message_lease() else now_ end, case when p_room > 0 then p_boot end,
 		case when p_room > 0 then 1 else 0 end)
 	returning id into w.reply_id;
@@ -68,6 +74,7 @@ begin
 		'{"digest":' || ops.js(p_digest) || '}');
 	w.ok := true;
 	w.state := r.state;
+	w.detail := frozen;
 	w.channel := r.channel;
 	w.slack_user := r.slack_user;
 	w.url := r.response_url;
@@ -76,9 +83,12 @@ begin
 end $$;
 
 -- allowed | confirming -> running: decided again, approvals counted again, the intent is on record; only then may
--- the effect start.  p_rules: the approval rules that hold now; null: none.
+-- the effect start.  The intent is also the lock of its target, and nothing starts that a freeze covers
+-- (ops.not_started says why).  p_rules: the approval rules that hold now; null: none.  p_target: what no other request
+-- may change meanwhile; null: nothing.  p_waits: how often that was not free before.
 create function ops.start(p_boot uuid, p_observer json, p_id text, p_fence bigint, p_kind text, p_effect text,
-	p_params json, p_plan json, p_digest text, p_rules jsonb, p_audit_channel text, p_room integer)
+	p_params json, p_plan json, p_digest text, p_rules jsonb, p_target text, p_waits integer, p_audit_channel text,
+	p_room integer)
 returns ops.written
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -88,8 +98,10 @@ declare
 	a ops.answer;
 	w ops.written;
 	round_ ops.approval;
+	attempt_ smallint;
 begin
-	perform pg_advisory_xact_lock_shared(hashtextextended('dirsync', 0)); -- not in the middle of a new directory or grants
+	-- not in the middle of a new directory, new grants or a freeze
+	perform pg_advisory_xact_lock_shared(hashtextextended('dirsync', 0));
 	p_rules := (select ops.rules_now(q, p_rules) from ops.request q where q.id = p_id);
 	if p_rules is not null then -- decided before the state changes: a refused start leaves no trace of one
 		select * into r from ops.request q where q.id = p_id and q.fence = p_fence and q.claimed_by = p_boot
@@ -112,6 +124,11 @@ begin
 			end if;
 		end if;
 	end if;
+	insert into ops.step (request_id, attempt, kind, effect, params, fence, intent_at, target)
+		select p_id, coalesce(max(s.attempt), 0) + 1, p_kind, p_effect::ops.effect, p_params, p_fence, now_, p_target
+		from ops.step s where s.request_id = p_id
+		on conflict (target) where target is not null and state in ('intent', 'unknown') do nothing
+		returning attempt into attempt_;
 	-- A fresh lease is left as it is: wake_at is indexed, and an update that keeps it stays on its page.
 	update ops.request q set state = 'running', plan = coalesce(p_plan, q.plan), digest = coalesce(p_digest, q.digest),
 			unheard = false,
@@ -120,14 +137,12 @@ begin
 		where q.id = p_id and q.fence = p_fence and q.claimed_by = p_boot and q.state in ('allowed', 'confirming')
 		  and coalesce(q.wake_at, '-infinity') > now_ and (p_rules is null or round_.round is not null)
 		  and not (q.unheard and q.attempts > 0) -- taken over: the person has not been asked yet
+		  and attempt_ is not null
+		  and not coalesce((select bool_or(ops.freeze_covers(f, q.action, q.scope, p_plan)) from ops.freeze f), false)
 		returning * into r;
 	if not found then
-		select q.state = 'running' and q.fence = p_fence and q.claimed_by = p_boot
-				and coalesce(q.wake_at, '-infinity') > now_ and exists (
-				select 1 from ops.step s where s.request_id = p_id and s.fence = p_fence), q.state
-			into w.ok, w.state from ops.request q where q.id = p_id;
-		w.ok := coalesce(w.ok, false);
-		return w;
+		delete from ops.step s where s.request_id = p_id and s.attempt = attempt_;
+		return ops.not_started(p_boot, p_observer, p_id, p_fence, p_plan, p_target, p_waits, p_audit_channel, p_room);
 	end if;
 	perform ops.one_by_one(r.action);
 	if exists (select 1 from ops.link l where l.slack_team = r.team and l.slack_user = r.slack_user
@@ -137,18 +152,14 @@ begin
 		d.code := 'binding_suspended';
 	end if;
 	if d.allowed is not true then
+		delete from ops.step s where s.request_id = p_id and s.attempt = attempt_;
 		a := ops.refuse(r, p_boot, p_observer, d.code, ops.decision_json(d, r.person_id, r.action, r.scope::jsonb),
 			p_audit_channel, true, p_room);
-		w.ok := true;
-		w.state := a.state;
-		w.code := a.code;
-		w.detail := a.detail;
-		w.owed := a.owed;
-		return w;
+		return (true, a.state, a.code, a.detail, null, null, null, null, null, null, a.owed)::ops.written;
 	end if;
-	insert into ops.step (request_id, attempt, kind, effect, params, fence, intent_at)
-		select p_id, coalesce(max(s.attempt), 0) + 1, p_kind, p_effect::ops.effect, p_params, p_fence, now_
-		from ops.step s where s.request_id = p_id;
+	if p_waits > 0 then
+		perform ops.waited(r, null);
+	end if;
 	r.detail := ops.decision_json(d, r.person_id, r.action, r.scope::jsonb)::json;
 	insert into ops.audit (at, request_id, person_id, slack_user, event, action, outcome, body)
 	values (now_, p_id, r.person_id, r.slack_user, 'request.started', r.action, 'attempt',
@@ -319,14 +330,18 @@ begin
 end $$;
 
 -- Extends the leases that the caller still works under; answers with the ids that are not its own any more.
-create function ops.renew(p_boot uuid, p_ids text[], p_fences bigint[]) returns text[]
+create function ops.renew(p_boot uuid, p_observer json, p_ids text[], p_fences bigint[]) returns text[]
 language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 	set enable_seqscan = off set jit = off as $$
 declare
 	now_ timestamptz := clock_timestamp();
 	lost text[];
+	read_only_ boolean;
 begin
-	update ops.replica set seen_at = now_ where boot_id = p_boot;
+	update ops.replica set seen_at = now_ where boot_id = p_boot returning read_only into read_only_;
+	if read_only_ then
+		perform ops.read_only(p_observer);
+	end if;
 	with x as materialized (select * from unnest(p_ids, p_fences) as x(id, fence)),
 	u as (
 		update ops.request q set wake_at = now_ + ops.request_lease(), unheard = q.unheard and q.attempts > 0 from x
@@ -338,7 +353,7 @@ begin
 end $$;
 
 -- Forgets what is kept for a time only; a small piece at a call, so that no call is long.
-create function ops.sweep(p_limit integer) returns integer
+create function ops.sweep(p_observer json, p_limit integer) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
 	n integer;
@@ -354,7 +369,7 @@ begin
 			and m.delivered_at is not null
 		limit p_limit for update skip locked);
 	get diagnostics n = row_count;
-	total := total + n;
+	total := total + n + ops.thaw(p_observer);
 	delete from ops.replica where seen_at < clock_timestamp() - interval '7 days' and boot_id not in (
 		select q.claimed_by from ops.request q where q.wake_at is not null and q.claimed_by is not null);
 	return total;

@@ -209,7 +209,7 @@ begin
 	perform ops.receive(boot, '{}', id, id, id, 'warm', '', '', null, null, '', 'warm', 'warm', 1::smallint, '{}', null,
 		'{}', null, null, null, false, 'ok', null, null, true, null, 0);
 	perform ops.decide_request(boot, '{}', id, 0, 'ok', null, null, null, 0);
-	perform ops.start(boot, '{}', id, 0, 'warm', 'read', null, null, null, null, null, 0);
+	perform ops.start(boot, '{}', id, 0, 'warm', 'read', null, null, null, null, null, 0, null, 0);
 	perform ops.settle(boot, '{}', id, 1, 'failed', null, null, null, null, null, '{}', '{}', null, 1);
 	perform ops.outbox_mark(boot, '{}', array[0], array['later'], array[''], array[0], array[''], array['']);
 	raise exception 'all of it is taken back' using errcode = 'OP000';
@@ -220,18 +220,18 @@ end $$;
 
 -- What is not granted here cannot be done.
 grant execute on function
-	ops.hello(uuid, text, text),
+	ops.hello(uuid, json, text, text, boolean),
 	ops.receive(uuid, json, text, text, text, text, text, text, text, text, text, text, text, smallint, json, json,
 		json, text, text, text, boolean, text, text, text, boolean, text, integer),
 	ops.decide_request(uuid, json, text, bigint, text, text, text, text, integer),
 	ops.confirm(uuid, json, text, text, text, text, text, text, text, boolean, text, text, boolean, text, text, integer),
 	ops.disown(uuid, json, text, text, text, text, boolean),
 	ops.offer(uuid, json, text, bigint, json, text, json, integer),
-	ops.start(uuid, json, text, bigint, text, text, json, json, text, jsonb, text, integer),
+	ops.start(uuid, json, text, bigint, text, text, json, json, text, jsonb, text, integer, text, integer),
 	ops.settle(uuid, json, text, bigint, text, text, json, text, json, text, json, json, text, integer),
 	ops.claim_due(uuid, json, integer, text),
-	ops.renew(uuid, text[], bigint[]),
-	ops.sweep(integer),
+	ops.renew(uuid, json, text[], bigint[]),
+	ops.sweep(json, integer),
 	ops.warm(),
 	ops.outbox_claim(uuid, integer),
 	ops.outbox_mark(uuid, json, bigint[], text[], text[], bigint[], text[], text[]),

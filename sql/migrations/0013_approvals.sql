@@ -221,6 +221,7 @@ begin
 			'changed', a.changed,
 			'outdated', p_outdated,
 			'reposted', p_reposted)::text
+		|| case when r.state = 'approving' then coalesce(',"frozen":' || ops.frozen(r, r.plan)::text, '') else '' end
 		|| ',"digest":' || ops.js(a.digest)
 		|| ',"state":"' || r.state::text || '"}';
 end $$;
@@ -453,11 +454,12 @@ begin
 		when why is null then 'not_approver'
 		when p_kind = 'execute' and not ops.approved_but_start(ops.tally(r, a.rules, a.round, a.digest))
 			then 'not_approved_yet'
+		when p_kind in ('approve', 'execute') and ops.frozen(r, r.plan) is not null then 'frozen' -- it could not start
 		else 'ok' end;
 	if code_ <> 'ok' then
 		answer.code := code_;
 		answer.detail := json_strip_nulls(json_build_object('decision', v.decision, 'rules', a.rules,
-			'asked', ops.people_json(a.asked)))::text;
+			'asked', ops.people_json(a.asked), 'frozen', ops.frozen(r, r.plan)))::text;
 		perform ops.audit_note(p_id, i.person_id, p_user, p_observer, 'vote.refused', 'denied', '{"code":' || ops.js(code_)
 			|| ',"digest":' || ops.js(p_digest) || ',"envelope":' || ops.js(p_envelope) || ',"team":' || ops.js(p_team)
 			|| ',"vote":' || ops.js(p_kind) || '}');

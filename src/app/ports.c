@@ -389,6 +389,7 @@ void service_ports(struct service *service, struct op_ports *ret_ports)
 			     [OP_LOOK] = 15000,
 			     [OP_SETTLE] = 10000 },
 		.settle_retry_ms = FAILPOINT_MS(1000),
+		.busy_retry_ms = FAILPOINT_MS(500),
 		.answered = on_answered,
 		.finished = on_finished,
 		.ctx = service,

@@ -307,13 +307,17 @@ json_t *render_progress(const json_t *facts)
 	bool over = jget_bool(facts, "progress.over", false);
 	char *target = facts_target_text(json_object_get(facts, "target"));
 	char *head = xasprintf("%s: %s", jget_str_or(facts, "command", "command"), target);
-	const char *says = jget_str(facts, "progress.says");
+	bool waits = jget(facts, "progress.waits_for") != NULL ||
+		     jget_bool(facts, "progress.waited", false);
+	char *says = waits ? words_waits(json_object_get(facts, "progress"))
+			   : xstrdup_null(jget_str(facts, "progress.says"));
 	json_t *message, *step;
 	size_t i;
 
 	blocks_header(blocks, head);
 	if (says != NULL)
 		blocks_plain(blocks, says);
+	free(says);
 	json_array_foreach(jget(facts, "progress.steps"), i, step)
 	{
 		char *line = xasprintf("%s %s", step_mark(jget_str(step, "mark")),

@@ -33,6 +33,9 @@ static const char *const op_names[] = {
  * done". */
 enum { ACT_TRIES = 2 };
 
+/* A busy target is asked for again after ports.busy_retry_ms, and so often twice as late. */
+enum { BUSY_DOUBLINGS = 3 };
+
 struct op_list {
 	uv_loop_t *loop;
 	struct op_ports ports;
@@ -44,11 +47,11 @@ struct op_list {
 struct op {
 	struct list_node node;
 	struct op_list *list;
-	uv_timer_t timer;   /* the step's deadline, or the wait before a settle is tried again;
+	uv_timer_t timer;   /* the step's deadline, or the wait before a step is tried again;
 			       closing it frees */
 	struct request *rq; /* owned */
 	enum op_step step;
-	bool waiting;      /* between two tries of a settle */
+	bool waiting;      /* between two tries of a settle, or of a start */
 	unsigned acts;     /* effects tried */
 	struct call *call; /* the step in flight, or NULL */
 };
@@ -292,6 +295,21 @@ static bool settle_again(struct op *op, const struct err *err)
 	return true;
 }
 
+/* Somebody else is changing the target: the plan is made again once that may be over.  Meanwhile
+ * the request is still ours, and SQL says when it is enough. */
+static bool start_again(struct op *op, const struct err *err)
+{
+	struct request *rq = op->rq;
+	unsigned n = rq->waits < BUSY_DOUBLINGS ? rq->waits : BUSY_DOUBLINGS;
+
+	if (op->step != OP_START || err != NULL || !rq->busy)
+		return false;
+	rq->waits++;
+	op->waiting = true;
+	uv_timer_start(&op->timer, on_timer, (uint64_t)op->list->ports.busy_retry_ms << n, 0);
+	return true;
+}
+
 /* The end of every step, good or bad. */
 static void on_step(void *data, const struct err *err)
 {
@@ -302,7 +320,7 @@ static void on_step(void *data, const struct err *err)
 	op->call = NULL;
 	uv_timer_stop(&op->timer);
 	FAILPOINT("op.%s.over%s", op_names[op->step], err != NULL ? " badly" : "");
-	if (settle_again(op, err))
+	if (settle_again(op, err) || start_again(op, err))
 		return;
 	if (err != NULL && op->step != OP_SETTLE)
 		op->rq->err = *err;
@@ -322,7 +340,7 @@ static void on_timer(uv_timer_t *timer)
 
 	if (op->waiting) {
 		op->waiting = false;
-		op_enter(op, OP_SETTLE);
+		op_enter(op, op->step == OP_SETTLE ? OP_SETTLE : OP_PLAN);
 		return;
 	}
 	call_cancel(&op->call);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* plan.c - the digest of what a plan means: the same object, the same changes. */
+/* plan.c - what a plan means: the same object, the same changes; and the object alone. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/digest.h"
+#include "base/str.h"
+#include "base/xalloc.h"
 #include "core/request.h"
 
 /* A version that moved, a warning or another owner does not make it another plan; another object of
@@ -21,4 +23,20 @@ void plan_digest(const json_t *plan, char ret_digest[65])
 	digest_hex(text, strlen(text), ret_digest);
 	free(text);
 	json_decref(meaning);
+}
+
+char *plan_lock(const json_t *plan)
+{
+	const json_t *target = jget(plan, "target");
+	const char *api = jget_str(target, "api");
+
+	if (api != NULL && str_eq(jget_str_or(target, "method", "POST"), "POST"))
+		return NULL;
+	if (api != NULL)
+		return xasprintf("api/%s%s", api, jget_str_or(target, "path", "/"));
+	if (jget_str(target, "name") == NULL)
+		return NULL;
+	return xasprintf("%s/%s/%s/%s", jget_str_or(target, "cluster", ""),
+			 jget_str_or(target, "namespace", ""), jget_str_or(target, "kind", ""),
+			 jget_str(target, "name"));
 }

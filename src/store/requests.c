@@ -266,6 +266,9 @@ static bool take_offered(struct job *job, const struct db_answer *answer, struct
 	if (!store_written_ok(job, answer, err))
 		return false;
 	job->rq->state = REQUEST_CONFIRMING;
+	if (db_text(answer->results[0], 0, WRITTEN_DETAIL) != NULL)
+		json_object_set_new(job->reply, "frozen",
+				    store_json(db_text(answer->results[0], 0, WRITTEN_DETAIL)));
 	store_release(job->store, job->rq->id); /* it waits for a click; nobody's */
 	give(job, answer->results[0], "preview", WRITTEN_REPLY_ID, job->reply);
 	return true;
@@ -277,7 +280,7 @@ struct call *store_offer(struct store *store, struct request *rq, const json_t *
 	struct job *job = job_create(store, rq, done, data);
 	struct params params;
 
-	job->reply = json_incref((json_t *)(uintptr_t)preview);
+	job->reply = json_copy((json_t *)(uintptr_t)preview);
 	params_init(&params, store);
 	params_text(&params, rq->id);
 	params_int(&params, rq->fence);
@@ -300,7 +303,9 @@ static bool take_started(struct job *job, const struct db_answer *answer, struct
 	if (!store_written_ok(job, answer, err) ||
 	    !store_take_state(rq, db_text(rows, 0, WRITTEN_STATE), err))
 		return false;
-	if (rq->state == REQUEST_RUNNING) {
+	rq->busy = str_eq(db_text(rows, 0, WRITTEN_CODE), "busy") &&
+		   (rq->state == REQUEST_ALLOWED || rq->state == REQUEST_CONFIRMING);
+	if (rq->state == REQUEST_RUNNING || rq->busy) {
 		store_hold(job->store, rq);
 		return true;
 	}
@@ -321,6 +326,7 @@ struct call *store_start(struct store *store, struct request *rq, const char *ef
 	struct job *job = job_create(store, rq, done, data);
 	struct params params;
 
+	rq->busy = false;
 	params_init(&params, store);
 	params_text(&params, rq->id);
 	params_int(&params, rq->fence);
@@ -330,13 +336,15 @@ struct call *store_start(struct store *store, struct request *rq, const char *ef
 	params_json(&params, rq->plan);
 	params_text(&params, rq->digest);
 	params_json(&params, rq->rules);
+	params_take(&params, plan_lock(rq->plan));
+	params_int(&params, rq->waits);
 	params_text(&params, store->audit_channel);
 	params_int(&params, store_reserve(store, 0));
 	job->take = take_started;
 	job->lost = store_lost_work;
 	return job_start(job, store->work, "ops_start",
 			 "SELECT * FROM ops.start($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, "
-			 "$12)",
+			 "$12, $13, $14)",
 			 &params, WORK_MS);
 }
 

@@ -60,6 +60,7 @@ struct store *store_create(uv_loop_t *loop, const struct store_config *config)
 	store->audit_channel = xstrdup_null(config->audit_channel);
 	store->approval_channel = xstrdup_null(config->approval_channel);
 	store->approval_s = config->approval_s;
+	store->read_only = config->read_only;
 	store->observer = json_canonical(observer);
 	json_decref(observer);
 	store_disown_init(store);
@@ -317,18 +318,19 @@ struct call *store_hello(struct store *store, call_done_fn done, void *data)
 {
 	struct job *job = job_create(store, NULL, done, data);
 	char host[256] = "";
-	struct params params = { 0 };
+	struct params params;
 
 	(void)gethostname(host, sizeof(host) - 1);
-	params_text(&params, store->boot_id);
+	params_init(&params, store);
 	params_text(&params, host);
 	params_text(&params, store->version);
+	params_bool(&params, store->read_only);
 	job->take = take_hello;
 	params_text(&params, store->audit_channel);
 	params_text(&params, store->approval_channel);
 	return job_start(job, store->work, "ops_hello",
-			 "SELECT h.* FROM ops.channels($4, $5), ops.hello($1, $2, $3) h", &params,
-			 HELLO_MS);
+			 "SELECT h.* FROM ops.channels($6, $7), ops.hello($1, $2, $3, $4, $5) h",
+			 &params, HELLO_MS);
 }
 
 /* renew */
@@ -346,9 +348,9 @@ static void on_swept(void *data, const struct db_answer *answer, const struct er
 static void sweep(struct store *store)
 {
 	char limit[PARAMS_NUMBER_LEN];
-	const char *const values[] = { limit };
+	const char *const values[] = { store->observer, limit };
 	const struct db_statement statement = {
-		.name = "ops_sweep", .sql = "SELECT ops.sweep($1)", .n = 1, .params = values
+		.name = "ops_sweep", .sql = "SELECT ops.sweep($1, $2)", .n = 2, .params = values
 	};
 
 	(void)snprintf(limit, sizeof(limit), "%d", SWEEP_LIMIT);
@@ -370,17 +372,17 @@ static bool take_renewed(struct job *job, const struct db_answer *answer, struct
 struct call *store_renew(struct store *store, call_done_fn done, void *data)
 {
 	struct job *job = job_create(store, NULL, done, data);
-	struct params params = { 0 };
+	struct params params;
 	char *ids, *fences;
 
 	ids = store_held_ids(store, RENEW_AGE_MS, &fences);
-	params_text(&params, store->boot_id);
+	params_init(&params, store);
 	params_take(&params, ids);
 	params_take(&params, fences);
 	job->take = take_renewed;
 	store_seal(store);
 	if (++store->renewals % SWEEP_EVERY == 0 && store->sweep_call == NULL)
 		sweep(store);
-	return job_start(job, store->work, "ops_renew", "SELECT unnest(ops.renew($1, $2, $3))",
+	return job_start(job, store->work, "ops_renew", "SELECT unnest(ops.renew($1, $2, $3, $4))",
 			 &params, RENEW_MS);
 }

@@ -27,6 +27,7 @@ struct store {
 	struct db *intake, *work;
 	char *boot_id, *version, *audit_channel, *approval_channel;
 	int64_t approval_s;
+	bool read_only;
 	char *observer; /* JSON text: who wrote an audit entry */
 	void (*ready)(void *data, struct owed *owed);
 	void *ready_data;

@@ -26,6 +26,7 @@ struct script {
 	const char *look[2];               /* states that a look finds, in order */
 	const struct approval_rule *rules; /* NULL: none; else one */
 	const char *approved;              /* the plan that was approved; NULL: none */
+	unsigned busy;                     /* so many starts find the target busy */
 };
 
 struct stage {
@@ -126,7 +127,11 @@ static struct call *on_ask(void *ctx, struct request *rq, call_done_fn done, voi
 static struct call *on_start(void *ctx, struct request *rq, call_done_fn done, void *data)
 {
 	(void)ctx;
-	rq->state = stage->script.started;
+	rq->busy = stage->calls[OP_START] < stage->script.busy;
+	if (rq->busy)
+		assert_int_equal(rq->waits, stage->calls[OP_START]);
+	else
+		rq->state = stage->script.started;
 	return answer(OP_START, done, data);
 }
 
@@ -186,6 +191,7 @@ static const struct op_ports ports = {
 		  [OP_SETTLE] = on_settle },
 	.step_ms = { 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20 },
 	.settle_retry_ms = 1,
+	.busy_retry_ms = 1,
 	.answered = on_answered,
 	.finished = on_finished,
 };
@@ -254,6 +260,23 @@ static void test_change_runs_through(void **state)
 	assert_int_equal(end.final, REQUEST_SUCCEEDED);
 	assert_int_equal(end.n_answered, 1);
 	assert_int_equal(end.n_finished, 1);
+}
+
+static void test_busy_target_is_planned_again(void **state)
+{
+	struct script script = good;
+	struct stage end;
+
+	(void)state;
+	script.busy = 3;
+	end = play(&script, 1, &conditional, OP_RECEIVE, NULL);
+	assert_string_equal(end.trace, "RpSpSpSpSA!");
+	assert_int_equal(end.final, REQUEST_SUCCEEDED);
+	assert_int_equal(end.n_finished, 1);
+	script.started = REQUEST_DENIED; /* it stayed so */
+	end = play(&script, 1, &conditional, OP_RECEIVE, NULL);
+	assert_string_equal(end.trace, "RpSpSpSpS");
+	assert_int_equal(end.final, REQUEST_DENIED);
 }
 
 static void test_read_needs_no_plan(void **state)
@@ -633,6 +656,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_change_runs_through),
+		cmocka_unit_test(test_busy_target_is_planned_again),
 		cmocka_unit_test(test_read_needs_no_plan),
 		cmocka_unit_test(test_unknown_asker_is_asked_for),
 		cmocka_unit_test(test_unheard_is_asked_for),

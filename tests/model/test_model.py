@@ -149,7 +149,7 @@ def calls():
         "ask": [f"ops.ask({head}, 1, '{{}}', 'dig', '{RULES}', null, 'C', 60, 'C', 0)"],
         "vote": [f"ops.vote({head}, 'e3', 'd3', '{kind}', 'T', 'U', 'ok', null, 'dig', null, 'C', 0)"
                  for kind in ("approve", "deny", "withdraw")],
-        "start": [f"ops.start({head}, 1, 'k', 'once', null, null, 'dig', {rules}, 'C', 0)" for rules in ("null", f"'{RULES}'")],
+        "start": [f"ops.start({head}, 1, 'k', 'once', null, null, 'dig', {rules}, null, 0, 'C', 0)" for rules in ("null", f"'{RULES}'")],
         "settle": settle,
         "claim_due": [f"ops.claim_due('{BOOT}', '{{}}', 5, 'C')"],
         "disown": [f"ops.disown({head}, 'e', 'd', '{kind}', {click})"

@@ -54,6 +54,17 @@ static void on_over(void *data, const struct err *err)
 	rest(data);
 }
 
+/* Two requests for each object: the lock of a target comes into it. */
+static json_t *plan_for(size_t target)
+{
+	json_t *plan = plan_of(3, 5);
+	char name[40];
+
+	snprintf(name, sizeof(name), "workers-%zu", target / 2);
+	json_object_set_new(json_object_get(plan, "target"), "name", json_string(name));
+	return plan;
+}
+
 static void settle_some(struct actor *actor)
 {
 	static const enum request_state ends[] = { REQUEST_SUCCEEDED, REQUEST_FAILED,
@@ -87,7 +98,7 @@ static void start_some(struct actor *actor)
 	json_t *with = json_object();
 
 	actor->rq->command = offers[actor->target]->command;
-	actor->rq->plan = plan_of(3, 5);
+	actor->rq->plan = plan_for(actor->target);
 	store_start(actor->replica->store, actor->rq, "conditional", with, on_started, actor);
 	json_decref(with);
 }
@@ -227,7 +238,7 @@ static void offer_all(void)
 		struct end end = receive(&replicas[0], rq);
 
 		expect_good(&end);
-		rq->plan = plan_of(3, 5);
+		rq->plan = plan_for(i);
 		plan_digest(rq->plan, rq->digest);
 		end = offer(&replicas[0], rq);
 		expect_good(&end);

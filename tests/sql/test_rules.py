@@ -382,7 +382,7 @@ def test_explain_and_list_answer_json():
 
 def test_resolve():
     psql(receive("R-u"), "opsd_service")
-    psql("select ops.start(%s, 'R-u', 1, 'kube.scale', 'once', '{}', '{}', 'digest', null, 'CAUDIT', 0)" % ME, "opsd_service")
+    psql("select ops.start(%s, 'R-u', 1, 'kube.scale', 'once', '{}', '{}', 'digest', null, 'main/ads/Deployment/w', 0, 'CAUDIT', 0)" % ME, "opsd_service")
     refused("select ops.resolve('R-u', 'succeeded', 'looked')", "opsd_grants", "OP011")  # it is running
     psql("select ops.settle(%s, 'R-u', 1, 'unknown', null, null, 'no answer', null, null, '{}', '{}', 'CAUDIT', 0)" % ME,
          "opsd_service")

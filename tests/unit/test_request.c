@@ -86,9 +86,46 @@ static void test_digest(void **state)
 	assert_int_equal(strlen(b), 64);
 }
 
+static void expect_lock(const char *plan, const char *lock)
+{
+	json_t *value = json_loads(plan, 0, NULL);
+	char *text = plan_lock(value);
+
+	assert_non_null(value);
+	if (lock == NULL)
+		assert_null(text);
+	else
+		assert_string_equal(text, lock);
+	free(text);
+	json_decref(value);
+}
+
+static void test_the_lock_is_the_object(void **state)
+{
+	(void)state;
+	expect_lock(
+		"{\"target\":{\"cluster\":\"main\",\"namespace\":\"ads\",\"kind\":\"Deployment\","
+		"\"name\":\"w\"},\"precondition\":{\"uid\":\"1\"}}",
+		"main/ads/Deployment/w");
+	expect_lock(
+		"{\"target\":{\"cluster\":\"main\",\"namespace\":\"ads\",\"kind\":\"ConfigMap\","
+		"\"name\":\"c\",\"key\":\"size\"}}",
+		"main/ads/ConfigMap/c"); /* another key is the same object */
+	expect_lock("{\"target\":{\"cluster\":\"main\",\"kind\":\"Node\",\"name\":\"n\"}}",
+		    "main//Node/n");
+	expect_lock("{\"target\":{\"api\":\"p\",\"method\":\"PUT\",\"path\":\"/d/7\"}}",
+		    "api/p/d/7");
+	expect_lock("{\"target\":{\"api\":\"p\",\"method\":\"DELETE\",\"path\":\"/d/7\"}}",
+		    "api/p/d/7");
+	expect_lock("{\"target\":{\"api\":\"p\",\"method\":\"POST\",\"path\":\"/tasks\"}}", NULL);
+	expect_lock("{}", NULL);
+	assert_null(plan_lock(NULL));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_the_lock_is_the_object),
 		cmocka_unit_test(test_states),
 		cmocka_unit_test(test_asker),
 		cmocka_unit_test(test_digest),

@@ -258,7 +258,7 @@ begin
 		perform ops.waited(r, null);
 	end if;
 	a := ops.refuse(r, p_boot, p_observer, case when frozen is not null then 'frozen' else 'busy' end,
-		json_build_object('frozen', frozen, 'holder', holder)::text, p_audit_channel, true, p_room);
+		json_strip_nulls(json_build_object('frozen', frozen, 'holder', holder))::text, p_audit_channel, true, p_room);
 	return (true, a.state, a.code, a.detail, null, null, null, null, null, null, a.owed)::ops.written;
 end $$;
 

@@ -240,6 +240,7 @@ json_t *render_card(const json_t *facts)
 		}
 		put_asker(blocks, facts);
 		render_plan(blocks, facts);
+		render_frozen(blocks, facts);
 		put_votes(blocks, facts);
 	}
 	if (open) {

@@ -245,6 +245,22 @@ void render_plan(struct blocks *blocks, const json_t *facts)
 	free(changes);
 }
 
+void render_frozen(struct blocks *blocks, const json_t *facts)
+{
+	size_t i;
+	json_t *freeze;
+
+	json_array_foreach(json_object_get(facts, "frozen"), i, freeze)
+	{
+		char *text = words_frozen(freeze);
+		char *line = xasprintf("🧊 %s Nothing starts that it covers.", text);
+
+		blocks_plain(blocks, line);
+		free(line);
+		free(text);
+	}
+}
+
 json_t *render_preview(const json_t *facts)
 {
 	struct blocks *blocks = blocks_create(BLOCKS_MESSAGE);
@@ -278,6 +294,7 @@ json_t *render_preview(const json_t *facts)
 		free(was);
 	}
 	render_plan(blocks, facts);
+	render_frozen(blocks, facts);
 	blocks_buttons(blocks, "confirm", buttons, 2);
 	render_context(blocks, facts);
 	blocks_context(blocks,

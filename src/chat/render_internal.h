@@ -12,6 +12,7 @@ struct blocks;
 json_t *render_finish(struct blocks *blocks, const char *text, bool replace);
 void render_plan(struct blocks *blocks,
 		 const json_t *facts); /* what, from → to, owners, warnings */
+void render_frozen(struct blocks *blocks, const json_t *facts);  /* freezes that cover it */
 void render_context(struct blocks *blocks, const json_t *facts); /* request id and reason */
 void render_asked(struct blocks *blocks,
 		  const json_t *facts); /* who is asked, until when, Cancel */

@@ -286,7 +286,7 @@ static void test_taken_over_heard(void **state)
 	(void)state;
 	expect_good(&end);
 	expect_sql("SELECT unheard FROM ops.request", "t");
-	good("SELECT ops.renew('00000000-0000-4000-8000-00000000000a', array_agg(id), "
+	good("SELECT ops.renew('00000000-0000-4000-8000-00000000000a', '{}', array_agg(id), "
 	     "array_agg(fence)) FROM ops.request");
 	expect_sql("SELECT unheard FROM ops.request", "f");
 	good("UPDATE ops.request SET wake_at = clock_timestamp()");
@@ -314,7 +314,7 @@ static void test_unheard_stays_so(void **state)
 	good("UPDATE ops.request SET wake_at = clock_timestamp()");
 	end = claim_due(B);
 	expect_good(&end);
-	good("SELECT ops.renew('00000000-0000-4000-8000-00000000000b', array_agg(id), "
+	good("SELECT ops.renew('00000000-0000-4000-8000-00000000000b', '{}', array_agg(id), "
 	     "array_agg(fence)) FROM ops.request");
 	good("SELECT ops.decide_request('00000000-0000-4000-8000-00000000000b', '{}', id, fence, "
 	     "'ok', 'ana@example.com', 'Ana', 'C', 0) FROM ops.request");

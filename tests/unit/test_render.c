@@ -242,10 +242,78 @@ static void test_progress_says_how_far(void **state)
 	json_decref(given);
 }
 
+#define FROZEN                                                                                     \
+	"\"frozen\":[{\"id\":\"R9\",\"what\":{\"team\":\"ads\",\"cluster\":\"main\"},\"by\":"      \
+	"\"Sam\","                                                                                 \
+	"\"since_ms\":1795939200000,\"until_ms\":1795942800000,\"reason\":\"incident 7\"}]"
+
+static void expect_says(const char *text, const char *const *parts)
+{
+	for (; *parts != NULL; parts++)
+		if (strstr(text, *parts) == NULL)
+			fail_msg("\"%s\" is not said in: %s", *parts, text);
+}
+
+static void test_a_freeze_says_who_and_what_to_do(void **state)
+{
+	static const char *const parts[] = {
+		"team=ads cluster=main", "Sam", "2026-11-29", "incident 7", "ends at", NULL
+	};
+	json_t *given = facts(
+		"{" CHANGE ",\"outcome\":\"denied\",\"code\":\"frozen\",\"detail\":{" FROZEN "}}");
+	char *text = checked(render_reply(given));
+
+	(void)state;
+	expect_says(text, parts);
+	expect_says(text, (const char *const[]){ "Nothing was done", "unfreeze", NULL });
+	free(text);
+	json_decref(given);
+	given = facts("{" CHANGE ",\"digest\":\"d\"," FROZEN "}");
+	text = checked(render_preview(given));
+	expect_says(text, parts);
+	free(text);
+	json_decref(given);
+}
+
+#define HOLDER                                                                                     \
+	"{\"request\":\"R7\",\"state\":\"%s\",\"name\":\"Ben\",\"command\":\"workers scale\","     \
+	"\"reason\":\"backlog\",\"since_ms\":1795939200000}"
+
+static void test_busy_says_who_holds_it(void **state)
+{
+	static const char *const states[] = { "running", "unknown" };
+	static const char *const next[] = { "Ask again when that is over", "buttons" };
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		char *holder = xasprintf(HOLDER, states[i]);
+		char *body = xasprintf("{" CHANGE ",\"outcome\":\"denied\",\"code\":\"busy\","
+				       "\"detail\":{\"holder\":%s}}",
+				       holder);
+		json_t *given = facts(body);
+		char *text = checked(render_reply(given));
+
+		expect_says(text, (const char *const[]){ "Nothing was done", "R7", "Ben", "backlog",
+							 "2026-11-29", next[i], NULL });
+		free(text);
+		json_decref(given);
+		free(body);
+		body = xasprintf("{" CHANGE ",\"progress\":{\"waits_for\":%s}}", holder);
+		given = facts(body);
+		text = checked(render_progress(given));
+		expect_says(text, (const char *const[]){ "Waiting", "R7", "Yours starts", NULL });
+		free(text);
+		json_decref(given);
+		free(body);
+		free(holder);
+	}
+}
+
 static void test_every_mark(void **state)
 {
-	static const char *const outcomes[] = { "succeeded", "failed",  "unknown",  "denied",
-						"rejected",  "expired", "cancelled" };
+	static const char *const outcomes[] = { "succeeded", "failed",   "unknown",
+						"denied",    "rejected", "expired",
+						"cancelled", "frozen",   "unfrozen" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(outcomes) / sizeof(outcomes[0]); i++)
@@ -266,6 +334,8 @@ int main(void)
 		cmocka_unit_test(test_outside_text_is_inert_and_cut),
 		cmocka_unit_test(test_audit_lines),
 		cmocka_unit_test(test_progress_says_how_far),
+		cmocka_unit_test(test_a_freeze_says_who_and_what_to_do),
+		cmocka_unit_test(test_busy_says_who_holds_it),
 		cmocka_unit_test(test_every_mark),
 	};
 

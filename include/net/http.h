@@ -45,6 +45,12 @@ struct http *http_create(uv_loop_t *loop, const struct http_config *config);
  * callbacks. */
 void http_destroy(struct http *http);
 
+enum http_connection {
+	HTTP_KEPT,   /* also one that was kept idle for up to 55 s */
+	HTTP_RECENT, /* or for up to 2 s: no peer closes it that soon */
+	HTTP_OWN,    /* a new one, not kept */
+};
+
 struct http_request {               /* everything is copied by http_start */
 	const char *method;         /* "GET", "POST", "PATCH", … */
 	const char *url;            /* https://…, or http:// to loopback where allowed */
@@ -55,9 +61,9 @@ struct http_request {               /* everything is copied by http_start */
 	unsigned timeout_ms; /* from http_start, queue included; 0: 10,000.  Streams: until the
 				first byte */
 	size_t max_body;     /* 0: 1 MiB */
-	/* A connection of its own, not kept.  Without it a kept connection may be used; should it
-	 * die before the answer, only GET and HEAD are sent again, others end ERR_UNCERTAIN. */
-	bool fresh;
+	/* Should a kept connection die before the answer, only GET and HEAD are sent again, others
+	 * end ERR_UNCERTAIN. */
+	enum http_connection connection;
 
 	/* Streams (watch, log follow): each piece of a 2xx answer as it comes (other answers are
 	 * collected as usual); false ends it well.  From the first byte on the deadline is

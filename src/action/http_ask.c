@@ -283,7 +283,7 @@ struct call *http_ask_start(const struct action_env *env, const struct http_ask 
 					.body_len = body != NULL ? strlen(body) : 0,
 					.timeout_ms = want->timeout_ms,
 					.max_body = HTTP_ASK_BODY_MAX,
-					.fresh = want->fresh };
+					.connection = want->connection };
 	size_t n = 1;
 
 	ask->call.cancel = on_cancel;

@@ -17,7 +17,7 @@ struct http_ask {
 	const json_t *body; /* may be NULL */
 	const char *key;    /* Idempotency-Key; NULL: none */
 	bool keyed;         /* the API honours it */
-	bool fresh;
+	enum http_connection connection;
 	unsigned timeout_ms;
 };
 

@@ -67,7 +67,8 @@ static struct http_ask want_of(const struct act *act)
 				 .body = json_object_get(with, "body"),
 				 .key = reads(with) ? NULL : act->run->request_id,
 				 .keyed = str_eq(jget_str(with, "retry"), "idempotent"),
-				 .fresh = !reads(with) && !may_repeat(with),
+				 .connection =
+					 reads(with) || may_repeat(with) ? HTTP_KEPT : HTTP_OWN,
 				 .timeout_ms = act->run->timeout_ms };
 
 	return want;

@@ -44,12 +44,11 @@ struct grant { /* one entry, before it becomes rows */
 static void complain(struct reading *reading, const char *member, const char *what,
 		     const char *text)
 {
-	char pointer[POINTER_MAX + 64];
+	char *pointer = xasprintf("%s%s%s", reading->pointer, member[0] != '\0' ? "/" : "", member);
 
-	(void)snprintf(pointer, sizeof(pointer), "%s%s%s", reading->pointer,
-		       member[0] != '\0' ? "/" : "", member);
 	conftree_diag(reading->tree, reading->diags, pointer, "%s \"%.80s\"", what,
 		      text != NULL ? text : "");
+	free(pointer);
 }
 
 static void complain_near(struct reading *reading, const char *member, const char *what,

@@ -23,6 +23,8 @@
 #define SYSTEM_CA "/etc/ssl/certs/ca-certificates.crt"
 
 enum { DEFAULT_TIMEOUT_MS = 10000, DEFAULT_BODY_MAX = 1024 * 1024, CA_FILE_S = 600 };
+static const long KEPT_S = 55; /* load balancers drop idle connections after 60 s */
+static const long RECENT_S = 2;
 
 bool exchange_is_read(const struct exchange *x)
 {
@@ -206,7 +208,7 @@ bool exchange_take(struct exchange *x, const struct http_request *request, struc
 	x->timeout_ms = request->timeout_ms != 0 ? request->timeout_ms : DEFAULT_TIMEOUT_MS;
 	x->idle_ms = request->idle_ms;
 	x->on_data = request->on_data;
-	x->fresh = request->fresh;
+	x->connection = request->connection;
 	if (!method_ok(request->method)) {
 		err_set(err, ERR_INVALID, "%s: no such HTTP method", x->http->config.name);
 		return false;
@@ -393,7 +395,6 @@ CURL *exchange_easy(struct http *http)
 	SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
 	SET(CURLOPT_NOPROXY, "");
 	SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-	SET(CURLOPT_MAXAGE_CONN, 55L); /* load balancers drop idle connections after 60 s */
 	SET(CURLOPT_TCP_KEEPALIVE, 1L);
 	SET(CURLOPT_TCP_KEEPIDLE, 30L);
 	SET(CURLOPT_TCP_KEEPINTVL, 10L);
@@ -438,8 +439,9 @@ void exchange_prepare(struct exchange *x, unsigned left_ms)
 	SET(CURLOPT_HTTPHEADER, x->headers);
 	SET(CURLOPT_CONNECT_TO, x->connect_to);
 	SET(CURLOPT_CONNECTTIMEOUT_MS, (long)left_ms + 1000);
-	SET(CURLOPT_FRESH_CONNECT, x->fresh ? 1L : 0L);
-	SET(CURLOPT_FORBID_REUSE, x->fresh ? 1L : 0L);
+	SET(CURLOPT_FRESH_CONNECT, x->connection == HTTP_OWN ? 1L : 0L);
+	SET(CURLOPT_FORBID_REUSE, x->connection == HTTP_OWN ? 1L : 0L);
+	SET(CURLOPT_MAXAGE_CONN, x->connection == HTTP_RECENT ? RECENT_S : KEPT_S);
 	/* "" also keeps the environment's proxies away. */
 	SET(CURLOPT_PROXY, x->http->config.proxy != NULL && !x->plain ? x->http->config.proxy : "");
 	set_method(easy, x);

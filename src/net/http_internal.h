@@ -49,7 +49,8 @@ struct exchange {
 	size_t body_len;
 	struct curl_slist *headers, *connect_to;
 	unsigned timeout_ms, idle_ms;
-	bool fresh, plain;
+	enum http_connection connection;
+	bool plain;
 	bool (*on_data)(void *data, const char *piece, size_t len);
 	http_done_fn done;
 	void *data;

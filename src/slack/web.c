@@ -334,7 +334,8 @@ static void call_send(struct web_call *wc)
 		.timeout_ms = wc->timeout_ms,
 		.max_body = wc->hook ? HOOK_ANSWER_MAX : ANSWER_MAX,
 		/* A message that is sent twice is seen twice. */
-		.fresh = str_eq(wc->method, "chat.postMessage") || wc->hook,
+		.connection = str_eq(wc->method, "chat.postMessage") || wc->hook ? HTTP_RECENT
+										 : HTTP_KEPT,
 	};
 
 	list_remove(&web->waiting, &wc->node);

@@ -92,7 +92,7 @@ struct call *http_start(struct http *http, const struct http_request *request, h
 		.body = xstrndup(request->body, request->body_len),
 		.bearer = xstrdup_null(request->bearer),
 		.timeout_ms = request->timeout_ms,
-		.fresh = request->fresh,
+		.connection = request->connection,
 		.open = true,
 	};
 	for (; header != NULL && *header != NULL; header++)

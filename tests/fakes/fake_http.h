@@ -14,6 +14,7 @@
 #include <uv.h>
 
 #include "base/err.h"
+#include "net/http.h"
 
 struct http;
 
@@ -22,7 +23,7 @@ enum { FAKE_HTTP_MAX = 8192 };
 struct fake_request {
 	char *url, *body, *bearer, *type; /* type: the Content-Type header's value */
 	unsigned timeout_ms;
-	bool fresh;
+	enum http_connection connection;
 	bool open; /* neither answered nor cancelled */
 };
 

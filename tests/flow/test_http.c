@@ -203,15 +203,17 @@ static void test_nothing_but_reads_is_sent_twice(void **state)
 {
 	static const struct {
 		const char *method, *body, *key;
-		bool fresh, failed;
+		enum http_connection connection;
+		bool failed;
 		int count;
 	} rows[] = {
-		{ "POST", "x", "post", false, true, 1 },
-		{ "POST", NULL, "bare", false, true, 1 },
-		{ "PATCH", "{}", "patch", false, true, 1 },
-		{ "DELETE", NULL, "delete", false, true, 1 },
-		{ "GET", NULL, "get", false, false, 2 },
-		{ "POST", "x", "fresh", true, false, 1 }, /* never on a kept connection */
+		{ "POST", "x", "post", HTTP_KEPT, true, 1 },
+		{ "POST", NULL, "bare", HTTP_KEPT, true, 1 },
+		{ "PATCH", "{}", "patch", HTTP_KEPT, true, 1 },
+		{ "DELETE", NULL, "delete", HTTP_KEPT, true, 1 },
+		{ "GET", NULL, "get", HTTP_KEPT, false, 2 },
+		{ "POST", "x", "recent", HTTP_RECENT, true, 1 },
+		{ "POST", "x", "own", HTTP_OWN, false, 1 }, /* never on a kept connection */
 	};
 
 	(void)state;
@@ -220,7 +222,7 @@ static void test_nothing_but_reads_is_sent_twice(void **state)
 		char path[64];
 		struct http_request request = { .method = rows[i].method,
 						.body = rows[i].body,
-						.fresh = rows[i].fresh };
+						.connection = rows[i].connection };
 		struct end end;
 
 		world_open(&world, NULL);

@@ -100,7 +100,7 @@ static void test_json_call(void **state)
 	assert_string_equal(request->type, "application/json; charset=utf-8");
 	assert_string_equal(request->bearer, "xoxb-secret");
 	assert_int_equal(request->timeout_ms, 10000);
-	assert_true(request->fresh);
+	assert_int_equal(request->connection, HTTP_RECENT);
 	fake_http_answer(ctx->http, 0, 200, "{\"ok\":true,\"ts\":\"1.2\"}", -1);
 	assert_int_equal(ctx->got[0].n, 0);
 	turns(ctx);
@@ -126,7 +126,7 @@ static void test_form_call(void **state)
 					   "types=%5B%22x%22%5D");
 	assert_string_equal(request->type, "application/x-www-form-urlencoded");
 	assert_int_equal(request->timeout_ms, 2500);
-	assert_false(request->fresh);
+	assert_int_equal(request->connection, HTTP_KEPT);
 	fake_http_answer(ctx->http, 0, 200, "{\"ok\":true}", -1);
 	turns(ctx);
 	assert_int_equal(ctx->got[0].n, 1);

@@ -7,6 +7,7 @@
  *   OPSD_FP=kill:NAME[:k]    dies at the k-th time that NAME is reached (1)
  *   OPSD_FP=stop:NAME[:k]    SIGSTOP there; it goes on after SIGCONT
  *   OPSD_FP=error:NAME[:k]   FAILPOINT_ERROR(NAME) is true at the k-th time, without k each time
+ *   OPSD_FP=A;B              both: what the first one brings about can be met by the second
  *   OPSD_FP=@FILE            one of these is read from FILE at each point; a new text counts afresh
  *   OPSD_FP_LOG=FILE         the names of the points, as they are reached
  */

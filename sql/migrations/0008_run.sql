@@ -252,9 +252,9 @@ declare
 begin
 	for r in
 		with due as materialized (
-			select q.id from ops.request q where q.wake_at <= now_ order by q.wake_at limit p_limit
-			for no key update skip locked)
-		select q.* from due join ops.request q using (id)
+			select q.* from ops.request q where q.wake_at <= now_ order by q.wake_at limit p_limit
+			for no key update skip locked) -- the rows as they are once they are locked
+		select * from due
 	loop
 		url := r.response_url;
 		if r.state = 'unknown' then

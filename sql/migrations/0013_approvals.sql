@@ -226,8 +226,10 @@ begin
 		|| ',"state":"' || r.state::text || '"}';
 end $$;
 
+-- Volatile: the claim has locked the newest version of the message, and the request must be read as it is then, not
+-- as it was when the claim began; else an old picture would be marked as the newest.
 create function ops.card_body(p_message bigint, p_request text, p_reposted boolean) returns text
-language plpgsql stable as $$
+language plpgsql volatile as $$
 declare
 	r ops.request;
 begin

@@ -14,7 +14,7 @@
 
 #include "base/str.h"
 
-enum { NAME_LEN = 120, NAMES_MAX = 1024, STAND_MS = 60 * 1000 };
+enum { NAME_LEN = 120, NAMES_MAX = 1024, DEEDS_MAX = 2, STAND_MS = 60 * 1000 };
 
 enum deed { DEED_NONE, DEED_KILL, DEED_STOP, DEED_ERROR };
 
@@ -23,12 +23,16 @@ struct point {
 	int64_t times;
 };
 
-static struct {
-	char text[NAME_LEN + 32]; /* as armed: kill:NAME:2 */
+struct armed {
 	enum deed deed;
 	char name[NAME_LEN]; /* empty: any */
 	int64_t at;          /* 0: each time */
-	int64_t reached;     /* since it was armed */
+};
+
+static struct {
+	char text[2 * (NAME_LEN + 32)]; /* as armed: kill:NAME:2 */
+	struct armed armed[DEEDS_MAX];
+	int64_t reached; /* since it was armed */
 	struct point points[NAMES_MAX];
 	size_t n_points;
 	int64_t stood_ms;
@@ -46,26 +50,40 @@ static enum deed deed_of(const char *text, size_t len)
 	return DEED_NONE;
 }
 
-static void arm(const char *text)
+static void arm_one(struct armed *armed, const char *text)
 {
 	const char *colon = strchr(text, ':'), *last = strrchr(text, ':');
 	int64_t n = 0;
 
+	armed->deed = colon != NULL ? deed_of(text, (size_t)(colon - text)) : DEED_NONE;
+	if (armed->deed == DEED_NONE)
+		return;
+	armed->at = armed->deed == DEED_ERROR ? 0 : 1;
+	if (str_to_i64(last + 1, &n) && n > 0)
+		armed->at = n;
+	else
+		last = text + strlen(text);
+	armed->name[0] = '\0';
+	if (last > colon)
+		(void)snprintf(armed->name, sizeof(armed->name), "%.*s", (int)(last - colon - 1),
+			       colon + 1);
+}
+
+static void arm(const char *text)
+{
+	const char *at = text;
+
 	(void)snprintf(fp.text, sizeof(fp.text), "%s", text);
 	fp.reached = 0;
 	fp.n_points = 0;
-	fp.deed = colon != NULL ? deed_of(text, (size_t)(colon - text)) : DEED_NONE;
-	if (fp.deed == DEED_NONE)
-		return;
-	fp.at = fp.deed == DEED_ERROR ? 0 : 1;
-	if (str_to_i64(last + 1, &n) && n > 0)
-		fp.at = n;
-	else
-		last = text + strlen(text);
-	fp.name[0] = '\0';
-	if (last > colon)
-		(void)snprintf(fp.name, sizeof(fp.name), "%.*s", (int)(last - colon - 1),
-			       colon + 1);
+	for (size_t i = 0; i < DEEDS_MAX; i++) {
+		char one[sizeof(fp.text)];
+		size_t len = strcspn(at, ";");
+
+		(void)snprintf(one, sizeof(one), "%.*s", (int)len, at);
+		arm_one(&fp.armed[i], one);
+		at += len + (at[len] == ';');
+	}
 }
 
 static void arm_from(const char *path)
@@ -119,8 +137,28 @@ static void tell(const char *what, const char *name, int64_t times)
 		abort();
 }
 
+/* Does what is armed here; true: the point fails. */
+static bool strike(const struct armed *armed, const char *name, int64_t times)
+{
+	bool named = armed->name[0] != '\0';
+
+	if (armed->deed == DEED_NONE || (named && !str_eq(armed->name, name)))
+		return false;
+	if (armed->at != 0 && armed->at != (named ? times : fp.reached))
+		return false;
+	tell("! ", name, times);
+	if (armed->deed == DEED_KILL) /* not abort(): nothing may tidy up */
+		(void)kill(getpid(), SIGKILL);
+	if (armed->deed == DEED_STOP) {
+		(void)kill(getpid(), SIGSTOP);
+		fp.stood_ms += STAND_MS;
+	}
+	return armed->deed == DEED_ERROR;
+}
+
 bool failpoint_reached(const char *fmt, ...)
 {
+	bool failed = false;
 	char name[NAME_LEN];
 	int64_t times;
 	va_list ap;
@@ -135,18 +173,9 @@ bool failpoint_reached(const char *fmt, ...)
 	times = count(name);
 	fp.reached++;
 	tell("", name, times);
-	if (fp.deed == DEED_NONE || (fp.name[0] != '\0' && !str_eq(fp.name, name)))
-		return false;
-	if (fp.at != 0 && fp.at != (fp.name[0] != '\0' ? times : fp.reached))
-		return false;
-	tell("! ", name, times);
-	if (fp.deed == DEED_KILL) /* not abort(): nothing may tidy up */
-		(void)kill(getpid(), SIGKILL);
-	if (fp.deed == DEED_STOP) {
-		(void)kill(getpid(), SIGSTOP);
-		fp.stood_ms += STAND_MS;
-	}
-	return fp.deed == DEED_ERROR;
+	for (size_t i = 0; i < DEEDS_MAX; i++)
+		failed = strike(&fp.armed[i], name, times) || failed;
+	return failed;
 }
 
 const char *failpoint_place(const char *url)

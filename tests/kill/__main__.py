@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Kill opsd at every point of a fixed script and look whether anything was lost, done twice or not audited.
 
-    /usr/bin/python3 -m kill [--opsd PATH] [--mode kill,twice,stop,two,lose] [--each N] [--workers N]
-                             [--point NAME:K] [--random --minutes N] [--seed S] [--mutation]
+    /usr/bin/python3 -m kill [--opsd PATH] [--mode kill,lose,forget,stop,two,twice] [--script commands,approvals] [--each N]
+                             [--workers N] [--point NAME:K] [--random --minutes N] [--seed S] [--mutation NAME] [--sees]
 
-A build with -Dfailpoints=true is needed. Each round: the script with one point armed, what dies is started again, time
+A build with -Dfailpoints=true is needed. Each round: one script with one point armed, what dies is started again, time
 passes, all comes to rest, and every invariant of invariants.py is looked at."""
 
 import argparse
@@ -28,20 +28,27 @@ from kill.town import Stuck, Town  # noqa: E402
 from sandbox.postgres import Postgres  # noqa: E402
 from sandbox.slack.client import LoopThread  # noqa: E402
 
-MODES = ("kill", "lose", "stop", "two", "twice")
+MODES = ("kill", "lose", "forget", "stop", "two", "twice")
+SCRIPTS = ("commands", "approvals")
+INTAKE = re.compile(r"db\.sent ops_(receive|confirm|vote)$")
 CLOCKWORK = re.compile(r"ops_(claim_due|outbox_claim|renew|seal|sweep|may)\b")      # comes by the clock, whatever people do
 
 
 class Round:
-    """One run of the script with one point armed."""
+    """One run of a script with one point armed."""
 
-    def __init__(self, town, mode, point, rng):
-        self.town, self.mode, self.point, self.rng = town, mode, point, rng
+    def __init__(self, town, mode, script, point, rng):
+        self.town, self.mode, self.script, self.point, self.rng = town, mode, script, point, rng
         self.struck = 0
         self.second = None
 
-    def deed(self):
-        return {"kill": "kill", "twice": "kill", "two": "kill", "stop": "stop", "lose": "error"}[self.mode]
+    def armed(self):
+        """What is done at the point; without one every round arms another text, which counts afresh."""
+        if not self.point:
+            return f"none:{self.town.turn}"
+        if self.mode == "forget":           # the answer is lost, and with its replica all that knows of it
+            return f"error:{self.point};kill:db.send ops_disown:1"
+        return {"stop": "stop", "lose": "error"}.get(self.mode, "kill") + ":" + self.point
 
     def hurt(self, dead, still):
         """A service died, or stands still."""
@@ -110,10 +117,10 @@ class Round:
         town.began = time.time()
         town.hurt = self.hurt
         log = town.mark()
-        town.arm(f"{self.deed()}:{self.point}" if self.point else f"none:{town.turn}")
+        town.arm(self.armed())
         problems = []
         try:
-            town.script()
+            getattr(town, self.script)()
         except (Stuck, AssertionError) as e:
             problems.append(f"comes-to-rest: {e}")
         town.arm("")
@@ -135,12 +142,12 @@ class Worker:
     def __init__(self, run, loop, postgres, number):
         self.run, self.loop, self.postgres = run, loop, postgres
         self.rng = random.Random(f"{run.args.seed}/{number}")
-        self.town = None
+        self.town, self.mutation = None, run.args.mutation
 
     def open(self):
         self.town = Town(self.loop, self.postgres, template=self.run.template)
-        if self.run.args.mutation:
-            self.town.db.run(mutations.MUTATIONS[self.run.args.mutation])
+        if self.mutation:
+            mutations.mutate(self.town.db, self.mutation)
         self.town.serve()
 
     def close(self):
@@ -152,18 +159,18 @@ class Worker:
             town.gone(opsd)
         town.close()
 
-    def round(self, mode, point):
+    def round(self, mode, script, point):
         """The violations; the town is new after them."""
         if self.town is None:
             self.open()
-        one = Round(self.town, mode, point, self.rng)
+        one = Round(self.town, mode, script, point, self.rng)
         try:
             problems = one.run()
         except Exception:
             problems = [f"harness: {traceback.format_exc()}"]
         if problems:
             tails = [o.tail(25) for o in self.town.ended[-2:] + self.town.running]
-            self.run.say("\n".join([f"VIOLATED {mode} at {point} (second {one.second}):", *problems]))
+            self.run.say("\n".join([f"VIOLATED {mode} at {point} of {script} (second {one.second}):", *problems]))
             if self.run.args.verbose:
                 self.run.say("\n-- \n".join(tails))
             self.close()
@@ -193,12 +200,12 @@ class Run:
         return self.named
 
 
-def chosen(reached, each, lose=False):
+def chosen(reached, each, mode="kill"):
     """Points of a clean run as NAME:K; at most `each` of a name, spread over its times."""
     times = collections.Counter(line.rpartition(":")[0] for line in renumbered(reached))
     out = []
     for name, n in times.items():
-        if lose and not name.startswith("db.sent "):
+        if (mode == "lose" and not name.startswith("db.sent ")) or (mode == "forget" and not INTAKE.match(name)):
             continue
         n = min(n, 1) if CLOCKWORK.search(name) else n
         k = n if each <= 0 else min(n, each)
@@ -215,24 +222,38 @@ def renumbered(lines):
         yield f"{name}:{times[name]}"
 
 
-def clean(worker):
-    """Two runs that nobody disturbs; the points of the second."""
-    for _ in range(2):
-        problems, one = worker.round("kill", None)
-        if problems:
-            return None
-    return one.reached
+def clean(worker, scripts):
+    """Two runs of each script that nobody disturbs; the points of the second, by script."""
+    reached = {}
+    for script in scripts:
+        for _ in range(2):
+            problems, one = worker.round("kill", script, None)
+            if problems:
+                return None
+        reached[script] = one.reached
+    return reached
+
+
+def points_of(args, reached, mode):
+    """(script, point); with --each those that an earlier script has not had."""
+    seen = collections.Counter()
+    for script, lines in reached.items():
+        for point in chosen(lines, args.each, mode):
+            name = point.rpartition(":")[0]
+            seen[name] += 1
+            if not args.each or seen[name] <= args.each:
+                yield script, point
 
 
 def jobs_of(args, reached, rng):
     if args.point:
-        return [(mode, args.point) for mode in args.modes]
+        return [(mode, script, args.point) for mode in args.modes for script in args.scripts]
     jobs = []
     for mode in args.modes:
-        points = chosen(reached, args.each, mode == "lose")
-        if mode not in ("kill", "lose") and args.share < 1:
+        points = list(points_of(args, reached, mode))
+        if mode not in ("kill", "lose", "forget") and args.share < 1:
             points = rng.sample(points, max(1, int(len(points) * args.share)))
-        jobs += [(mode, p) for p in points]
+        jobs += [(mode, *p) for p in points]
     order = {m: i for i, m in enumerate(args.modes)}
     rng.shuffle(jobs)
     return sorted(jobs, key=lambda job: order[job[0]])
@@ -241,11 +262,26 @@ def jobs_of(args, reached, rng):
 def endless(args, reached, rng):
     """Points by chance until the time is up."""
     end = time.monotonic() + args.minutes * 60
-    points = chosen(reached, 0)
-    losable = chosen(reached, 0, True)
+    points = {(mode, script): chosen(lines, 0, mode) for mode in args.modes for script, lines in reached.items()}
+    points = {where: p for where, p in points.items() if p}
     while time.monotonic() < end:
-        mode = rng.choice(args.modes)
-        yield mode, rng.choice(losable if mode == "lose" else points)
+        mode, script = rng.choice(list(points))
+        yield mode, script, rng.choice(points[mode, script])
+
+
+def sees(run, worker, jobs):
+    """Breaks each promise in a database of its own: a run that nobody disturbs must show it."""
+    while True:
+        with run.lock:
+            name, script = next(jobs, (None, None))
+        if name is None:
+            break
+        worker.mutation = name
+        problems, _ = worker.round("kill", script, None)
+        broken = [p for p in problems if not p.startswith("harness")]
+        with run.lock:
+            run.violations += [] if broken else [("sees", script, name, None, f"{name}: not seen {problems}")]
+        worker.close()
 
 
 def work(run, worker, jobs):
@@ -262,10 +298,19 @@ def work(run, worker, jobs):
     worker.close()
 
 
+def together(what, run, workers, jobs):
+    threads = [threading.Thread(target=what, args=(run, w, jobs)) for w in workers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
 def main():
     parser = argparse.ArgumentParser(description="Kill opsd at every point and look what is left.")
     parser.add_argument("--opsd", default=os.environ.get("OPSD"))
     parser.add_argument("--mode", default=",".join(MODES), help="which, in this order: " + ", ".join(MODES))
+    parser.add_argument("--script", default=",".join(SCRIPTS), help="what people do: " + ", ".join(SCRIPTS))
     parser.add_argument("--each", type=int, default=0, help="at most so many times of a point (0: all)")
     parser.add_argument("--share", type=float, default=1, help="of the points in the modes beside kill and lose")
     parser.add_argument("--workers", type=int, default=4)
@@ -274,38 +319,37 @@ def main():
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", default=str(random.SystemRandom().randrange(10**6)))
     parser.add_argument("--mutation", choices=sorted(mutations.MUTATIONS), help="break opsd first: violations are expected")
+    parser.add_argument("--sees", action="store_true", help="break one promise after the other, and look whether it is seen")
     parser.add_argument("--stop-at", type=int, default=0, help="end at so many violations")
     parser.add_argument("--list", action="store_true", help="print the points of a clean run")
     parser.add_argument("--verbose", action="store_true", help="logs beside a violation")
     args = parser.parse_args()
-    args.modes = args.mode.split(",")
+    args.modes, args.scripts = args.mode.split(","), args.script.split(",")
     if args.opsd:
         os.environ["OPSD"] = args.opsd
     begun = time.monotonic()
     rng = random.Random(args.seed)
     run = Run(args)
     with LoopThread() as loop, Postgres(fsync=False, settings="max_connections = 200\n") as postgres:
-        first = Worker(run, loop, postgres, 0)
-        reached = clean(first)
+        workers = [Worker(run, loop, postgres, i) for i in range(args.workers)]
+        if args.sees:
+            together(sees, run, workers, iter(mutations.AT_ONCE.items()))
+            run.say(f"{len(mutations.AT_ONCE)} broken promises, {time.monotonic() - begun:.0f} s, not seen: {run.violations}")
+            return 1 if run.violations else 0
+        reached = clean(workers[0], args.scripts)
         if reached is None:
-            first.close()
+            workers[0].close()
             run.say("a run that nobody disturbs is not clean")
             return 0 if args.mutation else 1
         if args.list:
-            print("\n".join(sorted(chosen(reached, 0))))
-            first.close()
+            print("\n".join(sorted(f"{script} {p}" for script in reached for p in chosen(reached[script], 0))))
+            workers[0].close()
             return 0
-        jobs = endless(args, reached, rng) if args.random else iter(jobs_of(args, reached, rng))
-        workers = [first] + [Worker(run, loop, postgres, i) for i in range(1, args.workers)]
-        threads = [threading.Thread(target=work, args=(run, w, jobs)) for w in workers]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        together(work, run, workers, endless(args, reached, rng) if args.random else iter(jobs_of(args, reached, rng)))
     for mode in args.modes:
         run.say(f"{mode}: {run.counts[mode, 'runs']} runs, struck in {run.counts[mode, 'struck']}")
     names = collections.Counter(p.partition(":")[0] for *_, p in run.violations)
-    run.say(f"{len(chosen(reached, 0))} points, {time.monotonic() - begun:.0f} s, seed {args.seed}, "
+    run.say(f"{sum(len(chosen(lines, 0)) for lines in reached.values())} points, {time.monotonic() - begun:.0f} s, seed {args.seed}, "
             f"{len(run.violations)} violations {json.dumps(dict(names))}")
     if args.mutation:
         return 0 if run.violations else 1

@@ -9,12 +9,15 @@ from collections import Counter
 
 from sandbox.world import words
 
+from kill.town import APPROVERS
+
 ENDS = ("succeeded", "failed", "denied", "rejected", "expired", "cancelled")
-STATES = ("received", "allowed", "confirming", "running", "unknown") + ENDS
 # The state that an entry of the audit log leaves behind.
 LEAVES = {"request.received": "received", "request.allowed": "allowed", "request.offered": "confirming",
-          "request.confirmed": "confirming", "request.disowned": "confirming", "request.started": "running",
+          "request.confirmed": "confirming", "request.asked": "approving", "request.escalated": "approving",
+          "request.approved": "allowed", "request.approval_lost": "approving", "request.started": "running",
           "request.unknown": "unknown", "request.reminded": "unknown", **{f"request.{s}": s for s in ENDS}}
+TAKEN_BACK = "request.disowned"     # a click: confirming; a vote: approving
 
 # name -> rows that must not be; $1: since when
 SQL = {
@@ -55,6 +58,35 @@ SQL = {
         select a.request_id as id from ops.audit a join ops.request r on r.id = a.request_id
         where a.at >= $1 and a.event = 'request.started' and r.risk >= 2 and not exists (
             select 1 from ops.audit b where b.request_id = a.request_id and b.event = 'request.confirmed' and b.id < a.id)""",
+    # an approval counts for one person, one plan, one round, in time
+    "approvals-are-enough": """
+        select a.request_id as id, s.approved_by from ops.audit a
+        cross join lateral (select a.body::json -> 'evidence' as e) y
+        cross join lateral (select coalesce(e ->> 'approved_by', '[]') as approved_by, e ->> 'digest' as digest) s
+        where a.at >= $1 and a.event = 'request.started' and a.body::json -> 'facts' ->> 'command' = 'kill gate' and 2 > (
+            select count(distinct v.person_id) from json_array_elements_text(s.approved_by::json) p
+            join ops.vote v on v.request_id = a.request_id and v.person_id = p::bigint and v.decision = 'approve'
+                and v.digest = s.digest and v.voted_at < a.at and v.person_id <> a.person_id)""",
+    "approval-of-this-plan": """
+        select v.request_id as id, v.round, v.slack_user from ops.vote v join ops.approval a using (request_id, round)
+        join ops.request r on r.id = v.request_id where r.created_at >= $1 and v.digest <> a.digest""",
+    "approval-in-time": """
+        select v.request_id as id, v.round, v.slack_user, v.voted_at, a.expires_at, r.finished_at from ops.vote v
+        join ops.approval a using (request_id, round) join ops.request r on r.id = v.request_id
+        where r.created_at >= $1 and (v.voted_at > a.expires_at or v.voted_at > r.finished_at)""",
+    "nobody-approves-their-own": """
+        select v.request_id as id, v.slack_user from ops.vote v join ops.request r on r.id = v.request_id
+        where r.created_at >= $1 and v.person_id = r.person_id""",
+    "vote-has-entry": """
+        select v.request_id as id, v.slack_user from ops.vote v join ops.request r on r.id = v.request_id
+        where r.created_at >= $1 and not exists (select 1 from ops.audit a where a.request_id = v.request_id
+            and a.person_id = v.person_id and a.event = 'vote.' || v.decision
+            and a.body::json -> 'facts' ->> 'envelope' = v.envelope_id)""",
+    "plans-were-asked": """
+        select r.id from ops.request r where r.created_at >= $1 and exists (
+            select 1 from ops.step s where s.request_id = r.id) and exists (
+            select 1 from ops.approval a where a.request_id = r.id) and r.digest is distinct from (
+            select a.digest from ops.approval a where a.request_id = r.id order by a.round desc limit 1)""",
     "secrets-are-gone": """
         select id, state::text from ops.request where created_at >= $1 and response_url is not null and wake_at is null""",
     "nothing-owed": """
@@ -86,7 +118,8 @@ def audit_agrees(requests, log):
     """Each request: its last entry leaves its state, and it ended once."""
     for r in requests:
         events = [e for e, _ in log.get(r["id"], [])]
-        states = [LEAVES[e] for e in events if e in LEAVES]
+        states = [LEAVES.get(e) or ("approving" if "request.asked" in events else "confirming")
+                  for e in events if e in LEAVES or e == TAKEN_BACK]
         if not states or states[0] not in ("received", "allowed", "denied", "rejected"):
             yield "begins-in-audit", f"{r['id']} {events}"
             continue
@@ -170,6 +203,40 @@ def told(town, since, requests):
             yield "requester-is-answered", f"{r['id']} {r['text']} ({r['state']}): nobody was told"
 
 
+def votes_are_clicks(town, since):
+    """Behind each vote is a click of that person, on a button of that request and that plan."""
+    for v in town.sql("select v.* from ops.vote v join ops.request r on r.id = v.request_id where r.created_at >= $1", since):
+        env = town.envelope(v["envelope_id"])
+        if env is None:
+            yield "vote-has-click", f"{v['request_id']}: nobody clicked {v['envelope_id']}"
+            continue
+        form = env.payload.get("view") or {}
+        button = form.get("private_metadata") or env.payload["actions"][0]["value"]
+        action = "deny" if form else env.payload["actions"][0]["action_id"]
+        if (env.who, button, action) != (v["slack_user"], f"{v['request_id']} {v['digest']}", v["decision"]):
+            yield "vote-has-click", f"{v} is not what {env.who} clicked: {action} {button}"
+        if v["slack_user"] not in APPROVERS:
+            yield "approver-is-entitled", f"{v}"
+
+
+def cards(town, since, requests):
+    """Each card was posted once, and says what became of the request."""
+    posts, open_ = Counter(), set()
+    for m in list(town.standin.store.of("C0APPROVE").values()):
+        if m.deleted or m.only_for:
+            continue
+        ids = ((m.body.get("metadata") or {}).get("event_payload") or {}).get("messages") or []
+        posts.update(ids)
+        if '"action_id": "approve"' in json.dumps(m.body.get("blocks") or []):
+            open_.update(ids)
+    rows = {r["id"]: r for r in requests}
+    for row in town.sql("select id, request_id, delivered_at from ops.message where created_at >= $1 and kind = 'card'", since):
+        if row["delivered_at"] and posts[int(row["id"])] != 1:
+            yield "card-post-once", f"card {row['id']} of {row['request_id']} was posted {posts[int(row['id'])]} times"
+        if int(row["id"]) in open_ and rows.get(row["request_id"], {}).get("state") in ENDS:
+            yield "card-says-the-end", f"card {row['id']} of {row['request_id']} still has buttons"
+
+
 def acknowledged(town, since, envelopes, requests, log):
     """What Slack was told at once must be so; that nothing happens, until the person says otherwise by a button."""
     by_envelope = {}
@@ -199,6 +266,7 @@ def check(town, since, envelopes=()):
     requests = town.sql("select * from ops.request where created_at >= $1 order by created_at", since)
     log = entries(town, since)
     for name, what in [*audit_agrees(requests, log), *effects_agree(town, requests, log, since),
-                       *told(town, since, requests), *acknowledged(town, since, envelopes, requests, log)]:
+                       *told(town, since, requests), *votes_are_clicks(town, since),
+                       *cards(town, since, requests), *acknowledged(town, since, envelopes, requests, log)]:
         out.append(f"{name}: {what}")
     return out

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A world for many rounds: one database and one set of stand-ins, services that come and go, one script of people."""
+"""A world for many rounds: one database and one set of stand-ins, services that come and go, two scripts of people."""
 
 import contextlib
 import json
@@ -7,10 +7,13 @@ import os
 import time
 from pathlib import Path
 
+from sandbox.slack.interact import NotPossible
+from sandbox.slack.values import NoSuchElement
 from sandbox.world import World, eventually, request_id, words
 
 HERE = Path(__file__).resolve().parent
-ANA, CHO = "U0ANA", "U0CHO"
+ANA, BEN, CHO, DIA, EVE = "U0ANA", "U0BEN", "U0CHO", "U0DIA", "U0EVE"
+APPROVERS = (BEN, DIA, EVE)         # of what ANA asks for
 AT_WORK = """
 select count(*) as n from ops.request where state in ('received', 'allowed', 'running')
     or (state = 'confirming' and claimed_by is not null)"""
@@ -91,7 +94,7 @@ class Town(World):
                  "and (claimed_by is null or not claimed_by = any ($1::uuid[]))", alive)
 
     def rest(self, seconds=12, owed=OWED):
-        """Until nothing is under way any more and nothing of that kind is owed."""
+        """Until nothing is under way any more and nothing of that kind is owed; what waits for people may wait."""
         begun, told, calm = time.monotonic(), time.monotonic(), 0
         while True:
             self.look()
@@ -171,12 +174,120 @@ class Town(World):
                 return
             self.rest()
 
-    def script(self):
-        """What is asked for in a round, from beginning to rest."""
+    def card(self, rid, action):
+        """The newest card of the request that has this button."""
+        for message in reversed(self.slack.messages(channel="C0APPROVE")["messages"]):
+            blob = json.dumps(message)
+            if f'"action_id": "{action}"' in blob and rid in blob and not message.get("deleted") and not message.get("ephemeral_for"):
+                return message
+        return None
+
+    def click_card(self, user, message, action, digest=None, times=1):
+        """Clicks on a card as it is, or as one that showed the plan of that digest; the envelopes, not waited for."""
+        async def click():
+            out = []
+            for _ in range(times):
+                try:
+                    env = self.standin.people.click(user, channel=message["channel"], ts=message["ts"], action_id=action)
+                except (NotPossible, NoSuchElement):
+                    break           # it was drawn anew meanwhile
+                if digest:
+                    button = env.payload["actions"][0]
+                    button["value"] = button["value"].partition(" ")[0] + " " + digest
+                self.standin.sockets.send(env)
+                out.append(env.id)
+            return out
+        return self.loop.run(click())
+
+    def vote(self, step, user, action="approve", digest=None, times=1, tries=3):
+        """As a person would: again, when Slack shows an error."""
+        for _ in range(tries):
+            self.look()
+            row = self.row_of(step)
+            message = row and row["state"] == "approving" and self.card(row["id"], "approve")
+            if not message:
+                return
+            if self.heard(*self.click_card(user, message, action, digest, times)):
+                return
+            self.rest()
+
+    def deny(self, step, user):
+        self.vote(step, user, "deny")
+
+        async def submit():
+            try:
+                env, _ = self.standin.people.submit(user, values={"reason": "not tonight"})
+            except NotPossible:     # the form was not opened, or its answer has closed it
+                return None
+            self.standin.sockets.send(env)
+            return env.id
+        for _ in range(3):
+            with contextlib.suppress(AssertionError):
+                eventually(lambda: self.standin.views.stacks.get(user), 0.5, "the form")
+            eid = self.loop.run(submit())
+            if eid is None or self.heard(eid):
+                return
+            self.rest()
+
+    def begin(self):
         self.turn += 1
         self.name = f"t{os.getpid()}x{self.turn}"
         self.sent = []
-        n = 2 + self.turn % 40
+        return 2 + self.turn % 40
+
+    def end(self):
+        """Nobody presses any more; all comes to its end."""
+        self.make_time_pass(requests=False, messages=False, offers=True)
+        if self.sql("select 1 from ops.request where state = 'confirming'"):
+            eventually(lambda: self.look() or not self.sql("select 1 from ops.request where state = 'confirming'"), 8,
+                       "offers to expire")
+        for row in self.sql("select id from ops.request where state = 'approving'"):
+            self.approval_time(row["id"], 24)
+        if self.sql("select 1 from ops.request where state = 'approving'"):
+            eventually(lambda: self.look() or not self.sql("select 1 from ops.request where state = 'approving'"), 8,
+                       "rounds to expire")
+        self.rest()
+
+    def approvals(self):
+        """A round of requests that two people must approve: votes of all kinds, and plans that change meanwhile."""
+        n = self.begin()
+        where = {"yes": "ns=web name=workers-prod", "moved": "ns=ads name=workers-dev", "no": "ns=ads name=workers-prod",
+                 "late": "ns=ads name=workers-prod", "back": "ns=ads name=workers-prod"}
+        for steps in (("yes", "moved"), ("no", "late", "back")):
+            self.heard(*[self.type(ANA, f"kill gate {where[s]} count={n} reason={self.name}.{s}") for s in steps])
+            self.look()
+        self.rest(owed=PREVIEWS)
+        for user, times in ((ANA, 1), (CHO, 1), (DIA, 2), (EVE, 1), (BEN, 1)):
+            self.vote("yes", user, times=times)
+        self.vote("moved", DIA)
+        seen = self.row_of("moved")
+        self.kube.set(kind="Deployment", ns="ads", name="workers-dev", replicas=n + 3)
+        self.vote("moved", EVE)
+        self.deny_some()
+        self.rest(owed=PREVIEWS)
+        if seen:
+            self.vote("moved", BEN, digest=seen["digest"])      # an old card
+        self.vote("moved", EVE)
+        self.vote("moved", BEN)
+        late = self.row_of("late")
+        if late and late["state"] == "approving":
+            self.approval_time(late["id"], 2)           # more people are named
+            self.rest(owed=PREVIEWS)
+            self.sql("update ops.approval set expires_at = clock_timestamp() where request_id = $1", late["id"])
+            self.vote("late", EVE)
+        self.rest(owed=PREVIEWS)
+        self.end()
+
+    def deny_some(self):
+        self.vote("no", BEN)
+        self.deny("no", EVE)
+        self.vote("back", DIA)
+        self.vote("back", ANA, "withdraw")
+        self.vote("late", DIA)
+
+    def commands(self):
+        """A round of changes with and without a preview, reads and refusals."""
+        n = self.begin()
         say = self.type
         eids = [say(ANA, f"kill once reason={self.name}.once")]
         self.slack.fault(name="duplicate", times=1, same_id=False, match={"type": "slash_commands"})
@@ -204,6 +315,11 @@ class Town(World):
             self.press(yes["id"], "confirm", times=2)
         if no:
             self.press(no["id"], "cancel")
+        # those that only a take-over asks about
+        for step, action in (("once", "confirm"), ("nudge", "cancel"), ("keyed", "confirm")):
+            row = self.row_of(step)
+            if row and row["state"] == "confirming":
+                self.press(row["id"], action)
         if listed:
             message = self.shown("", "page")
             if message:
@@ -211,12 +327,7 @@ class Town(World):
                 self.sent.append(eid)
                 self.heard(eid)
         self.rest(owed=PREVIEWS)
-        # what nobody pressed
-        self.make_time_pass(requests=False, messages=False, offers=True)
-        if self.sql("select 1 from ops.request where state = 'confirming'"):
-            eventually(lambda: self.look() or not self.sql("select 1 from ops.request where state = 'confirming'"), 8,
-                       "offers to expire")
-        self.rest()
+        self.end()
 
     def tidy(self):
         """Nothing of this round is left open for the next."""

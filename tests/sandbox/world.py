@@ -398,6 +398,7 @@ class World:
 
     def approval_time(self, rid, hours):
         """So many hours of an open round of approval pass."""
+        self.sql("update ops.vote set voted_at = voted_at - make_interval(hours => $2::int) where request_id = $1", rid, str(hours))
         self.sql("update ops.approval set asked_at = asked_at - make_interval(hours => $2::int), "
                  "expires_at = expires_at - make_interval(hours => $2::int) where request_id = $1", rid, str(hours))
         self.sql("update ops.request q set expires_at = a.expires_at, wake_at = least(q.wake_at - make_interval(hours => "

@@ -416,3 +416,38 @@ def test_warming_leaves_nothing():
 def test_plans(sql, index):
     plan = psql("set enable_seqscan = off; set plan_cache_mode = force_generic_plan; explain " + sql)
     assert index in plan, plan
+
+
+# what is read under a lock
+
+def second(sql):
+    """Another session, which runs sql and ends; its output is read later."""
+    return subprocess.Popen(["psql", "-X", "-q", "-At", "-c", sql, URL], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT, universal_newlines=True)
+
+
+def test_card_is_of_the_version_that_is_marked():
+    """The request changes after the claim began and before the card's row was locked: the card shows the change."""
+    psql(receive("R0CARD"), "opsd_service")
+    psql("""
+        create function ops.test_wait() returns trigger language plpgsql as $f$
+            begin perform pg_advisory_xact_lock(77); return new; end $f$;
+        create trigger test_wait before update on ops.message for each row when (new.kind = 'reply')
+            execute function ops.test_wait();
+        insert into ops.message (request_id, kind, prio, body, due_at, rev) values
+            ('R0CARD', 'reply', 1, '{}', clock_timestamp() - interval '2 s', 0),
+            ('R0CARD', 'card', 1, '{}', clock_timestamp() - interval '1 s', 1);
+        select pg_advisory_lock(77)""")
+    try:
+        child = second("select 'card ' || coalesce(body::json ->> 'state', '?') from ops.outbox_claim(%s, 20) where kind = 'card'"
+                       % ME.split(",")[0])
+        for _ in range(2000):
+            if psql("select count(*) from pg_locks where locktype = 'advisory' and not granted") == "1":
+                break
+        psql("update ops.request set state = 'cancelled', finished_at = now(), wake_at = null, claimed_by = null "
+             "where id = 'R0CARD'; select ops.redraw('R0CARD')")
+    finally:
+        psql("select pg_advisory_unlock(77)")
+    assert "card cancelled" in child.communicate(timeout=20)[0]
+    assert psql("select shown || ' ' || rev from ops.message where request_id = 'R0CARD' and kind = 'card'") == "2 2"
+    psql("drop trigger test_wait on ops.message; drop function ops.test_wait()")

@@ -299,7 +299,13 @@ def work(run, worker, jobs):
 
 
 def together(what, run, workers, jobs):
-    threads = [threading.Thread(target=what, args=(run, w, jobs)) for w in workers]
+    def one(worker):
+        try:
+            what(run, worker, jobs)
+        except BaseException:       # of the harness itself: never a run that seems clean
+            with run.lock:
+                run.violations.append(("harness", "", "", None, f"harness: {traceback.format_exc()}"))
+    threads = [threading.Thread(target=one, args=(w,)) for w in workers]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* directory.c - the snapshot itself, its checks, and the YAML form. */
+/* directory.c - the snapshot itself, its checks, and the YAML and JSON forms. */
 #include "core/directory.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,12 +10,13 @@
 #include "base/arena.h"
 #include "base/conftree.h"
 #include "base/err.h"
+#include "base/json.h"
 #include "base/secret.h"
 #include "base/str.h"
 #include "base/xalloc.h"
 #include "directory_internal.h"
 
-enum { POINTER_MAX = 80 };
+enum { POINTER_MAX = 80, WRONG_MAX = 300 };
 
 static const char *const states[] = { "active", "suspended", "archived", "gone" };
 static const char *const kinds[] = { "human", "service", "guest" };
@@ -231,10 +233,12 @@ bool directory_check(const struct directory *directory, const struct directory_c
 	return good;
 }
 
-/* ---- YAML ---- */
+/* ---- YAML and JSON ---- */
 
 struct reading {
-	const struct conftree *tree;
+	const struct conftree *tree; /* NULL: JSON, whose places are pointers */
+	const char *file;
+	json_t *root;
 	struct directory *directory;
 	struct diags *diags;
 	char pointer[POINTER_MAX]; /* of the node that is read */
@@ -242,12 +246,32 @@ struct reading {
 
 static struct directory_where where_of(const struct reading *reading)
 {
-	struct directory_where where = { .file = conftree_file(reading->tree),
-					 .diags = reading->diags };
+	struct directory_where where = { .file = reading->file, .diags = reading->diags };
 
+	if (reading->tree == NULL)
+		return where;
 	if (!conftree_place(reading->tree, reading->pointer, &where.line, &where.column))
 		(void)conftree_place(reading->tree, "", &where.line, &where.column);
 	return where;
+}
+
+/* A mistake at what is read now. */
+static void wrong(const struct reading *reading, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static void wrong(const struct reading *reading, const char *fmt, ...)
+{
+	char text[WRONG_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (reading->tree != NULL)
+		conftree_diag(reading->tree, reading->diags, reading->pointer, "%s", text);
+	else
+		diag_add(reading->diags, reading->file, 0, 0, "%s%s%s", reading->pointer,
+			 reading->pointer[0] != '\0' ? ": " : "", text);
 }
 
 static void at(struct reading *reading, const char *list, size_t i)
@@ -271,12 +295,28 @@ static void check_members(struct reading *reading, json_t *node, const char *con
 		if (!known) {
 			const char *near = str_nearest(key, names, n);
 
-			conftree_diag(reading->tree, reading->diags, reading->pointer,
-				      "unknown member \"%.40s\"%s%s", key,
-				      near != NULL ? ", did you mean " : "",
-				      near != NULL ? near : "");
+			wrong(reading, "unknown member \"%.40s\"%s%s", key,
+			      near != NULL ? ", did you mean " : "", near != NULL ? near : "");
 		}
 	}
+}
+
+/* A state of another type must not read as "active". */
+static void check_types(struct reading *reading, json_t *node)
+{
+	static const char *const texts[] = { "id", "email", "name", "state", "kind" };
+	json_t *everyone = json_object_get(node, "everyone");
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		json_t *value = json_object_get(node, texts[i]);
+		bool may_be_null = str_eq(texts[i], "email") || str_eq(texts[i], "name");
+
+		if (value != NULL && !json_is_string(value) &&
+		    !(may_be_null && json_is_null(value)))
+			wrong(reading, "%s is a text in quotes", texts[i]);
+	}
+	if (everyone != NULL && !json_is_boolean(everyone))
+		wrong(reading, "everyone is true or false");
 }
 
 static void read_pairs(struct reading *reading, json_t *node, const char *member, const char *id,
@@ -288,8 +328,7 @@ static void read_pairs(struct reading *reading, json_t *node, const char *member
 	json_t *item;
 
 	if (list != NULL && !json_is_array(list) && !json_is_null(list))
-		conftree_diag(reading->tree, reading->diags, reading->pointer, "%s is a list",
-			      member);
+		wrong(reading, "%s is a list", member);
 	json_array_foreach(list, i, item)
 	{
 		(void)directory_add_pair(reading->directory, pairs, id, json_string_value(item),
@@ -310,6 +349,7 @@ static void read_person(struct reading *reading, json_t *node)
 					   .email = jget_str(node, "email") };
 
 	check_members(reading, node, names);
+	check_types(reading, node);
 	if (directory_add_person(reading->directory, &person, &where))
 		read_pairs(reading, node, "aliases", person.id, &reading->directory->aliases);
 }
@@ -323,6 +363,7 @@ static void read_group(struct reading *reading, json_t *node)
 					 .everyone = jget_bool(node, "everyone", false) };
 
 	check_members(reading, node, names);
+	check_types(reading, node);
 	if (!directory_add_group(reading->directory, &group, &where))
 		return;
 	read_pairs(reading, node, "members", group.id, &reading->directory->members);
@@ -332,14 +373,13 @@ static void read_group(struct reading *reading, json_t *node)
 static void read_list(struct reading *reading, const char *name,
 		      void (*read)(struct reading *, json_t *))
 {
-	json_t *list = json_object_get(conftree_root(reading->tree), name);
+	json_t *list = json_object_get(reading->root, name);
 	size_t i;
 	json_t *item;
 
 	if (!json_is_array(list)) {
 		(void)snprintf(reading->pointer, sizeof(reading->pointer), "/%s", name);
-		conftree_diag(reading->tree, reading->diags, reading->pointer,
-			      "%s is a list, and is needed", name);
+		wrong(reading, "%s is a list, and is needed", name);
 	}
 	json_array_foreach(list, i, item)
 	{
@@ -347,16 +387,15 @@ static void read_list(struct reading *reading, const char *name,
 		if (json_is_object(item))
 			read(reading, item);
 		else
-			conftree_diag(reading->tree, reading->diags, reading->pointer,
-				      "a mapping is needed");
+			wrong(reading, "a mapping is needed");
 	}
 }
 
-static void read_yaml(struct reading *reading)
+static void read_document(struct reading *reading)
 {
 	static const char *const names[] = { "format", "generated_at", "people",
 					     "groups", "counts",       NULL };
-	json_t *root = conftree_root(reading->tree);
+	json_t *root = reading->root;
 	struct directory_counts counts = { jget_int(root, "counts.people", -1),
 					   jget_int(root, "counts.groups", -1),
 					   jget_int(root, "counts.members", -1) };
@@ -364,8 +403,7 @@ static void read_yaml(struct reading *reading)
 
 	reading->pointer[0] = '\0';
 	if (!json_is_object(root) || !str_eq(jget_str(root, "format"), "dirsnap/1")) {
-		conftree_diag(reading->tree, reading->diags, "",
-			      "a snapshot begins with format: dirsnap/1");
+		wrong(reading, "a snapshot begins with format: dirsnap/1");
 		return;
 	}
 	check_members(reading, root, names);
@@ -378,23 +416,51 @@ static void read_yaml(struct reading *reading)
 	(void)directory_check(reading->directory, &counts, &where);
 }
 
+struct directory *directory_create(void)
+{
+	struct directory *directory = xcalloc(1, sizeof(*directory));
+
+	directory->arena = arena_create();
+	return directory;
+}
+
+static void read_yaml(struct reading *reading, const char *text, size_t len)
+{
+	struct conftree *tree = conftree_parse(reading->file, text, len, reading->diags);
+
+	reading->tree = tree;
+	if (tree != NULL) {
+		reading->root = conftree_root(tree);
+		read_document(reading);
+	}
+	conftree_destroy(tree);
+}
+
+static void read_json(struct reading *reading, const char *text, size_t len)
+{
+	struct err err;
+
+	reading->root = json_parse(text, len, DIRECTORY_FILE_MAX, &err);
+	if (reading->root != NULL)
+		read_document(reading);
+	else
+		wrong(reading, "%s: is the file cut off?", err.msg);
+	json_decref(reading->root);
+}
+
 struct directory *directory_parse(const char *file, const char *text, size_t len,
 				  struct diags *diags)
 {
-	struct directory *directory = xcalloc(1, sizeof(*directory));
+	struct directory *directory = directory_create();
+	struct reading reading = { .file = file, .directory = directory, .diags = diags };
 	size_t before = diags->total;
 
-	directory->arena = arena_create();
-	if (str_ends(file, ".csv")) {
+	if (str_ends(file, ".csv"))
 		(void)directory_read_csv(directory, file, text, len, diags);
-	} else {
-		struct conftree *tree = conftree_parse(file, text, len, diags);
-		struct reading reading = { .tree = tree, .directory = directory, .diags = diags };
-
-		if (tree != NULL)
-			read_yaml(&reading);
-		conftree_destroy(tree);
-	}
+	else if (str_ends(file, ".json"))
+		read_json(&reading, text, len);
+	else
+		read_yaml(&reading, text, len);
 	if (diags->total == before)
 		return directory;
 	directory_destroy(directory);

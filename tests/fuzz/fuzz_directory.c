@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fuzz_directory.c - any bytes as a snapshot, in both forms: whole and consistent, or refused. */
+/* fuzz_directory.c - any bytes as a snapshot, in each form: whole and consistent, or refused. */
 #include <assert.h>
 #include <stdint.h>
 #include <string.h>
@@ -30,9 +30,9 @@ static void check(const struct directory *directory)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const char *const files[] = { "d.csv", "d.yaml" };
+	static const char *const files[] = { "d.csv", "d.yaml", "d.json" };
 
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < 3; i++) {
 		struct diags diags;
 		struct directory *directory;
 

@@ -31,6 +31,15 @@ static const char csv[] = "dirsnap/1,2026-11-25T05:00:00Z,,,,\r\n"
 			  "member,g1,p1,,,\n"
 			  "nested,g1,g2,,,\n";
 
+static const char json[] = "{\"format\":\"dirsnap/1\",\"generated_at\":\"2026-11-25T05:00:00Z\",\n"
+			   "\"people\":[{\"id\":\"p1\",\"email\":\"Ana@example.com\",\"aliases\":["
+			   "\"a@example.com\"]},\n"
+			   "{\"id\":\"p2\",\"email\":null,\"state\":\"suspended\"}],\n"
+			   "\"groups\":[{\"id\":\"g1\",\"name\":\"team-ads\",\"members\":[\"p1\"],"
+			   "\"groups\":[\"g2\"]},\n"
+			   "{\"id\":\"g2\",\"name\":\"all\",\"everyone\":true}],\n"
+			   "\"counts\":{\"people\":2,\"groups\":2,\"members\":1}}";
+
 static struct directory *parse(const char *file, const char *text, size_t len, char ret_first[600])
 {
 	struct diags diags;
@@ -119,6 +128,43 @@ static void test_yaml_refusals(void **state)
 	expect("d.yaml", "", "d.yaml:");
 }
 
+static void expect_json(const char *from, const char *to, const char *sentence)
+{
+	char *text = with(json, from, to);
+
+	expect("d.json", text, sentence);
+	free(text);
+}
+
+static void test_json(void **state)
+{
+	char first[600];
+	struct directory *d = parse("d.json", json, strlen(json), first);
+
+	(void)state;
+	assert_string_equal(first, "");
+	assert_int_equal(d->n_people, 2);
+	assert_string_equal(d->people[0].email, "Ana@example.com");
+	assert_string_equal(d->people[1].state, "suspended");
+	assert_string_equal(d->aliases.items[0].b, "a@example.com");
+	assert_string_equal(d->members.items[0].a, "g1");
+	assert_string_equal(d->nested.items[0].b, "g2");
+	assert_true(d->groups[1].everyone);
+	directory_destroy(d);
+	expect_json("\"people\":2", "\"people\":3", "the closing counts say 3 people");
+	expect_json("\"suspended\"", "false", "d.json: /people/1: state is a text in quotes");
+	expect_json("\"suspended\"", "null", "d.json: /people/1: state is a text in quotes");
+	expect_json("\"everyone\":true", "\"everyone\":\"true\"",
+		    "/groups/1: everyone is true or false");
+	expect_json("\"id\":\"p2\"", "\"id\":2", "/people/1: id is a text in quotes");
+	expect_json("\"state\"", "\"stat\"",
+		    "/people/1: unknown member \"stat\", did you mean state");
+	expect_json("\"p1\",\"email\"", "\"p1\",\"id\":\"p3\",\"email\"", "duplicate");
+	expect_json("\"p1\"],", "\"p9\"],", "a member who is nobody: \"p9\"");
+	for (size_t i = 0; i < strlen(json); i++)
+		assert_null(parse("d.json", json, i, first));
+}
+
 static void test_csv(void **state)
 {
 	char first[600];
@@ -205,9 +251,13 @@ static void test_every_cut_is_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_yaml), cmocka_unit_test(test_yaml_refusals),
-		cmocka_unit_test(test_csv),  cmocka_unit_test(test_csv_refusals),
-		cmocka_unit_test(test_nul),  cmocka_unit_test(test_every_cut_is_refused),
+		cmocka_unit_test(test_yaml),
+		cmocka_unit_test(test_yaml_refusals),
+		cmocka_unit_test(test_csv),
+		cmocka_unit_test(test_csv_refusals),
+		cmocka_unit_test(test_json),
+		cmocka_unit_test(test_nul),
+		cmocka_unit_test(test_every_cut_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,7 +16,8 @@ LAYERS = {
     "chat": {"core", "slack", "base"},
     "action": {"core", "kube", "net", "base"},
     "store": {"core", "net", "base"},
-    "app": {"chat", "action", "store", "slack", "kube", "core", "net", "base"},
+    "directory": {"core", "net", "base"},
+    "app": {"chat", "action", "store", "directory", "slack", "kube", "core", "net", "base"},
 }
 
 # Header of a library: the only files that include it.
@@ -24,7 +25,8 @@ LIBRARIES = {
     r"jansson\.h": ["include/base/json.h"],
     r"yaml\.h": ["src/base/conftree.c"],
     r"pcre2\.h": ["src/base/pattern.c"],
-    r"openssl/.*": ["src/base/digest.c", "src/net/ws.c"],
+    r"openssl/.*": ["src/base/digest.c", "src/base/jwt.c", "src/net/ws.c"],
+    r"(ldap|lber)\.h": ["src/net/ldapc.c"],
     r"curl/.*": ["src/net/http_internal.h"],
     r"libwebsockets\.h": ["src/net/ws_internal.h"],
     r"(libpq-fe|libpq/.*|pg_config)\.h": ["src/net/db.c", "src/net/db_internal.h"],

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* jwt.c - base64url and RS256 by OpenSSL's EVP. */
+#include "base/jwt.h"
+
+#include <assert.h>
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/xalloc.h"
+
+enum { RSA_BITS_MIN = 2048 };
+
+char *base64url(const void *data, size_t len)
+{
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+	const unsigned char *bytes = data;
+	char *text = xmalloc(4 * (len / 3) + 5), *to = text;
+
+	for (size_t i = 0; i < len; i += 3) {
+		size_t n = len - i < 3 ? len - i : 3; /* bytes make n + 1 digits */
+		unsigned long bits = (unsigned long)bytes[i] << 16;
+
+		if (n > 1)
+			bits |= (unsigned long)bytes[i + 1] << 8;
+		if (n > 2)
+			bits |= bytes[i + 2];
+		for (size_t k = 0; k <= n; k++)
+			*to++ = digits[bits >> (18 - 6 * k) & 63];
+	}
+	*to = '\0';
+	return text;
+}
+
+/* An encrypted key is refused, never asked about on a terminal. */
+static int no_password(char *buf, int size, int writing, void *data)
+{
+	(void)buf;
+	(void)size;
+	(void)writing;
+	(void)data;
+	return -1;
+}
+
+static EVP_PKEY *read_key(const char *pem, struct err *err)
+{
+	BIO *bio = BIO_new_mem_buf(pem, -1);
+	EVP_PKEY *key;
+
+	assert(bio != NULL);
+	key = PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL);
+	BIO_free(bio);
+	ERR_clear_error();
+	if (key == NULL) {
+		err_set(err, ERR_INVALID,
+			"the private key cannot be read: it is a PEM block without a password");
+		return NULL;
+	}
+	if (EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA && EVP_PKEY_get_bits(key) >= RSA_BITS_MIN)
+		return key;
+	err_set(err, ERR_INVALID, "the private key is no RSA key of %d bits or more", RSA_BITS_MIN);
+	EVP_PKEY_free(key);
+	return NULL;
+}
+
+/* What was signed, a dot, and the signature. */
+static char *sign(EVP_PKEY *key, const char *text)
+{
+	EVP_MD_CTX *context = EVP_MD_CTX_new();
+	size_t len = (size_t)EVP_PKEY_get_size(key);
+	unsigned char *signature = xmalloc(len);
+	char *encoded, *signed_;
+	int ok;
+
+	assert(context != NULL);
+	ok = EVP_DigestSignInit(context, NULL, EVP_sha256(), NULL, key) == 1 &&
+	     EVP_DigestSign(context, signature, &len, (const unsigned char *)text, strlen(text)) ==
+		     1;
+	assert(ok);
+	(void)ok;
+	EVP_MD_CTX_free(context);
+	encoded = base64url(signature, len);
+	signed_ = xasprintf("%s.%s", text, encoded);
+	free(encoded);
+	free(signature);
+	return signed_;
+}
+
+char *jwt_rs256(const char *key_pem, const char *kid, const json_t *claims, struct err *err)
+{
+	EVP_PKEY *key = read_key(key_pem, err);
+	json_t *header;
+	char *head, *body, *head64, *body64, *text, *signed_;
+
+	if (key == NULL)
+		return NULL;
+	header = json_pack("{s:s, s:s, s:s*}", "alg", "RS256", "typ", "JWT", "kid", kid);
+	head = json_text(header);
+	body = json_text(claims);
+	head64 = base64url(head, strlen(head));
+	body64 = base64url(body, strlen(body));
+	text = xasprintf("%s.%s", head64, body64);
+	signed_ = sign(key, text);
+	EVP_PKEY_free(key);
+	json_decref(header);
+	free(head);
+	free(body);
+	free(head64);
+	free(body64);
+	free(text);
+	return signed_;
+}

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * graph.c - Microsoft Graph: users, groups and their direct members, as an application.
+ *
+ * Counts are asked for and compared; a user of whom only the id may be read ends the fetch, since
+ * Graph gives such partial objects without an error.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/secret.h"
+#include "base/str.h"
+#include "base/xalloc.h"
+#include "walk.h"
+
+#define LOGIN_URL "https://login.microsoftonline.com"
+#define USER_FIELDS "id,displayName,mail,userPrincipalName,accountEnabled,userType,proxyAddresses"
+
+static const char *const keys[] = {
+	"tenant", "client_id", "client_secret", "federated_token", "login_url", "address", NULL
+};
+
+static bool check(struct source *source, struct err *err)
+{
+	const char *login = source_text(source, "login_url");
+	const char *address = source_text(source, "address");
+	bool federated = json_object_get(source->node, "federated_token") != NULL;
+
+	if (address != NULL && !str_eq(address, "mail") && !str_eq(address, "upn")) {
+		err_set(err, ERR_INVALID, "address is mail or upn, not \"%.40s\"", address);
+		return false;
+	}
+	return source_need(source, "tenant", err) && source_need(source, "client_id", err) &&
+	       source_need_secret(source, federated ? "federated_token" : "client_secret", err) &&
+	       (login == NULL || http_url_ok(login, true, err));
+}
+
+/* ---- the token ---- */
+
+static char *token_url(const struct source *source)
+{
+	const char *login = source_text(source, "login_url");
+	char *tenant = http_escape(source_text(source, "tenant"));
+	char *url = xasprintf("%s/%s/oauth2/v2.0/token", login != NULL ? login : LOGIN_URL, tenant);
+
+	free(tenant);
+	return url;
+}
+
+/* With a token of the cluster, which is renewed in its file, no secret is kept anywhere. */
+static char *make_form(const struct source *source, struct err *err)
+{
+	bool federated = json_object_get(source->node, "federated_token") != NULL;
+	char *secret = source_secret(source, federated ? "federated_token" : "client_secret", err);
+	char *scope, *form;
+
+	if (secret == NULL)
+		return NULL;
+	scope = xasprintf("%s/.default", source->url);
+	form = token_form((const char *const[]){
+		"grant_type", "client_credentials", "client_id", source_text(source, "client_id"),
+		"scope", scope, federated ? "client_assertion" : "client_secret", secret,
+		federated ? "client_assertion_type" : NULL,
+		"urn:ietf:params:oauth:client-assertion-type:jwt-bearer", NULL });
+	free(scope);
+	secret_free(secret);
+	return form;
+}
+
+static const char *advice(int status, const json_t *body)
+{
+	if (str_eq(jget_str(body, "error"), "invalid_client"))
+		return "the client's secret is wrong or has expired";
+	if (status == 403)
+		return "the application needs User.Read.All and GroupMember.Read.All, with the "
+		       "consent of an administrator";
+	return NULL;
+}
+
+/* ---- pages ---- */
+
+/* The count that comes with the first page must be that of all rows at the end. */
+static bool take_page(struct walk *walk, struct listing *listing, const json_t *page, size_t n,
+		      struct err *err)
+{
+	/* Its name holds dots: no path. */
+	const json_t *count = json_object_get(page, "@odata.count");
+	const char *next = json_string_value(json_object_get(page, "@odata.nextLink"));
+
+	if (json_is_integer(count) && listing->total < 0)
+		listing->total = json_integer_value(count);
+	listing->rows += n;
+	if (!str_empty(next))
+		return walk_next(walk, listing, next, err);
+	if (listing->total < 0) {
+		err_set(err, ERR_INVALID, "it does not say how many there are (@odata.count)");
+		return false;
+	}
+	if (listing->total == (int64_t)listing->rows)
+		return true;
+	err_set(err, ERR_RETRY, "it says that there are %lld, and lists %zu",
+		(long long)listing->total, listing->rows);
+	return false;
+}
+
+static bool read_addresses(struct walk *walk, const char *id, const json_t *user, struct err *err)
+{
+	size_t i;
+	json_t *item;
+
+	json_array_foreach(json_object_get(user, "proxyAddresses"), i, item)
+	{
+		const char *text = json_string_value(item);
+
+		if (text != NULL && strncasecmp(text, "smtp:", 5) == 0 &&
+		    !roster_alias(walk_roster(walk), id, text + 5, err))
+			return false;
+	}
+	return true;
+}
+
+static bool read_user(struct walk *walk, const json_t *user, struct err *err)
+{
+	const struct source *source = walk_source(walk);
+	const char *upn = jget_str(user, "userPrincipalName");
+	const json_t *enabled = json_object_get(user, "accountEnabled");
+	bool by_upn = str_eq(source_text(source, "address"), "upn");
+	const struct directory_person person = {
+		.id = jget_str(user, "id"),
+		.name = jget_str_or(user, "displayName", upn),
+		.state = json_is_true(enabled) ? "active" : "suspended",
+		.kind = str_eq(jget_str(user, "userType"), "Guest") ? "guest" : "human",
+		.email = by_upn ? upn : jget_str(user, "mail"),
+	};
+
+	if (upn == NULL || !json_is_boolean(enabled)) {
+		err_set(err, ERR_INVALID,
+			"of user %.40s only a part may be read: the application needs "
+			"User.Read.All",
+			person.id != NULL ? person.id : "?");
+		return false;
+	}
+	return roster_person(walk_roster(walk), &person, NULL, err) &&
+	       read_addresses(walk, person.id, user, err);
+}
+
+static bool read_users(struct walk *walk, struct listing *listing, const struct ask_answer *answer,
+		       struct err *err)
+{
+	json_t *rows, *row;
+	size_t i;
+
+	if (!walk_rows(answer->json, "value", false, &rows, err))
+		return false;
+	json_array_foreach(rows, i, row)
+	{
+		if (!read_user(walk, row, err))
+			return false;
+	}
+	return take_page(walk, listing, answer->json, json_array_size(rows), err);
+}
+
+static bool read_members(struct walk *walk, struct listing *listing,
+			 const struct ask_answer *answer, struct err *err)
+{
+	json_t *rows, *row;
+	size_t i;
+
+	if (!walk_rows(answer->json, "value", false, &rows, err))
+		return false;
+	json_array_foreach(rows, i, row)
+	{
+		const char *type = json_string_value(json_object_get(row, "@odata.type"));
+		bool user = str_eq(type, "#microsoft.graph.user");
+
+		if (type == NULL) {
+			err_set(err, ERR_INVALID, "a member comes without its @odata.type");
+			return false;
+		}
+		/* Devices, contacts and applications are no members for us. */
+		if ((user || str_eq(type, "#microsoft.graph.group")) &&
+		    !roster_member(walk_roster(walk), listing->subject, jget_str(row, "id"),
+				   user ? MEMBER_PERSON : MEMBER_GROUP, err))
+			return false;
+	}
+	return take_page(walk, listing, answer->json, json_array_size(rows), err);
+}
+
+static bool read_groups(struct walk *walk, struct listing *listing, const struct ask_answer *answer,
+			struct err *err)
+{
+	json_t *rows, *row;
+	size_t i;
+
+	if (!walk_rows(answer->json, "value", false, &rows, err))
+		return false;
+	json_array_foreach(rows, i, row)
+	{
+		const struct directory_group group = {
+			.id = jget_str(row, "id"), .name = jget_str_or(row, "displayName", "")
+		};
+		char *id, *what, *url;
+
+		if (!roster_group(walk_roster(walk), &group, NULL, err))
+			return false;
+		id = http_escape(group.id);
+		what = xasprintf("members of %.100s", group.name);
+		url = xasprintf("%s/v1.0/groups/%s/members?$select=id&$top=999&$count=true",
+				walk_source(walk)->url, id);
+		walk_list(walk, what, url, group.id, read_members);
+		free(id);
+		free(what);
+		free(url);
+	}
+	return take_page(walk, listing, answer->json, json_array_size(rows), err);
+}
+
+static bool begin(struct walk *walk, struct err *err)
+{
+	char *url = xasprintf("%s/v1.0/groups?$select=id,displayName&$top=999&$count=true",
+			      walk_source(walk)->url);
+
+	(void)err;
+	walk_list(walk, "groups", url, NULL, read_groups);
+	free(url);
+	return true;
+}
+
+static bool last(struct walk *walk, struct err *err)
+{
+	char *url = xasprintf("%s/v1.0/users?$select=" USER_FIELDS "&$top=999&$count=true",
+			      walk_source(walk)->url);
+
+	(void)err;
+	walk_list(walk, "users", url, NULL, read_users);
+	free(url);
+	return true;
+}
+
+static struct call *fetch(struct source *source, const char *validator, source_done_fn done,
+			  void *data)
+{
+	static const char *const headers[] = { "Accept: application/json",
+					       "ConsistencyLevel: eventual", NULL };
+	static const struct walk_kind kind = { .begin = begin,
+					       .last = last,
+					       .headers = headers,
+					       .strangers = STRANGER_REFUSED,
+					       .token_url = token_url,
+					       .token_form = make_form };
+
+	(void)validator;
+	return walk_start(source, &kind, done, data);
+}
+
+const struct source_kind source_graph = { .name = "graph",
+					  .keys = keys,
+					  .url = "https://graph.microsoft.com",
+					  .per_minute = 3000,
+					  .check = check,
+					  .fetch = fetch,
+					  .advice = advice };

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* internal - what the kinds of sources share: settings, one question with its tries, tokens. */
+#ifndef OPSD_DIRECTORY_INTERNAL_H
+#define OPSD_DIRECTORY_INTERNAL_H
+
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "directory/source.h"
+#include "net/http.h"
+
+enum {
+	SOURCE_TEXT_MAX = 600,
+	SOURCE_PAGE_MAX = 64 << 20, /* bytes of one page */
+	SOURCE_ACTIVE = 8,          /* questions at once */
+};
+
+struct source_kind {
+	const char *name;
+	const char *const *keys; /* NULL-ended: its settings besides those that all have */
+	const char *url;         /* where its API is; NULL: url must be set, "": it has none */
+	unsigned per_minute;     /* questions, below the vendor's quota; 0: no limit */
+	bool (*check)(struct source *source, struct err *err); /* its own settings, texts only */
+	struct call *(*fetch)(struct source *source, const char *validator, source_done_fn done,
+			      void *data);
+	/* Is this refusal worth another try?  What should the operator do about it?  May be NULL.
+	 */
+	bool (*passing)(int status, const json_t *body);
+	const char *(*advice)(int status, const json_t *body);
+};
+
+extern const struct source_kind source_file, source_google, source_graph, source_ldap, source_okta,
+	source_scim, source_slack;
+
+struct source {
+	const struct source_kind *kind;
+	uv_loop_t *loop;
+	struct http *http;
+	json_t *node;
+	char *name, *dir, *label; /* label: "directory.sources.company" */
+	char *url;                /* without a slash at its end */
+	char *ca_file;
+	const char **domains; /* of node */
+	size_t n_domains;
+	unsigned per_minute, tries, minutes;
+	int64_t free_ms; /* when the next question may be sent */
+};
+
+/* ---- settings ---- */
+
+const char *source_text(const struct source *source, const char *path); /* NULL: not set */
+bool source_need(const struct source *source, const char *path, struct err *err);
+char *source_path(const struct source *source, const char *path); /* of a file; the caller frees */
+/* { env } or { file } at path; the caller frees with secret_free.  NULL: err. */
+char *source_secret(const struct source *source, const char *path, struct err *err);
+bool source_need_secret(const struct source *source, const char *path, struct err *err);
+/* base ("https://…", no slash at the end) is the peer that url leads to. */
+bool source_same_peer(const char *url, const char *base);
+
+/* ---- one question ---- */
+
+struct ask {
+	const char *what; /* "users, page 3" */
+	const char *url;
+	const char *bearer;
+	const char *form;           /* sent by POST; NULL: a GET */
+	const char *const *headers; /* NULL-ended, or NULL */
+};
+
+struct ask_answer {
+	int status;
+	const json_t *json; /* lent; NULL when it is none */
+	const struct http_response *response;
+};
+
+/*
+ * Tries again what may pass (no connection, 429, 5xx, what the kind says) with growing waits and
+ * as long as the peer asks for.  err NULL: status 200 and a JSON object or array under a type that
+ * says so.  Else err is the sentence; answer is given with it when there was one that is no try.
+ */
+typedef void (*ask_done_fn)(void *data, const struct ask_answer *answer, const struct err *err);
+struct call *ask_start(struct source *source, const struct ask *ask, ask_done_fn done, void *data);
+
+/* ---- tokens ---- */
+
+/* The form that asks for a token, freed with secret_free; NULL: err. */
+typedef char *(*token_form_fn)(const struct source *source, struct err *err);
+
+typedef void (*token_done_fn)(void *data, const char *text, int64_t life_s, const json_t *body,
+			      const struct err *err);
+struct call *token_start(struct source *source, const char *url, token_form_fn form,
+			 token_done_fn done, void *data);
+
+/* name=value pairs, escaped, ended by NULL.  The caller frees with secret_free. */
+char *token_form(const char *const *pairs);
+
+#endif

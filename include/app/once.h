@@ -20,6 +20,7 @@ struct once {
 	/* Prints the value; returns the exit code. */
 	int (*print)(const json_t *value, bool json, void *data);
 	void *data;
+	uv_loop_t **ret_loop; /* when not NULL: where ask finds the loop */
 };
 
 int once_run(struct app_options *options, const struct once *once);

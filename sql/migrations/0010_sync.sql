@@ -7,6 +7,10 @@
 set local role opsd_owner;
 
 alter table dir.source add column generated_at timestamptz;
+alter table dir.source add column validator text, add column settings_digest text, add column read_at timestamptz;
+comment on column dir.source.validator is 'ETag of the document that was applied whole; read_at: when it was last read, not skipped';
+alter table dir.sync_run add column notes jsonb not null default '{}', add column told text;
+comment on column dir.sync_run.told is 'What the audit channel was told of this run: alarm or clear';
 comment on column dir.source.generated_at is 'What the last applied snapshot said of itself; an older one is refused';
 
 -- An address that moves finds nobody until it is released; a released one that moves again is held again.
@@ -18,19 +22,33 @@ language sql security definer set search_path = pg_catalog, dir, pg_temp as $$
 			released_by = null, released_at = null
 $$;
 
-create function dir.sync_open(p_source text, p_kind text, p_domains text[], p_age interval, p_error text) returns bigint
+-- May the document that was applied be skipped when the source says that it is still that one?  Not after other
+-- settings, a brake, something held or released, nor for longer than a day.
+create function dir.sync_validator(p_source text, p_settings text) returns text
+language sql stable set search_path = pg_catalog, dir, pg_temp as $$
+	select s.validator from dir.source s
+	cross join lateral (select r.state, r.brakes, r.finished_at from dir.sync_run r
+		where r.source_id = s.source_id and r.state <> 'stale' order by r.run_id desc limit 1) r
+	where s.name = p_source and s.settings_digest = p_settings and s.read_at > clock_timestamp() - interval '1 day'
+		and r.state in ('applied', 'unchanged') and r.brakes = '[]'
+		and not exists (select 1 from dir.email_quarantine q where q.released_at > r.finished_at)
+$$;
+
+create function dir.sync_open(p_source text, p_kind text, p_domains text[], p_age interval, p_error text, p_settings text,
+	p_notes jsonb) returns bigint
 language plpgsql set search_path = pg_catalog, dir, pg_temp as $$
 declare
 	src smallint;
 	run bigint;
 begin
 	insert into dir.source (name, kind, allowed_domains) values (p_source, p_kind, p_domains) on conflict (name) do nothing;
-	update dir.source set kind = p_kind, allowed_domains = p_domains
-		where name = p_source and (kind, allowed_domains) is distinct from (p_kind, p_domains);
+	update dir.source set kind = p_kind, allowed_domains = p_domains, settings_digest = p_settings,
+			validator = case when settings_digest = p_settings then validator end
+		where name = p_source and (kind, allowed_domains, settings_digest) is distinct from (p_kind, p_domains, p_settings);
 	select s.source_id into strict src from dir.source s where s.name = p_source;
-	insert into dir.sync_run (source_id, fetch_started_at, state, finished_at, error)
+	insert into dir.sync_run (source_id, fetch_started_at, state, finished_at, error, notes)
 		values (src, clock_timestamp() - p_age, case when p_error is null then 'fetching' else 'failed' end,
-			case when p_error is not null then clock_timestamp() end, p_error)
+			case when p_error is not null then clock_timestamp() end, p_error, coalesce(p_notes, '{}'))
 		returning run_id into run;
 	return run;
 end $$;
@@ -41,8 +59,8 @@ language sql set search_path = pg_catalog, dir, pg_temp as $$
 		where run_id = p_run and state = 'fetching'
 $$;
 
--- 'ok' with empty staging tables; 'busy': another run of this source; 'stale': a newer snapshot was applied.
-create function dir.sync_begin(p_run bigint, p_generated_at timestamptz) returns text
+-- 'ok', or why this run is not the one that may write.
+create function dir.sync_enter(p_run bigint, p_generated_at timestamptz) returns text
 language plpgsql set search_path = pg_catalog, dir, pg_temp as $$
 declare
 	s record;
@@ -55,6 +73,36 @@ begin
 	if exists (select 1 from dir.source x where x.source_id = s.source_id
 			and (x.fetch_started_at >= s.fetch_started_at or x.generated_at > p_generated_at)) then
 		return 'stale';
+	end if;
+	return 'ok';
+end $$;
+
+-- The document is the one that was applied: the copy is as fresh as this run.
+create function dir.sync_fresh(p_run bigint, p_channel text) returns text
+language plpgsql set search_path = pg_catalog, dir, pg_temp as $$
+declare
+	entered text := dir.sync_enter(p_run, null);
+begin
+	if entered <> 'ok' then
+		perform dir.sync_close(p_run, case entered when 'stale' then 'stale' else 'failed' end, entered);
+		return entered;
+	end if;
+	update dir.source s set fetch_started_at = r.fetch_started_at
+		from dir.sync_run r where r.run_id = p_run and s.source_id = r.source_id;
+	update dir.sync_run r set state = 'unchanged', finished_at = clock_timestamp(), generation = s.generation
+		from dir.source s where r.run_id = p_run and s.source_id = r.source_id;
+	perform ops.owe_sync(p_run, p_channel);
+	return 'unchanged';
+end $$;
+
+-- 'ok' with empty staging tables; 'busy': another run of this source; 'stale': a newer snapshot was applied.
+create function dir.sync_begin(p_run bigint, p_generated_at timestamptz) returns text
+language plpgsql set search_path = pg_catalog, dir, pg_temp as $$
+declare
+	entered text := dir.sync_enter(p_run, p_generated_at);
+begin
+	if entered <> 'ok' then
+		return entered;
 	end if;
 	create temp table sync_user (ext text collate "C" primary key, state text not null, kind text not null,
 		name text not null) on commit drop;
@@ -318,14 +366,23 @@ begin
 				'active_lost', lost,
 				'members_added', count(*) filter (where l.line like '+ member %'),
 				'members_removed', count(*) filter (where l.line like '- member %'),
-				'addresses_held', (select count(*) from sync_held_addr)))
+				'adds', count(*) filter (where l.line like '+%'),
+				'changes', count(*) filter (where l.line like '~%'),
+				'removals', count(*) filter (where l.line like '-%'),
+				'warnings', count(*) filter (where l.line like '!%'),
+				'addresses_held', (select count(*) from sync_held_addr),
+				'losses', (select coalesce(jsonb_agg(jsonb_build_object('group', x.name_key, 'members', x.n) order by x.n desc,
+						x.name_key), '[]') from (
+					select g.name_key, count(*) as n from sync_plan_row r join dir.grp g using (group_id)
+						join authz.group_in_use u using (group_id)
+						where r.op = '-' group by g.group_id order by n desc, g.name_key limit 5) x)))
 		into plan from sync_line l;
 	return plan;
 end $$;
 
 -- p_accept: the plan's digest and the names of two people, to go on in spite of its brakes.
-create function dir.sync_apply(p_run bigint, p_plan jsonb, p_generated_at timestamptz, p_accept text, p_by text[])
-returns jsonb
+create function dir.sync_apply(p_run bigint, p_plan jsonb, p_generated_at timestamptz, p_validator text, p_channel text,
+	p_accept text, p_by text[]) returns jsonb
 language plpgsql set search_path = pg_catalog, dir, pg_temp as $$
 declare
 	src smallint;
@@ -364,34 +421,47 @@ begin
 	end if;
 	changed := (p_plan ->> 'changes')::bigint > held or edges + added + turned > 0;
 	update dir.source s set generation = case when changed then gen else s.generation end,
-			fetch_started_at = r.fetch_started_at, generated_at = p_generated_at
+			fetch_started_at = r.fetch_started_at, generated_at = p_generated_at, validator = p_validator,
+			read_at = r.fetch_started_at
 		from dir.sync_run r where r.run_id = p_run and s.source_id = src;
 	update dir.sync_run r set state = case when changed then 'applied' else 'unchanged' end,
 			finished_at = clock_timestamp(), generation = case when changed then gen else gen - 1 end,
 			counts = p_plan -> 'counts', brakes = p_plan -> 'brakes', plan_sha256 = decode(p_plan ->> 'sha256', 'hex'),
 			override_by = case when p_accept is not null then p_by end
 		where r.run_id = p_run;
+	perform ops.owe_sync(p_run, p_channel);
 	return jsonb_build_object('changed', changed, 'held', held, 'generation', case when changed then gen else gen - 1 end);
 end $$;
 
 create function dir.sync_check_accept(p_src smallint, p_plan jsonb, p_accept text, p_by text[]) returns void
 language plpgsql set search_path = pg_catalog, dir, pg_temp as $$
+declare
+	stopped bigint;
 begin
 	if p_accept <> p_plan ->> 'sha256' then
 		raise exception 'the plan is now %, not the accepted one: read it again', p_plan ->> 'sha256' using errcode = 'OP008';
 	end if;
-	if (select count(distinct lower(btrim(x))) from unnest(p_by) x where btrim(x) <> '') < 2 then
-		raise exception 'two people must accept a plan that a brake has stopped' using errcode = 'OP008';
+	if (select count(distinct p.person_id) from unnest(p_by) x
+			join dir.person_email e on e.email_key = lower(btrim(x) collate "C")
+			join dir.person p on p.person_id = e.person_id and p.state = 'active' and p.kind = 'human') < 2 then
+		raise exception 'two active people of the directory must accept a plan that a brake has stopped: --by ADDRESS --by ADDRESS'
+			using errcode = 'OP008';
 	end if;
-	if not exists (select 1 from dir.sync_run r where r.source_id = p_src and r.plan_sha256 = decode(p_accept, 'hex')
-			and r.brakes <> '[]' and r.finished_at > clock_timestamp() - interval '1 hour') then
+	select max(r.run_id) into stopped from dir.sync_run r
+		where r.source_id = p_src and r.plan_sha256 = decode(p_accept, 'hex') and r.brakes <> '[]' and r.override_by is null
+			and r.finished_at > clock_timestamp() - interval '1 hour';
+	if stopped is null then
 		raise exception 'this plan was not stopped within the last hour: run the sync, then accept what it shows'
 			using errcode = 'OP008';
+	end if;
+	if exists (select 1 from dir.sync_run r where r.source_id = p_src and r.plan_sha256 = decode(p_accept, 'hex')
+			and r.override_by is not null and r.run_id > stopped) then
+		raise exception 'this plan was accepted already: run the sync, then accept what it shows' using errcode = 'OP008';
 	end if;
 end $$;
 
 -- After the rollback to the savepoint: only what the source says of people it lists, and the record.
-create function dir.sync_refuse(p_run bigint, p_plan jsonb) returns jsonb
+create function dir.sync_refuse(p_run bigint, p_plan jsonb, p_channel text) returns jsonb
 language plpgsql set search_path = pg_catalog, dir, pg_temp as $$
 declare
 	src smallint;
@@ -413,13 +483,77 @@ begin
 	update dir.source set generation = gen where source_id = src and left_ > 0;
 	update dir.sync_run set state = 'refused', finished_at = clock_timestamp(), counts = p_plan -> 'counts',
 			brakes = p_plan -> 'brakes', plan_sha256 = decode(p_plan ->> 'sha256', 'hex'),
-			generation = case when left_ > 0 then gen else gen - 1 end
+			generation = case when left_ > 0 then gen else gen - 1 end,
+			notes = notes || jsonb_build_object('departures', left_, 'departures_held', departures - left_)
 		where run_id = p_run;
+	perform ops.owe_sync(p_run, p_channel);
 	return jsonb_build_object('departures', left_, 'departures_held', departures - left_);
 end $$;
 
-grant execute on function dir.quarantine(text, bigint, bigint), dir.sync_open(text, text, text[], interval, text),
-	dir.sync_close(bigint, text, text), dir.sync_begin(bigint, timestamptz), dir.sync_plan_people(smallint, bigint),
-	dir.sync_plan_groups(smallint, bigint), dir.sync_plan_addresses(smallint), dir.sync_plan_members(smallint, bigint),
-	dir.sync_brakes(smallint, bigint, bigint), dir.sync_plan(bigint), dir.sync_apply(bigint, jsonb, timestamptz, text, text[]),
-	dir.sync_check_accept(smallint, jsonb, text, text[]), dir.sync_refuse(bigint, jsonb) to opsd_sync;
+-- The audit entry of a run, and what the audit channel is told of it: an alarm when it was refused, incomplete or held
+-- something back, again when the reason changes or four hours have passed, and a word when it is over.
+create function ops.owe_sync(p_run bigint, p_channel text) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+	r dir.sync_run;
+	s dir.source;
+	last dir.sync_run;
+	event text;
+	facts jsonb;
+	says text;
+begin
+	select * into strict r from dir.sync_run x where x.run_id = p_run and x.finished_at is not null for update;
+	select * into strict s from dir.source x where x.source_id = r.source_id;
+	if r.told is not null then
+		return;
+	end if;
+	event := 'directory.' || case when r.state in ('applied', 'unchanged') and r.brakes <> '[]' and r.override_by is null
+		then 'held' else r.state end;
+	facts := jsonb_build_object('event', event, 'source', s.name, 'run', r.run_id, 'generation', r.generation,
+		'counts', r.counts, 'brakes', r.brakes, 'notes', r.notes, 'error', r.error, 'accepted_by', to_jsonb(r.override_by),
+		'age_s', extract(epoch from clock_timestamp() - s.fetch_started_at)::bigint);
+	if r.state <> 'unchanged' or event = 'directory.held' then
+		perform ops.audit_note(null, null, null, '{"job":"sync"}', event,
+			case when event = 'directory.applied' then 'success' else 'failure' end,
+			'{' || coalesce('"accepted_by":' || ops.js_list(r.override_by) || ',', '')
+			|| '"brakes":' || coalesce(ops.js_list(array(select x ->> 'name' || ': ' || (x ->> 'detail')
+				from jsonb_array_elements(r.brakes) x)), '[]')
+			|| coalesce(',"error":' || ops.js(r.error), '') || coalesce(',"generation":' || r.generation, '')
+			|| coalesce(',"members_added":' || (r.counts ->> 'members_added'), '')
+			|| coalesce(',"members_removed":' || (r.counts ->> 'members_removed'), '')
+			|| coalesce(',"people_added":' || (r.counts ->> 'people_added'), '')
+			|| coalesce(',"people_gone":' || (r.counts ->> 'people_gone'), '')
+			|| coalesce(',"plan":"' || encode(r.plan_sha256, 'hex') || '"', '')
+			|| ',"run":' || r.run_id || ',"source":' || ops.js(s.name) || '}');
+	end if;
+	select * into last from dir.sync_run x where x.source_id = r.source_id and x.told is not null
+		order by x.run_id desc limit 1;
+	if event not in ('directory.applied', 'directory.unchanged') then
+		-- numbers alone are no new reason
+		if last.told = 'alarm' and last.finished_at > clock_timestamp() - interval '4 hours'
+				and (last.state, regexp_replace(concat(last.error, last.brakes), '[0-9]+', '#', 'g'))
+					= (r.state, regexp_replace(concat(r.error, r.brakes), '[0-9]+', '#', 'g')) then
+			return;
+		end if;
+		says := 'alarm';
+	elsif last.told = 'alarm' then
+		says := 'clear';
+		facts := jsonb_set(facts, '{event}', '"directory.clear"');
+	else
+		return;
+	end if;
+	update dir.sync_run x set told = says where x.run_id = p_run;
+	if p_channel is not null then
+		insert into ops.message (request_id, kind, prio, channel, body, due_at)
+			values ('sync-' || p_run, 'audit', 0, p_channel, facts::json, clock_timestamp());
+	end if;
+end $$;
+
+grant execute on function ops.owe_sync(bigint, text) to opsd_sync;
+grant execute on function dir.quarantine(text, bigint, bigint), dir.sync_validator(text, text),
+	dir.sync_open(text, text, text[], interval, text, text, jsonb), dir.sync_enter(bigint, timestamptz),
+	dir.sync_fresh(bigint, text), dir.sync_close(bigint, text, text), dir.sync_begin(bigint, timestamptz),
+	dir.sync_plan_people(smallint, bigint), dir.sync_plan_groups(smallint, bigint), dir.sync_plan_addresses(smallint),
+	dir.sync_plan_members(smallint, bigint), dir.sync_brakes(smallint, bigint, bigint), dir.sync_plan(bigint),
+	dir.sync_apply(bigint, jsonb, timestamptz, text, text, text, text[]),
+	dir.sync_check_accept(smallint, jsonb, text, text[]), dir.sync_refuse(bigint, jsonb, text) to opsd_sync;

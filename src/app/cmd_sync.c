@@ -4,7 +4,8 @@
  *
  * Its exit codes are for a job that runs every quarter of an hour: 0 applied or nothing to do, 1
  * could not run, 2 --plan found changes, 3 a brake stopped or held something, 4 the source is
- * incomplete, 5 another run or a newer snapshot was first.
+ * incomplete, 5 another run or a newer snapshot was first.  Without SOURCE all sources are synced,
+ * one after the other, and the gravest code counts.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,21 +16,36 @@
 #include "app/options.h"
 #include "base/clock.h"
 #include "base/diag.h"
+#include "base/digest.h"
 #include "base/err.h"
 #include "base/str.h"
 #include "base/xalloc.h"
 #include "core/directory.h"
+#include "directory/source.h"
 #include "store/sync.h"
 
 enum { SYNC_GOOD, SYNC_COULD_NOT, SYNC_CHANGES, SYNC_BRAKE, SYNC_INCOMPLETE, SYNC_LATE };
-enum { DOMAINS_MAX = 64, BY_MAX = 8 };
+enum { BY_MAX = 8 };
 
+/* One run: what may be skipped is asked of the database, the source is read, the database decides.
+ */
 struct syncing {
 	struct store_sync sync;
-	const char *only; /* the source that was named; NULL: the only one */
-	const char *domains[DOMAINS_MAX];
+	const struct config *config;
+	const char *only; /* the source that was named; NULL: all */
 	const char *by[BY_MAX];
-	char *path;
+	/* of the run */
+	const json_t *node;
+	char settings[DIGEST_HEX_LEN];
+	uv_loop_t *loop;
+	struct db *db;
+	struct source *source;
+	struct directory *directory;
+	char *validator, *failure;
+	json_t *notes;
+	int64_t began_ms;
+	store_sync_fn answer;
+	void *answer_data;
 	bool answered;
 };
 
@@ -43,7 +59,8 @@ static const struct {
 	{ "unchanged",	SYNC_GOOD,	 "Nothing to change." },
 	{ "planned",	SYNC_GOOD,	 "Planned; nothing was changed." },
 	{ "refused",	SYNC_BRAKE,	 "Stopped by a brake; only departures were applied." },
-	{ "failed",	SYNC_INCOMPLETE, "The source is incomplete; nothing was changed." },
+	{ "failed",	SYNC_INCOMPLETE, "The source was not read whole; nothing was changed. The next run "
+					 "tries again." },
 	{ "busy",	SYNC_LATE,	 "Another run of it is under way; nothing was changed." },
 	{ "stale",	SYNC_LATE,	 "A newer snapshot was first; nothing was changed." },
 };
@@ -57,7 +74,7 @@ static bool read_options(const struct app_options *options, struct syncing *sync
 
 		if (str_eq(word, "--plan")) {
 			syncing->sync.plan_only = true;
-		} else if (str_eq(word, "--accept-plan") && value != NULL) {
+		} else if (str_eq(word, "--accept") && value != NULL) {
 			syncing->sync.accept = value;
 			i++;
 		} else if (str_eq(word, "--by") && value != NULL && syncing->sync.n_by < BY_MAX) {
@@ -73,78 +90,75 @@ static bool read_options(const struct app_options *options, struct syncing *sync
 	return true;
 }
 
-/* The file beside opsd.yaml, unless its path is absolute. */
-static char *beside(const char *config_path, const char *path)
-{
-	const char *slash = strrchr(config_path, '/');
-
-	if (path[0] == '/' || slash == NULL)
-		return xstrdup(path);
-	return xasprintf("%.*s/%s", (int)(slash - config_path), config_path, path);
-}
-
-static bool read_source(const struct config *config, const char *name, const json_t *source,
-			struct syncing *syncing, struct err *err)
-{
-	const char *path = jget_str(source, "path");
-	const char *kind = jget_str_or(source, "kind", "file");
-	json_t *domains = json_object_get(source, "domains");
-	size_t i;
-	json_t *domain;
-
-	if (!str_eq(kind, "file") || path == NULL) {
-		err_set(err, ERR_INVALID, "directory.sources.%s: kind is file, and path names it",
-			name);
-		return false;
-	}
-	json_array_foreach(domains, i, domain)
-	{
-		if (i < DOMAINS_MAX && json_is_string(domain))
-			syncing->domains[syncing->sync.n_domains++] = json_string_value(domain);
-	}
-	if (syncing->sync.n_domains == 0) {
-		err_set(err, ERR_INVALID,
-			"directory.sources.%s: domains lists the mail domains whose addresses "
-			"identify people",
-			name);
-		return false;
-	}
-	syncing->sync.source = name;
-	syncing->sync.kind = "file";
-	syncing->sync.domains = syncing->domains;
-	syncing->path = beside(config_path(config), path);
-	return true;
-}
-
-static bool find_source(const struct config *config, struct syncing *syncing, struct err *err)
-{
-	json_t *sources = jget(config_node(config, "directory"), "sources");
-	const char *name = syncing->only;
-
-	if (name == NULL && json_object_size(sources) == 1)
-		name = json_object_iter_key(json_object_iter(sources));
-	if (name == NULL) {
-		err_set(err, ERR_INVALID, "directory.sources names %zu sources: say which",
-			json_object_size(sources));
-		return false;
-	}
-	if (json_object_get(sources, name) == NULL) {
-		err_set(err, ERR_INVALID, "directory.sources has no \"%s\"", name);
-		return false;
-	}
-	return read_source(config, name, json_object_get(sources, name), syncing, err);
-}
-
-static struct call *ask(struct db *db, void *data,
-			void (*answer)(void *data, const json_t *value, const struct err *err),
-			void *answer_data)
+static void on_synced(void *data, const json_t *value, const struct err *err)
 {
 	struct syncing *syncing = data;
 
-	return store_sync_start(db, &syncing->sync, answer, answer_data);
+	source_close(syncing->source);
+	syncing->source = NULL;
+	syncing->answer(syncing->answer_data, value, err);
 }
 
-static void print_plan(const json_t *plan)
+static void on_fetched(void *data, const struct source_answer *answer, const struct err *err)
+{
+	struct syncing *syncing = data;
+	struct store_sync *sync = &syncing->sync;
+
+	if (err != NULL) {
+		syncing->failure = xstrdup(err->msg);
+	} else {
+		syncing->directory = answer->directory;
+		syncing->notes = json_deep_copy(answer->notes);
+		free(syncing->validator);
+		syncing->validator = xstrdup_null(answer->validator);
+	}
+	sync->directory = syncing->directory;
+	sync->failure = syncing->failure;
+	sync->validator = syncing->validator;
+	sync->notes = syncing->notes;
+	sync->fetch_ms = clock_mono_ms() - syncing->began_ms;
+	(void)store_sync_start(syncing->db, sync, on_synced, syncing);
+}
+
+static void on_validator(void *data, const json_t *value, const struct err *err)
+{
+	struct syncing *syncing = data;
+
+	if (err != NULL) {
+		on_synced(syncing, NULL, err);
+		return;
+	}
+	/* A plan that is shown or accepted is always made. */
+	if (!syncing->sync.plan_only && syncing->sync.accept == NULL)
+		syncing->validator = xstrdup_null(json_string_value(value));
+	syncing->began_ms = clock_mono_ms();
+	(void)source_fetch(syncing->source, syncing->validator, on_fetched, syncing);
+}
+
+static struct call *ask(struct db *db, void *data, store_sync_fn answer, void *answer_data)
+{
+	struct syncing *syncing = data;
+	struct source_config config = { .loop = syncing->loop,
+					.name = syncing->sync.source,
+					.node = syncing->node,
+					.dir = config_dir(syncing->config) };
+	struct err err;
+
+	syncing->db = db;
+	syncing->answer = answer;
+	syncing->answer_data = answer_data;
+	syncing->source = source_open(&config, &err);
+	if (syncing->source == NULL) { /* its settings were good a moment ago */
+		on_synced(syncing, NULL, &err);
+		return NULL;
+	}
+	syncing->sync.kind = source_kind(syncing->source);
+	syncing->sync.domains = source_domains(syncing->source, &syncing->sync.n_domains);
+	return store_sync_validator(db, syncing->sync.source, syncing->settings, on_validator,
+				    syncing);
+}
+
+static void print_plan(const json_t *plan, const char *source)
 {
 	json_t *lines = json_object_get(plan, "lines");
 	int64_t changes = jget_int(plan, "changes", 0);
@@ -158,11 +172,17 @@ static void print_plan(const json_t *plan)
 	if ((size_t)changes > json_array_size(lines))
 		(void)printf("… and %lld more\n",
 			     (long long)changes - (long long)json_array_size(lines));
-	(void)printf("%lld people, %lld groups, %lld memberships; %lld changes, plan %s\n",
-		     (long long)jget_int(plan, "counts.people", 0),
-		     (long long)jget_int(plan, "counts.groups", 0),
-		     (long long)jget_int(plan, "counts.memberships", 0), (long long)changes,
-		     jget_str_or(plan, "sha256", ""));
+	(void)printf(
+		"Plan: %lld to add, %lld to change, %lld to remove, %lld to look at; %lld people, "
+		"%lld groups, %lld memberships. Plan %s\n",
+		(long long)jget_int(plan, "counts.adds", 0),
+		(long long)jget_int(plan, "counts.changes", 0),
+		(long long)jget_int(plan, "counts.removals", 0),
+		(long long)jget_int(plan, "counts.warnings", 0),
+		(long long)jget_int(plan, "counts.people", 0),
+		(long long)jget_int(plan, "counts.groups", 0),
+		(long long)jget_int(plan, "counts.memberships", 0),
+		jget_str_or(plan, "sha256", ""));
 	json_array_foreach(json_object_get(plan, "brakes"), i, item)
 	{
 		(void)printf("BRAKE %s: %s%s\n", jget_str_or(item, "name", ""),
@@ -171,10 +191,37 @@ static void print_plan(const json_t *plan)
 							    : "");
 	}
 	if (json_array_size(json_object_get(plan, "brakes")) > 0)
-		(void)printf("If this is meant: opsd sync --accept-plan %s --by PERSON --by "
-			     "PERSON, within the hour "
-			     "after a run that was stopped.\n",
-			     jget_str_or(plan, "sha256", ""));
+		(void)printf(
+			"If this is meant, two people accept it within the hour after a run that "
+			"was stopped:\n  opsd sync %s --accept %s --by ADDRESS --by ADDRESS\nIf "
+			"not, repair the source; the next run tries again.\n",
+			source, jget_str_or(plan, "sha256", ""));
+}
+
+/* What was left out of the copy, and why the source was read again. */
+static void print_notes(const json_t *notes)
+{
+	static const struct {
+		const char *name, *sentence;
+	} kinds[] = {
+		{ "outside_members", "members from outside are kept as guests" },
+		{ "left_out_members", "members are no person or group of this source: left out" },
+		{ "shared_names", "groups share their name with another: their id is in it now" },
+	};
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		const json_t *note = json_object_get(notes, kinds[i].name);
+		const char *example =
+			json_string_value(json_array_get(json_object_get(note, "examples"), 0));
+
+		if (note != NULL)
+			(void)printf("Note: %lld %s (%s, …)\n",
+				     (long long)jget_int(note, "count", 0), kinds[i].sentence,
+				     example != NULL ? example : "");
+	}
+	if (jget_str(notes, "read_again") != NULL)
+		(void)printf("Note: the source was read again: %s\n",
+			     jget_str(notes, "read_again"));
 }
 
 static int print(const json_t *value, bool json, void *data)
@@ -197,7 +244,8 @@ static int print(const json_t *value, bool json, void *data)
 		free(text);
 	} else {
 		if (plan != NULL)
-			print_plan(plan);
+			print_plan(plan, syncing->sync.source);
+		print_notes(syncing->notes);
 		if (json_object_get(value, "error") != NULL)
 			(void)printf("%s\n", jget_str_or(value, "error", ""));
 		(void)puts(outcomes[i].sentence);
@@ -210,38 +258,99 @@ static int print(const json_t *value, bool json, void *data)
 									   : SYNC_GOOD;
 }
 
-/* Reads the source, then lets the database decide what it means. */
-static int run(struct app_options *options, const struct config *config, struct syncing *syncing)
+static void forget(struct syncing *syncing)
 {
-	const struct once once = {
-		.url_setting = "database.sync_url", .ask = ask, .print = print, .data = syncing
-	};
-	struct directory *directory;
-	struct diags diags;
+	directory_destroy(syncing->directory);
+	json_decref(syncing->notes);
+	free(syncing->validator);
+	free(syncing->failure);
+	syncing->directory = NULL;
+	syncing->notes = NULL;
+	syncing->validator = syncing->failure = NULL;
+}
+
+/* One source, from its settings to the exit code. */
+static int run_source(struct app_options *options, struct syncing *syncing, const char *name,
+		      const json_t *node)
+{
+	const struct once once = { .url_setting = "database.sync_url",
+				   .ask = ask,
+				   .print = print,
+				   .data = syncing,
+				   .ret_loop = &syncing->loop };
+	const struct source_config checked = { .name = name,
+					       .node = node,
+					       .dir = config_dir(syncing->config) };
+	struct source *source;
 	struct err err;
-	int64_t began = clock_mono_ms();
+	char *text;
 	int code;
 
-	if (!find_source(config, syncing, &err)) {
+	source = source_open(&checked, &err);
+	if (source == NULL) {
 		(void)app_fail(APP_COULD_NOT, "%s", err.msg);
 		return SYNC_COULD_NOT;
 	}
-	diags_init(&diags);
-	directory = directory_load(syncing->path, &diags);
-	for (size_t i = 0; i < diags.n; i++)
-		(void)fprintf(stderr, "%s\n", diag_text(&diags.items[i]));
-	syncing->sync.directory = directory;
-	syncing->sync.failure = diags.n > 0 ? diag_text(&diags.items[0]) : NULL;
-	syncing->sync.fetch_ms = clock_mono_ms() - began;
+	source_close(source);
+	text = json_canonical(node);
+	digest_hex(text, strlen(text), syncing->settings);
+	free(text);
+	syncing->node = node;
+	syncing->answered = false;
+	syncing->sync.source = name;
+	syncing->sync.settings = syncing->settings;
+	syncing->sync.channel = config_str(syncing->config, "slack.audit_channel");
 	code = once_run(options, &once);
-	directory_destroy(directory);
-	diags_finish(&diags);
+	forget(syncing);
 	return syncing->answered ? code : SYNC_COULD_NOT;
+}
+
+static int graver(int a, int b)
+{
+	static const int order[] = { SYNC_GOOD,  SYNC_CHANGES,    SYNC_LATE,
+				     SYNC_BRAKE, SYNC_INCOMPLETE, SYNC_COULD_NOT };
+	int grave = SYNC_GOOD;
+
+	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++)
+		if (a == order[i] || b == order[i])
+			grave = order[i];
+	return grave;
+}
+
+static int run(struct app_options *options, struct syncing *syncing)
+{
+	json_t *sources = jget(config_node(syncing->config, "directory"), "sources");
+	bool several = syncing->only == NULL && json_object_size(sources) > 1;
+	int code = SYNC_GOOD;
+	const char *name;
+	json_t *node;
+
+	if (json_object_size(sources) == 0 ||
+	    (syncing->only != NULL && json_object_get(sources, syncing->only) == NULL)) {
+		(void)app_fail(APP_COULD_NOT, "directory.sources has no \"%s\"",
+			       syncing->only != NULL ? syncing->only : "source");
+		return SYNC_COULD_NOT;
+	}
+	if (several && syncing->sync.accept != NULL) {
+		(void)app_fail(APP_COULD_NOT,
+			       "directory.sources names %zu sources: say whose plan is accepted",
+			       json_object_size(sources));
+		return SYNC_COULD_NOT;
+	}
+	json_object_foreach(sources, name, node)
+	{
+		if (syncing->only != NULL && !str_eq(name, syncing->only))
+			continue;
+		if (several && !options->json)
+			(void)printf("== %s\n", name);
+		code = graver(code, run_source(options, syncing, name, node));
+	}
+	return code;
 }
 
 int cmd_sync(struct app_options *options)
 {
-	struct syncing syncing = { .path = NULL };
+	struct syncing syncing = { .config = NULL };
 	struct diags diags;
 	struct config *config;
 	int code;
@@ -249,17 +358,17 @@ int cmd_sync(struct app_options *options)
 	if (!read_options(options, &syncing))
 		return app_fail(
 			APP_USAGE,
-			"sync [--plan] [--accept-plan SHA256 --by PERSON --by PERSON] [SOURCE]");
+			"sync [--plan] [--accept SHA256 --by ADDRESS --by ADDRESS] [SOURCE]");
 	diags_init(&diags);
 	config = config_load(options->config, &diags);
+	syncing.config = config;
 	if (config == NULL) {
 		(void)app_fail(APP_COULD_NOT, "%s",
 			       diags.n > 0 ? diag_text(&diags.items[0]) : "no configuration");
 		code = SYNC_COULD_NOT;
 	} else {
-		code = run(options, config, &syncing);
+		code = run(options, &syncing);
 	}
-	free(syncing.path);
 	config_destroy(config);
 	diags_finish(&diags);
 	return code;

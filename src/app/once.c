@@ -61,6 +61,8 @@ int once_run(struct app_options *options, const struct once *once)
 	if (url == NULL)
 		return app_fail(APP_COULD_NOT, "%s", asking.err.msg);
 	loop_init(&asking.loop);
+	if (once->ret_loop != NULL)
+		*once->ret_loop = &asking.loop;
 	asking.db = db_create(&asking.loop, &config);
 	(void)once->ask(asking.db, once->data, on_answer, &asking);
 	uv_run(&asking.loop, UV_RUN_DEFAULT);

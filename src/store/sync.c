@@ -28,8 +28,9 @@ enum {
 
 enum step {
 	STEP_CONNECT,
-	STEP_DRY,  /* a plan leaves nothing behind: its run row is in the transaction too */
-	STEP_OPEN, /* waits for the run's row; committed before anything else */
+	STEP_DRY,   /* a plan leaves nothing behind: its run row is in the transaction too */
+	STEP_OPEN,  /* waits for the run's row; committed before anything else */
+	STEP_FRESH, /* the document is the one that was applied: no plan */
 	STEP_BEGIN,
 	STEP_STAGE, /* waits for the lock and the empty staging tables */
 	STEP_COPY,  /* once for each table */
@@ -42,6 +43,7 @@ enum step {
 	STEP_WAKE,    /* the service looks at what is pending again */
 	STEP_ABANDON, /* rolls back: a plan, a busy or stale run, a failure */
 	STEP_CLOSE,   /* records how the run ended */
+	STEP_TELL,    /* the fetch failed: the audit channel is told */
 	STEP_END,
 };
 
@@ -64,8 +66,11 @@ static void on_answer(void *data, const struct db_answer *answer, const struct e
 static void on_plain(void *data, const struct err *err);
 static void enter(struct sync *sync, enum step step);
 
-#define APPLY "SELECT dir.sync_apply($1::bigint, $2::jsonb, $3::timestamptz, $4, $5::text[])"
-#define OPEN "SELECT dir.sync_open($1, $2, $3::text[], $4::interval, $5)"
+#define APPLY                                                                                      \
+	"SELECT dir.sync_apply($1::bigint, $2::jsonb, $4::timestamptz, $5, $3, $6, $7::text[])"
+#define REFUSE "SELECT dir.sync_refuse($1::bigint, $2::jsonb, $3)"
+#define OPEN "SELECT dir.sync_open($1, $2, $3::text[], $4::interval, $5, $6, $7::jsonb)"
+#define TELL "SELECT ops.owe_sync($1::bigint, $2)"
 
 /* clang-format off */
 static const struct {
@@ -76,6 +81,7 @@ static const struct {
 	[STEP_CONNECT]	= { NULL, NULL, STEP_OPEN },
 	[STEP_DRY]	= { "BEGIN", NULL, STEP_OPEN },
 	[STEP_OPEN]	= { NULL, OPEN, STEP_BEGIN },
+	[STEP_FRESH]	= { NULL, "SELECT dir.sync_fresh($1::bigint, $2)", STEP_END },
 	[STEP_BEGIN]	= { "BEGIN", NULL, STEP_STAGE },
 	[STEP_STAGE]	= { NULL, "SELECT dir.sync_begin($1::bigint, $2::timestamptz)", STEP_COPY },
 	[STEP_COPY]	= { NULL, NULL, STEP_SAVE },
@@ -83,11 +89,12 @@ static const struct {
 	[STEP_PLAN]	= { NULL, "SELECT dir.sync_plan($1::bigint)", STEP_APPLY },
 	[STEP_APPLY]	= { NULL, APPLY, STEP_COMMIT },
 	[STEP_BACK]	= { "ROLLBACK TO SAVEPOINT plan", NULL, STEP_REFUSE },
-	[STEP_REFUSE]	= { NULL, "SELECT dir.sync_refuse($1::bigint, $2::jsonb)", STEP_COMMIT },
+	[STEP_REFUSE]	= { NULL, REFUSE, STEP_COMMIT },
 	[STEP_COMMIT]	= { "COMMIT", NULL, STEP_WAKE },
 	[STEP_WAKE]	= { "NOTIFY authz_generation", NULL, STEP_END },
 	[STEP_ABANDON]	= { "ROLLBACK", NULL, STEP_CLOSE },
 	[STEP_CLOSE]	= { NULL, "SELECT dir.sync_close($1::bigint, $2, $3)", STEP_END },
+	[STEP_TELL]	= { NULL, TELL, STEP_END },
 	[STEP_END]	= { NULL, NULL, STEP_END },
 };
 /* clang-format on */
@@ -156,9 +163,16 @@ static enum step branch(struct sync *sync, const char *text)
 	switch (sync->step) {
 	case STEP_OPEN:
 		(void)snprintf(sync->run, sizeof(sync->run), "%s", text);
+		if (sync->sync->failure != NULL)
+			return sync->sync->plan_only ? STEP_ABANDON : STEP_TELL;
 		if (sync->sync->directory == NULL)
-			return STEP_END;
+			return STEP_FRESH;
 		return sync->sync->plan_only ? STEP_STAGE : STEP_BEGIN;
+	case STEP_FRESH:
+		set_outcome(sync, text);
+		return next;
+	case STEP_CLOSE: /* somebody who accepts a plan reads why it was not taken */
+		return sync->err.kind != ERR_NONE && sync->sync->accept == NULL ? STEP_TELL : next;
 	case STEP_STAGE:
 		if (str_eq(text, "ok"))
 			return next;
@@ -258,12 +272,13 @@ static struct call *run_open(struct sync *sync)
 	const struct store_sync *s = sync->sync;
 	char *domains = array_text(s->domains, s->n_domains);
 	char age[40];
-	const char *params[] = { s->source, s->kind, domains, age,
-				 s->directory == NULL ? s->failure : NULL };
+	char *notes = json_text(s->notes);
+	const char *params[] = { s->source, s->kind, domains, age, s->failure, s->settings, notes };
 	struct call *call;
 
 	(void)snprintf(age, sizeof(age), "%lld milliseconds", (long long)s->fetch_ms);
-	call = run(sync, params, 5);
+	call = run(sync, params, 7);
+	free(notes);
 	free(domains);
 	return call;
 }
@@ -273,8 +288,9 @@ static struct call *run_apply(struct sync *sync)
 	const struct store_sync *s = sync->sync;
 	char *plan = json_text(json_object_get(sync->value, "plan"));
 	char *by = array_text(s->by, s->n_by);
-	const char *params[] = { sync->run, plan, s->directory->generated_at, s->accept, by };
-	struct call *call = run(sync, params, sync->step == STEP_APPLY ? 5 : 2);
+	const char *params[] = { sync->run,    plan,      s->channel, s->directory->generated_at,
+				 s->validator, s->accept, by };
+	struct call *call = run(sync, params, sync->step == STEP_APPLY ? 7 : 3);
 
 	free(plan);
 	free(by);
@@ -296,9 +312,10 @@ static struct call *run_close(struct sync *sync)
 
 static struct call *start(struct sync *sync, enum step step)
 {
-	const char *params[] = { sync->run, sync->sync->directory != NULL
-						    ? sync->sync->directory->generated_at
-						    : NULL };
+	const struct store_sync *s = sync->sync;
+	const char *staged[] = { sync->run,
+				 s->directory != NULL ? s->directory->generated_at : NULL };
+	const char *told[] = { sync->run, s->channel };
 
 	if (steps[step].script != NULL)
 		return db_session_script(sync->session, steps[step].script, SHORT_MS, on_plain,
@@ -309,13 +326,16 @@ static struct call *start(struct sync *sync, enum step step)
 	case STEP_OPEN:
 		return run_open(sync);
 	case STEP_STAGE:
-		return run(sync, params, 2);
+		return run(sync, staged, 2);
+	case STEP_FRESH:
+	case STEP_TELL:
+		return run(sync, told, 2);
 	case STEP_COPY:
 		sync_rows_begin(&sync->rows, sync->rows.table);
 		return db_session_copy(sync->session, sync_rows_sql(sync->rows.table), next_rows,
 				       LONG_MS, on_plain, sync);
 	case STEP_PLAN:
-		return run(sync, params, 1);
+		return run(sync, staged, 1);
 	case STEP_CLOSE:
 		return run_close(sync);
 	default:
@@ -340,7 +360,7 @@ struct call *store_sync_start(struct db *db, const struct store_sync *config, st
 {
 	struct sync *sync = xcalloc(1, sizeof(*sync));
 
-	assert(config->directory != NULL || config->failure != NULL);
+	assert(config->directory == NULL || config->failure == NULL);
 	sync->call.cancel = on_cancel;
 	sync->db = db;
 	sync->sync = config;
@@ -348,10 +368,57 @@ struct call *store_sync_start(struct db *db, const struct store_sync *config, st
 	sync->data = data;
 	sync->value = json_object();
 	sync_rows_init(&sync->rows, config);
-	if (config->directory == NULL) {
+	if (config->failure != NULL) {
 		set_outcome(sync, "failed");
 		json_object_set_new(sync->value, "error", json_string(config->failure));
 	}
 	enter(sync, STEP_CONNECT);
 	return &sync->call;
+}
+
+/* ---- before the fetch ---- */
+
+struct asking {
+	struct call call;
+	struct call *job;
+	store_sync_fn done;
+	void *data;
+};
+
+static void on_asking_cancel(struct call *call)
+{
+	struct asking *asking = (struct asking *)call;
+
+	call_cancel(&asking->job);
+	free(asking);
+}
+
+static void on_validator(void *data, const struct db_answer *answer, const struct err *err)
+{
+	struct asking *asking = data;
+	const struct db_result *row = err == NULL ? answer->results[0] : NULL;
+	json_t *value = err == NULL && db_rows(row) > 0 && db_text(row, 0, 0) != NULL
+				? json_string(db_text(row, 0, 0))
+				: json_null();
+
+	asking->job = NULL;
+	asking->done(asking->data, err == NULL ? value : NULL, err);
+	json_decref(value);
+	free(asking);
+}
+
+struct call *store_sync_validator(struct db *db, const char *source, const char *settings,
+				  store_sync_fn done, void *data)
+{
+	struct asking *asking = xcalloc(1, sizeof(*asking));
+	const char *params[] = { source, settings };
+	const struct db_statement statement = { .sql = "SELECT dir.sync_validator($1, $2)",
+						.n = 2,
+						.params = params };
+
+	asking->call.cancel = on_asking_cancel;
+	asking->done = done;
+	asking->data = data;
+	asking->job = db_start(db, &statement, 1, OPEN_MS, on_validator, asking);
+	return &asking->call;
 }

@@ -143,19 +143,22 @@ void snapshot(struct buf *yaml, const char *time, const char *people, const char
 	assert_false(yaml->overflow);
 }
 
+const char *sync_by[2] = { "ana@example.com", "ben@example.com" };
+
 struct ran sync_run(const char *yaml, bool plan_only, const char *accept)
 {
 	static const char *const domains[] = { "example.com" };
-	static const char *const by[] = { "dia@example.com", "eve@example.com" };
 	struct ran ran = { 0 };
 	struct diags diags;
 	struct store_sync sync = { .source = "company",
 				   .kind = "file",
+				   .settings = "s",
+				   .channel = "C0AUDIT",
 				   .domains = domains,
 				   .n_domains = 1,
 				   .plan_only = plan_only,
 				   .accept = accept,
-				   .by = by,
+				   .by = sync_by,
 				   .n_by = 2 };
 	struct db *db = as_role("opsd_sync");
 	struct directory *directory;

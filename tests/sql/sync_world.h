@@ -27,6 +27,7 @@ void owner_sees(const char *sql, const char *text); /* asked by the owner */
 /* A snapshot: people "ana", or "ana:suspended"; groups "ads=ana,ben+web" (+: nested). */
 void snapshot(struct buf *yaml, const char *time, const char *people, const char *groups);
 
+extern const char *sync_by[2]; /* who accepts */
 struct ran sync_run(const char *yaml, bool plan_only, const char *accept);
 void expect_outcome(const struct ran *ran, const char *outcome);
 bool has_brake(const struct ran *ran, const char *name);

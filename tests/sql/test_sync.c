@@ -227,7 +227,11 @@ static void test_surge_is_held(void **state)
 	assert_true(has_brake(&ran, "in_use_group_surge"));
 	snprintf(sha, sizeof(sha), "%s", jget_str_or(ran.value, "plan.sha256", ""));
 	json_decref(ran.value);
+	sync_by[0] = "u0@example.com";
+	sync_by[1] = "u1@example.com";
 	ran = again("05:30", people, groups, false, sha);
+	sync_by[0] = "ana@example.com";
+	sync_by[1] = "ben@example.com";
 	expect_outcome(&ran, "applied");
 	json_decref(ran.value);
 	owner_sees("SELECT count(*) FROM dir.membership m JOIN dir.grp g USING (group_id) WHERE "
@@ -235,7 +239,7 @@ static void test_surge_is_held(void **state)
 		   "23");
 	owner_sees("SELECT array_to_string(override_by, ' ') FROM dir.sync_run WHERE override_by "
 		   "IS NOT NULL",
-		   "dia@example.com eve@example.com");
+		   "u0@example.com u1@example.com");
 }
 
 static void test_accepted_plan(void **state)
@@ -262,10 +266,56 @@ static void test_accepted_plan(void **state)
 	ran = sync_run(yaml.data, false, sha); /* another plan */
 	assert_non_null(strstr(ran.msg, "not the accepted one"));
 	buf_finish(&yaml);
+	snapshot(&yaml, "05:10", "ana ben", "");
+	sync_by[1] = "ANA@example.com"; /* the same person */
+	ran = sync_run(yaml.data, false, sha);
+	assert_non_null(strstr(ran.msg, "two active people of the directory"));
+	sync_by[1] = "nobody@example.com";
+	ran = sync_run(yaml.data, false, sha);
+	assert_non_null(strstr(ran.msg, "two active people of the directory"));
+	sync_by[1] = "ben@example.com";
+	buf_finish(&yaml);
 	ran = again("05:10", "ana ben", "", false, sha);
 	expect_outcome(&ran, "applied");
 	json_decref(ran.value);
 	owner_sees(MEMBERS, "");
+	expect_sync("05:20", "ana ben", "ads=ana,ben", "applied");
+	snapshot(&yaml, "05:30", "ana ben", "");
+	ran = sync_run(yaml.data, false, sha); /* the same plan again, and accepted once before */
+	assert_non_null(strstr(ran.msg, "this plan was accepted already"));
+	buf_finish(&yaml);
+}
+
+/* What the audit channel and the audit log are told, and not each time again. */
+static void test_alarm(void **state)
+{
+	(void)state;
+	fresh();
+	expect_sync("05:00", "ana ben", "ads=ana,ben", "applied");
+	owner_sees("SELECT count(*) FROM ops.message", "0");
+	expect_sync("05:10", "ana ben", "", "refused");
+	owner_sees("SELECT string_agg((body ->> 'event') || ' ' || channel || ' ' || (body #>> "
+		   "'{brakes,0,name}'), '|') FROM ops.message",
+		   "directory.refused C0AUDIT empty_source");
+	expect_sync("05:10", "ana ben", "", "refused"); /* the same again is no news */
+	owner_sees("SELECT count(*) FROM ops.message", "1");
+	good("UPDATE dir.sync_run SET finished_at = finished_at - interval '5 hours'");
+	expect_sync("05:10", "ana ben", "", "refused"); /* but it is not forgotten */
+	owner_sees("SELECT count(*) FROM ops.message", "2");
+	expect_sync("05:20", "ana ben", "ads=ana,ben", "unchanged");
+	owner_sees("SELECT body ->> 'event' FROM ops.message ORDER BY id DESC LIMIT 1",
+		   "directory.clear");
+	expect_sync("05:30", "ana ben", "ads=ana,ben", "unchanged");
+	owner_sees("SELECT count(*) FROM ops.message", "3");
+	owner_sees("SELECT count(*) FILTER (WHERE event = 'directory.applied' AND outcome = "
+		   "'success') || ' ' || count(*) FILTER (WHERE event = 'directory.refused' AND "
+		   "outcome = 'failure') || ' ' || count(*) FROM ops.audit",
+		   "1 3 4");
+	expect_sync("05:40", "ana", "ads=ana", "applied");
+	owner_sees(
+		"SELECT body::json #>> '{facts,members_removed}' FROM ops.audit ORDER BY id DESC "
+		"LIMIT 1",
+		"1");
 }
 
 static void test_accepted_plan_ends_after_an_hour(void **state)
@@ -487,6 +537,7 @@ int main(void)
 		TEST(test_group_in_use),
 		TEST(test_surge_is_held),
 		TEST(test_accepted_plan),
+		TEST(test_alarm),
 		TEST(test_accepted_plan_ends_after_an_hour),
 		TEST(test_moved_address),
 		TEST(test_addresses),

@@ -66,6 +66,9 @@ char *words_linked(const json_t *link);
 /* A line of the audit channel that is no outcome: { "alarm": what, … }. */
 char *words_alarm(const json_t *alarm);
 
+/* Of the directory sync, whole with its mark: an alarm, or that it is over. */
+char *words_directory(const json_t *facts);
+
 /* A mark for an outcome: "✅", "❌", … */
 const char *words_mark(const char *outcome);
 

@@ -403,6 +403,25 @@ json_t *render_linked(const json_t *link)
 	return message;
 }
 
+/* One line; the same as text is added to text. */
+static void put_audit(struct blocks *blocks, const json_t *facts, struct buf *text)
+{
+	bool directory = str_starts(jget_str(facts, "event"), "directory.");
+	bool alarm = jget_str(facts, "alarm") != NULL;
+	const char *mark = alarm ? "🚨" : words_mark(jget_str(facts, "outcome"));
+	char *line = directory ? words_directory(facts)
+		     : alarm   ? words_alarm(facts)
+			       : words_audit(facts);
+
+	if (directory)
+		blocks_plain(blocks, line);
+	else
+		put_audit_line(blocks, facts);
+	buf_printf(text, "%s%s%s%s", text->len > 0 ? "\n" : "", directory ? "" : mark,
+		   directory ? "" : " ", line);
+	free(line);
+}
+
 json_t *render_audit(const json_t *const *facts, size_t n)
 {
 	struct blocks *blocks = blocks_create(BLOCKS_MESSAGE);
@@ -410,15 +429,8 @@ json_t *render_audit(const json_t *const *facts, size_t n)
 	json_t *message;
 
 	buf_init(&text, (size_t)LINE_MAX * RENDER_AUDIT_LINES);
-	for (size_t i = 0; i < n; i++) {
-		bool alarm = jget_str(facts[i], "alarm") != NULL;
-		char *line = alarm ? words_alarm(facts[i]) : words_audit(facts[i]);
-
-		put_audit_line(blocks, facts[i]);
-		buf_printf(&text, "%s%s %s", i == 0 ? "" : "\n",
-			   alarm ? "🚨" : words_mark(jget_str(facts[i], "outcome")), line);
-		free(line);
-	}
+	for (size_t i = 0; i < n; i++)
+		put_audit(blocks, facts[i], &text);
 	message = render_finish(blocks, buf_text(&text), false);
 	buf_finish(&text);
 	return message;

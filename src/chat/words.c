@@ -358,6 +358,76 @@ char *words_headline(const json_t *facts)
 	return buf_take(&buf);
 }
 
+/* "3 h", "12 min" */
+static void put_age(struct buf *buf, int64_t seconds)
+{
+	if (seconds >= 2 * 3600)
+		buf_printf(buf, "%d h", (int)(seconds / 3600));
+	else
+		buf_printf(buf, "%d min", (int)(seconds / 60));
+}
+
+static void put_brakes(struct buf *buf, const json_t *facts)
+{
+	enum { BRAKES_MAX = 5 };
+	const json_t *brakes = json_object_get(facts, "brakes");
+	const json_t *losses = jget(facts, "counts.losses");
+	size_t i;
+	json_t *item;
+
+	json_array_foreach(brakes, i, item)
+	{
+		if (i < BRAKES_MAX)
+			buf_printf(buf, "%s %s", i > 0 ? ";" : "",
+				   jget_str_or(item, "detail", jget_str_or(item, "name", "?")));
+	}
+	if (json_array_size(brakes) > BRAKES_MAX)
+		buf_printf(buf, "; and %zu more", json_array_size(brakes) - BRAKES_MAX);
+	buf_puts(buf, ".");
+	json_array_foreach(losses, i, item)
+		buf_printf(buf, "%s %s −%d", i == 0 ? " Groups in use that lose most:" : ",",
+			   jget_str_or(item, "group", "?"), (int)jget_int(item, "members", 0));
+	if (json_array_size(losses) > 0)
+		buf_puts(buf, ".");
+}
+
+char *words_directory(const json_t *facts)
+{
+	const char *event = jget_str_or(facts, "event", "");
+	const char *source = jget_str_or(facts, "source", "?");
+	struct buf buf;
+
+	buf_init(&buf, WORDS_MAX);
+	if (str_eq(event, "directory.clear")) {
+		buf_printf(&buf, "✅ The directory sync of %s works again.", source);
+		return buf_take(&buf);
+	}
+	if (str_eq(event, "directory.refused")) {
+		buf_printf(&buf, "🚨 The directory sync of %s was stopped by a brake:", source);
+		put_brakes(&buf, facts);
+		buf_printf(&buf, " Nothing was applied but %d departures.",
+			   (int)jget_int(facts, "notes.departures", 0));
+	} else if (str_eq(event, "directory.held")) {
+		buf_printf(&buf, "⚠️ The directory sync of %s holds new members back:", source);
+		put_brakes(&buf, facts);
+		buf_puts(&buf, " All other changes were applied.");
+	} else {
+		buf_printf(&buf, "🚨 The directory sync of %s failed, nothing was changed: %s.",
+			   source, jget_str_or(facts, "error", "no reason given"));
+	}
+	if (!str_eq(event, "directory.held") && json_is_integer(json_object_get(facts, "age_s"))) {
+		buf_puts(&buf, " Rights are decided on a copy that is ");
+		put_age(&buf, jget_int(facts, "age_s", 0));
+		buf_puts(&buf, " old.");
+	}
+	if (json_array_size(json_object_get(facts, "brakes")) > 0)
+		buf_printf(&buf,
+			   " If this is meant, read opsd sync --plan %s and let two people accept "
+			   "what it shows; if not, repair the source: the next run tries again.",
+			   source);
+	return buf_take(&buf);
+}
+
 char *words_audit(const json_t *facts)
 {
 	const char *outcome = jget_str_or(facts, "outcome", "");

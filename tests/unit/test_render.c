@@ -320,6 +320,44 @@ static void test_every_mark(void **state)
 		assert_string_not_equal(words_mark(outcomes[i]), "•");
 }
 
+static void expect_directory(const char *text, const char *const *parts)
+{
+	json_t *node = facts(text);
+	const json_t *const list[] = { node };
+	char *message = checked(render_audit(list, 1));
+
+	for (size_t i = 0; parts[i] != NULL; i++)
+		if (strstr(message, parts[i]) == NULL)
+			fail_msg("%s is not in %s", parts[i], message);
+	free(message);
+	json_decref(node);
+}
+
+static void test_directory_alarms(void **state)
+{
+	(void)state;
+	expect_directory("{\"event\":\"directory.refused\",\"source\":\"company\",\"age_s\":11000,"
+			 "\"notes\":{\"departures\":2},\"counts\":{\"losses\":[{\"group\":\"sre\","
+			 "\"members\":4}]},\"brakes\":[{\"name\":\"people_lost\",\"detail\":"
+			 "\"30 of 90 active people would no longer be active\"}]}",
+			 (const char *const[]){
+				 "stopped by a brake: 30 of 90 active people", "sre −4",
+				 "Nothing was applied but 2 departures", "a copy that is 3 h old",
+				 "opsd sync --plan company", "repair the source", NULL });
+	expect_directory(
+		"{\"event\":\"directory.failed\",\"source\":\"company\",\"error\":\"it answers "
+		"403; <!here> a permission is missing\",\"age_s\":120}",
+		(const char *const[]){ "failed, nothing was changed: it answers 403; <!here>",
+				       "2 min old", NULL });
+	expect_directory(
+		"{\"event\":\"directory.held\",\"source\":\"company\",\"brakes\":[{\"name\":"
+		"\"in_use_group_surge\",\"detail\":\"group sre had 2 members\"}]}",
+		(const char *const[]){ "holds new members back: group sre had 2",
+				       "All other changes were applied", NULL });
+	expect_directory("{\"event\":\"directory.clear\",\"source\":\"company\"}",
+			 (const char *const[]){ "sync of company works again", NULL });
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -337,6 +375,7 @@ int main(void)
 		cmocka_unit_test(test_a_freeze_says_who_and_what_to_do),
 		cmocka_unit_test(test_busy_says_who_holds_it),
 		cmocka_unit_test(test_every_mark),
+		cmocka_unit_test(test_directory_alarms),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

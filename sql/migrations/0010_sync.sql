@@ -304,7 +304,7 @@ begin
 			format('%s of %s memberships would be removed', d.del, live.n) from live, d
 		union all
 		select 'people_lost', p_lost > greatest(20, 0.03 * p_active),
-			format('%s of %s active people would no longer be active', p_lost, p_active)
+			format('%s of %s active people would no longer be active, or no longer be employees', p_lost, p_active)
 		union all
 		select 'primary_addresses', primaries.n > greatest(20, 0.02 * p_active),
 			format('%s primary addresses would change', primaries.n) from primaries
@@ -340,7 +340,9 @@ begin
 		from dir.sync_run r join dir.source s using (source_id) where r.run_id = p_run;
 	create temp table sync_line (line text collate "C" not null) on commit drop;
 	analyze sync_user, sync_email, sync_grp, sync_mu, sync_mg;
-	select count(*), count(*) filter (where u.ext is null or u.state <> 'active') into active, lost
+	-- who is a guest now is lost too: a list of users that is cut off makes guests of members
+	select count(*), count(*) filter (where u.ext is null or u.state <> 'active' or (p.kind = 'human' and u.kind <> 'human'))
+		into active, lost
 		from dir.person p left join sync_user u on u.ext = p.external_id
 		where p.source_id = src and p.state = 'active';
 	perform dir.sync_plan_people(src, gen);

@@ -87,7 +87,11 @@ static bool read_record(struct csv *csv)
 		csv->at++;
 	else if (csv->at < csv->end)
 		return complain(csv, "a carriage return without a line feed");
-	return csv->n == COLUMNS ? true : complain(csv, "fewer than 6 columns");
+	if (csv->n < COLUMNS)
+		return complain(csv, csv->at < csv->end ? "fewer than 6 columns"
+							: "fewer than 6 columns: is the file cut "
+							  "off?");
+	return true;
 }
 
 static bool take_end(struct csv *csv)

@@ -115,6 +115,15 @@ static void fail(struct reading *reading, const char *fmt, ...)
 	reading_free(reading);
 }
 
+/* The name that mistakes are told by, whose ending says how to read it.  The caller frees. */
+static char *named(const char *name, const char *form)
+{
+	size_t len = strlen(name);
+	const char *end = form == NULL || strlen(form) > len ? "" : name + len - strlen(form);
+
+	return form == NULL || str_eq(end, form) ? xstrdup(name) : xasprintf("%s.%s", name, form);
+}
+
 /* ---- a file ---- */
 
 static void on_file(void *data)
@@ -132,7 +141,7 @@ static void on_file(void *data)
 	text = file_read(path, DIRECTORY_FILE_MAX, &len, &err);
 	if (text == NULL)
 		diag_add(&diags, path, 0, 0, "%s", err.msg);
-	name = format != NULL ? xasprintf("%s.%s", path, format) : xstrdup(path);
+	name = named(path, format);
 	if (text != NULL)
 		directory = directory_parse(name, text, len, &diags);
 	finish(reading, directory, NULL, &diags);
@@ -144,23 +153,16 @@ static void on_file(void *data)
 
 /* ---- a document ---- */
 
-/* What the document is: as it is set, as its type says, or as its URL ends. */
-static const char *ending(const struct source *source, const char *type)
+/* What the document is: as it is set, as its type says, or (NULL) as its URL ends. */
+static const char *form_of(const struct source *source, const char *type)
 {
-	static const struct {
-		const char *part, *ending;
-	} types[] = { { "json", ".json" }, { "yaml", ".yaml" }, { "csv", ".csv" } };
+	static const char *const forms[] = { "json", "yaml", "csv" };
 	const char *format = source_text(source, "format");
 
-	for (size_t i = 0; format != NULL && i < 3; i++)
-		if (str_eq(types[i].part, format))
-			return types[i].ending;
-	for (size_t i = 0; type != NULL && i < 3; i++)
-		if (strstr(type, types[i].part) != NULL)
-			return types[i].ending;
-	return str_ends(source->url, ".csv")    ? ".csv"
-	       : str_ends(source->url, ".json") ? ".json"
-						: ".yaml";
+	for (size_t i = 0; format == NULL && type != NULL && i < 3; i++)
+		if (strstr(type, forms[i]) != NULL)
+			format = forms[i];
+	return format;
 }
 
 static void take_document(struct reading *reading, const struct http_response *response)
@@ -181,7 +183,7 @@ static void take_document(struct reading *reading, const struct http_response *r
 	if (etag != NULL && strlen(etag) > ETAG_MAX)
 		etag = NULL;
 	diags_init(&diags);
-	name = xasprintf("%s%s", reading->source->url, ending(reading->source, type));
+	name = named(reading->source->url, form_of(reading->source, type));
 	directory = directory_parse(name, response->body, response->len, &diags);
 	finish(reading, directory, etag, &diags);
 	diags_finish(&diags);

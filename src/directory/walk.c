@@ -311,8 +311,7 @@ static void on_answer(void *data, const struct ask_answer *answer, const struct 
 		turn_page(walk, place);
 		return;
 	}
-	err_prefix(&err, "%s: %s, page %zu", walk->source->label, place->what,
-		   place->listing.pages);
+	err_prefix(&err, "%s, page %zu", place->what, place->listing.pages);
 	if (err.kind == ERR_RETRY)
 		again(walk, &err);
 	else

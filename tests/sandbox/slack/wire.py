@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 MAX_HEAD = 64 << 10
 MAX_BODY = 16 << 20
 REASONS = {
-    100: "Continue", 101: "Switching Protocols", 200: "OK", 204: "No Content", 302: "Found",
+    100: "Continue", 101: "Switching Protocols", 200: "OK", 204: "No Content", 302: "Found", 304: "Not Modified",
     400: "Bad Request", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
     409: "Conflict", 410: "Gone", 413: "Content Too Large", 414: "URI Too Long",
     429: "Too Many Requests", 431: "Request Header Fields Too Large",

@@ -59,8 +59,8 @@ static const struct {
 	{ "unchanged",	SYNC_GOOD,	 "Nothing to change." },
 	{ "planned",	SYNC_GOOD,	 "Planned; nothing was changed." },
 	{ "refused",	SYNC_BRAKE,	 "Stopped by a brake; only departures were applied." },
-	{ "failed",	SYNC_INCOMPLETE, "The source was not read whole; nothing was changed. The next run "
-					 "tries again." },
+	{ "failed",	SYNC_INCOMPLETE,
+	  "The source was not read whole; nothing was changed. The next run tries again." },
 	{ "busy",	SYNC_LATE,	 "Another run of it is under way; nothing was changed." },
 	{ "stale",	SYNC_LATE,	 "A newer snapshot was first; nothing was changed." },
 };

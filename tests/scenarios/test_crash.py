@@ -75,7 +75,7 @@ def test_killed_long_after_it_was_heard(world):
     rid = nudge(world)
     world.kube.wait(request={"verb": "get", "ns": "ads"}, since=since)
     row = world.request(rid)
-    world.sql("select ops.renew($1, array[$2], array[$3::bigint])", row["claimed_by"], rid, row["fence"])
+    world.sql("select ops.renew($1, '{}', array[$2], array[$3::bigint])", row["claimed_by"], rid, row["fence"])
     restart(world)
     once(world, rid)
 

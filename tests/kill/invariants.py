@@ -44,7 +44,7 @@ SQL = {
     "one-step-per-claim": """
         select request_id as id, count(*) from ops.step where intent_at >= $1 group by request_id, fence having count(*) > 1""",
     "one-change-per-target": """
-        select target as id, count(*) from ops.step where state in ('intent', 'unknown') and target is not null
+        select target as id, count(*) from ops.step where intent_at >= $1 and state in ('intent', 'unknown') and target is not null
         group by target having count(*) > 1""",
     "step-has-entry": """
         select s.request_id as id, s.attempt from ops.step s where s.intent_at >= $1 and not exists (

@@ -18,6 +18,7 @@
 
 struct buf;
 struct diags;
+struct own_port;
 
 /* The table of all kinds: sorted by name, NULL-ended. */
 extern const struct action_kind *const action_kinds[];
@@ -27,6 +28,8 @@ extern const struct action_kind *const action_kinds[];
  * …"). */
 struct action_env *action_env_create(uv_loop_t *loop, const json_t *clusters, const json_t *apis,
 				     const char *dir, struct diags *diags);
+/* For the kinds opsd.*; copied.  Without it they cannot run. */
+void action_env_set_own(struct action_env *env, const struct own_port *own);
 void action_env_destroy(struct action_env *env); /* every run must be done or cancelled before */
 
 /* opsd check --online: one line per cluster and API: reachable, who we are, what is missing. */

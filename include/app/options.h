@@ -25,6 +25,8 @@ int cmd_grants(struct app_options *options);
 int cmd_audit(struct app_options *options);
 int cmd_explain(struct app_options *options);
 int cmd_catalog(struct app_options *options);
+int cmd_freeze(struct app_options *options);
+int cmd_unfreeze(struct app_options *options);
 
 /* "opsd: sentence" on stderr and the exit code, for the one place where a command fails. */
 int app_fail(enum app_exit code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

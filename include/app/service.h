@@ -64,6 +64,9 @@ struct service {
 /* ports.c: binds core's ports to store, action and chat. */
 void service_ports(struct service *service, struct op_ports *ret_ports);
 
+/* Lets the action kinds opsd.* reach the store. */
+void service_own(struct service *service);
+
 /* Starts a run for a row that was claimed; first by the row's state. */
 void service_resume(struct service *service, const json_t *row);
 

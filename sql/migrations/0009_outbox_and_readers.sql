@@ -186,6 +186,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
 		'owed', (select count(*) from ops.message m where m.due_at is not null),
 		'owed_oldest_s', (select coalesce(extract(epoch from clock_timestamp() - min(m.created_at))::bigint, 0)
 			from ops.message m where m.due_at is not null),
+		'freezes', (select count(*) from ops.freeze f where coalesce(f.ends_at, 'infinity') > clock_timestamp()),
 		'replicas', (select count(*) from ops.replica r where r.seen_at > clock_timestamp() - interval '1 minute'),
 		'directory', (select json_build_object('sources', count(*), 'generation', max(s.generation),
 			'age_s', extract(epoch from clock_timestamp() - min(coalesce(s.fetch_started_at, 'epoch')))::bigint)

@@ -61,7 +61,7 @@ begin
 	perform ops.redraw_open();
 	insert into ops.message (request_id, kind, prio, channel, body, created_at, due_at)
 		select f.id, 'audit', 0, s.audit_channel, json_build_object('request', f.id, 'outcome', p_outcome,
-				'command', p_outcome, 'args', f.what, 'reason', p_reason,
+				'command', case p_outcome when 'frozen' then 'freeze' else 'unfreeze' end, 'args', f.what, 'reason', p_reason,
 				'who', json_build_object('name', coalesce(p_observer ->> 'login', 'opsd'))), now_, now_
 			from ops.setting s where p_outcome is not null and s.audit_channel is not null;
 end $$;

@@ -2,6 +2,7 @@
 /* action.c - the table of all kinds, sorted by name. */
 #include "internal.h"
 
+/* clang-format off */
 const struct action_kind *const action_kinds[] = {
 	&action_http_call,
 	&action_http_list,
@@ -21,5 +22,8 @@ const struct action_kind *const action_kinds[] = {
 	&action_kube_set,
 	&action_kube_status,
 	&action_kube_undo,
+	&action_opsd_freeze,
+	&action_opsd_unfreeze,
 	NULL,
 };
+/* clang-format on */

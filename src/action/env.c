@@ -12,6 +12,7 @@
 #include "base/secret.h"
 #include "base/str.h"
 #include "base/xalloc.h"
+#include "core/own.h"
 #include "internal.h"
 #include "net/http.h"
 
@@ -28,6 +29,7 @@ struct action_env {
 	size_t n_clusters;
 	struct api *apis;
 	size_t n_apis;
+	struct own_port own;
 };
 
 /* --- making --- */
@@ -186,7 +188,17 @@ void action_env_destroy(struct action_env *env)
 	free(env);
 }
 
+void action_env_set_own(struct action_env *env, const struct own_port *own)
+{
+	env->own = *own;
+}
+
 /* --- finding --- */
+
+const struct own_port *env_own(const struct action_env *env)
+{
+	return &env->own;
+}
 
 uv_loop_t *env_loop(const struct action_env *env)
 {

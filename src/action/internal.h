@@ -20,6 +20,7 @@ struct api {
 };
 
 uv_loop_t *env_loop(const struct action_env *env);
+const struct own_port *env_own(const struct action_env *env);
 struct kube *env_kube(const struct action_env *env, const char *name);
 const struct api *env_api(const struct action_env *env, const char *name);
 
@@ -294,12 +295,16 @@ const char *events_when(const json_t *event);
 const char *job_state(const json_t *job);
 const char *job_failure(const json_t *job); /* the cluster's words; "" */
 
+/* --- opsd_freeze.c --- */
+
+char *own_what_text(const json_t *what); /* "team=ads cluster=main" or "everything"; freed */
+
 /* --- the kinds --- */
 
 extern const struct action_kind action_http_call, action_http_list, action_kube_autoscale,
 	action_kube_config, action_kube_cordon, action_kube_cronjob, action_kube_delete,
 	action_kube_events, action_kube_job, action_kube_keda, action_kube_list, action_kube_logs,
 	action_kube_patch, action_kube_restart, action_kube_scale, action_kube_set,
-	action_kube_status, action_kube_undo;
+	action_kube_status, action_kube_undo, action_opsd_freeze, action_opsd_unfreeze;
 
 #endif

@@ -172,7 +172,8 @@ static void make_store(struct service *service)
 		.audit_channel = config_str(service->config, "slack.audit_channel"),
 		.approval_channel = config_str(service->config, "slack.approval_channel"),
 		.approval_s = config_int(service->config, "slack.approval_minutes") * 60,
-		.deployment = config_str(service->config, "deployment")
+		.deployment = config_str(service->config, "deployment"),
+		.read_only = config_bool(service->config, "read_only"),
 	};
 
 	service->intake_db = db_create(&service->loop, &intake);
@@ -236,6 +237,7 @@ static void make_chat(struct service *service)
 		.may = { .loop = &service->loop, .may = may, .ctx = service }
 	};
 
+	service_own(service);
 	service_ports(service, &ports);
 	service->ops = op_list_create(&service->loop, &ports);
 	intake.ops = service->ops;

@@ -50,6 +50,8 @@ static const struct setting settings[] = {
 	{ "http.listen", SET_TEXT, "\"127.0.0.1:9464\"", false, false, 0, 0,
 	  "/metrics /healthz /readyz; null: none" },
 	{ "log.level", SET_TEXT, "\"info\"", false, true, 0, 0, "debug, info, warn or error" },
+	{ "read_only", SET_BOOL, "false", false, false, 0, 0,
+	  "freeze every change for as long as such a replica lives" },
 	{ "slack.api_url", SET_TEXT, "\"https://slack.com/api/\"", false, false, 0, 0,
 	  "http:// only to a loopback address" },
 	{ "slack.app_token", SET_SECRET, NULL, true, false, 0, 0,

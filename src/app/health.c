@@ -114,6 +114,7 @@ static void put_health(const json_t *health, struct buf *body)
 	put(body, "owed_messages", "", (uint64_t)jget_int(health, "owed", 0));
 	put(body, "owed_oldest_seconds", "", (uint64_t)jget_int(health, "owed_oldest_s", 0));
 	put(body, "replicas", "", (uint64_t)jget_int(health, "replicas", 0));
+	put(body, "freezes", "", (uint64_t)jget_int(health, "freezes", 0));
 	put(body, "directory_age_seconds", "", (uint64_t)jget_int(health, "directory.age_s", 0));
 	put(body, "directory_generation", "",
 	    (uint64_t)jget_int(health, "directory.generation", 0));

@@ -24,11 +24,14 @@ static const struct {
 	{ "check", cmd_check, "check [--online] [--policy] [--print]",
 	  "configuration, catalog, policy and their tests" },
 	{ "explain", cmd_explain, "explain PERSON ACTION [k=v …]", "why somebody may or may not" },
+	{ "freeze", cmd_freeze, "freeze list | [k=v …] [hours=N] reason=WHY",
+	  "stop changes: action, cluster, namespace, name, team …" },
 	{ "grants", cmd_grants, "grants plan|apply FILE, grants list",
 	  "reviewed grants as a file" },
 	{ "migrate", cmd_migrate, "migrate [--plan]", "apply the database migrations" },
 	{ "serve", cmd_serve, "serve", "run the service until SIGTERM" },
 	{ "sync", cmd_sync, "sync [--plan]", "one run of the directory sync" },
+	{ "unfreeze", cmd_unfreeze, "unfreeze [ID] reason=WHY", "lift one freeze, or all" },
 };
 
 enum { N_COMMANDS = sizeof(commands) / sizeof(commands[0]) };

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "action/env.h"
 #include "app/service.h"
 #include "base/arena.h"
 #include "base/err.h"
@@ -18,9 +19,11 @@
 #include "core/catalog.h"
 #include "core/command.h"
 #include "core/facts.h"
+#include "core/own.h"
 #include "core/request.h"
 #include "slack/people.h"
 #include "store/approvals.h"
+#include "store/hold.h"
 #include "store/requests.h"
 
 enum { ACTION_MS = 15000, LOOK_MS = 10000 };
@@ -335,6 +338,21 @@ static struct call *port_settle(void *ctx, struct request *rq, call_done_fn done
 	json_decref(announce);
 	json_decref(reply);
 	return call;
+}
+
+static struct call *own_ask(void *ctx, const char *what, const char *request, const json_t *args,
+			    action_done_fn done, void *data)
+{
+	struct service *service = ctx;
+
+	return store_own(service->store, what, request, args, done, data);
+}
+
+void service_own(struct service *service)
+{
+	const struct own_port own = { .ctx = service, .ask = own_ask };
+
+	action_env_set_own(service->env, &own);
 }
 
 static void on_answered(void *ctx, struct request *rq, const struct err *err)

@@ -378,11 +378,16 @@ static void put_audit_line(struct blocks *blocks, const json_t *facts)
 	char *line = words_audit(facts);
 	char *tail = xasprintf(" %s%s · %s", jget_str(facts, "reason") != NULL ? "reason: " : "",
 			       jget_str_or(facts, "reason", ""), jget_str_or(facts, "request", ""));
-	char *mail = xasprintf(" (%s) ", jget_str_or(facts, "who.email", "not in the directory"));
+	const char *user = jget_str(facts, "who.user"); /* NULL: an operator, or opsd */
+	char *mail = xasprintf(
+		" (%s) ", user == NULL ? "without Slack"
+				       : jget_str_or(facts, "who.email", "not in the directory"));
 	const struct span spans[] = {
 		{ .kind = SPAN_TEXT, .text = words_mark(jget_str(facts, "outcome")), .style = "" },
 		{ .kind = SPAN_TEXT, .text = " ", .style = "" },
-		{ .kind = SPAN_USER, .text = jget_str_or(facts, "who.user", "?"), .style = "" },
+		{ .kind = user != NULL ? SPAN_USER : SPAN_TEXT,
+		  .text = user != NULL ? user : jget_str_or(facts, "who.name", "opsd"),
+		  .style = "" },
 		{ .kind = SPAN_TEXT, .text = mail, .style = "" },
 		{ .kind = SPAN_TEXT, .text = line, .style = "" },
 		{ .kind = SPAN_TEXT, .text = tail, .style = "" },

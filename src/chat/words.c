@@ -266,6 +266,10 @@ char *words_vote(const struct request *rq)
 		buf_printf(&buf, "You have already decided this: %s. One decision a person counts.",
 			   str_eq(jget_str(rq->detail, "decision"), "deny") ? "not approved"
 									    : "approved");
+	} else if (str_eq(rq->code, "frozen")) {
+		buf_puts(&buf, "Your approval was not counted, since nothing may start now.");
+		words_put_freezes(&buf, json_object_get(rq->detail, "frozen"));
+		buf_puts(&buf, " Approve it when that is lifted.");
 	} else {
 		buf_puts(&buf, words_code(rq->code));
 		if (str_eq(rq->code, "not_approver")) {

@@ -12,6 +12,9 @@
 
 enum { WORD_LEN = 64, NEAREST = 5, FAR = 1000 };
 
+/* Commands of this prefix go by their name alone too: /ops freeze. */
+#define OWN_PREFIX "ops"
+
 struct scored {
 	const struct command *command;
 	size_t distance;
@@ -159,7 +162,13 @@ void args_line(const struct catalog *catalog, const char *only_prefix, const cha
 		(void)snprintf(first, sizeof(first), "%s", only_prefix);
 	else
 		rest = after;
-	after = take_word(rest, second);
+	if (only_prefix == NULL && known_prefix(catalog, first) == NULL &&
+	    catalog_find(catalog, OWN_PREFIX, first) != NULL) {
+		memcpy(second, first, sizeof(second));
+		(void)snprintf(first, sizeof(first), "%s", OWN_PREFIX);
+	} else {
+		after = take_word(rest, second);
+	}
 	ret_line->prefix = known_prefix(catalog, first);
 	if (*first == '\0' || (ret_line->prefix != NULL && (*second == '\0' || asks_help(second))))
 		return;

@@ -195,6 +195,11 @@ char *facts_target_text(const json_t *target)
 			   jget_str_or(target, "path", "/"), jget_str(target, "api"));
 		return buf_take(&buf);
 	}
+	if (jget_str(target, "own") != NULL) {
+		buf_printf(&buf, "%s of %s", jget_str(target, "own"),
+			   jget_str_or(target, "name", "everything"));
+		return buf_take(&buf);
+	}
 	buf_printf(&buf, "%s ", jget_str_or(target, "kind", "object"));
 	if (jget_str(target, "namespace") != NULL)
 		buf_printf(&buf, "%s/", jget_str(target, "namespace"));

@@ -36,6 +36,8 @@ char *plan_lock(const json_t *plan)
 		return xasprintf("api/%s%s", api, jget_str_or(target, "path", "/"));
 	if (jget_str(target, "name") == NULL)
 		return NULL;
+	if (jget_str(target, "own") != NULL)
+		return xasprintf("opsd/%s/%s", jget_str(target, "own"), jget_str(target, "name"));
 	return xasprintf("%s/%s/%s/%s", jget_str_or(target, "cluster", ""),
 			 jget_str_or(target, "namespace", ""), jget_str_or(target, "kind", ""),
 			 jget_str(target, "name"));

@@ -50,8 +50,8 @@ static void on_answer(void *data, const struct db_answer *answer, const struct e
 	json_decref(value);
 }
 
-static struct call *read_start(struct db *db, const char *name, const char *sql,
-			       struct params *params, store_json_fn done, void *data)
+struct call *store_read(struct db *db, const char *name, const char *sql, struct params *params,
+			store_json_fn done, void *data)
 {
 	struct reading *reading = xcalloc(1, sizeof(*reading));
 	const struct db_statement statement = {
@@ -77,7 +77,7 @@ struct call *store_audit_list(struct db *db, const json_t *filter, unsigned limi
 	params_text(&params, jget_str(filter, "since"));
 	params_text(&params, jget_str(filter, "outcome"));
 	params_int(&params, limit);
-	return read_start(db, "ops_audit_list", "SELECT ops.audit_list($1, $2, $3, $4, $5, $6)",
+	return store_read(db, "ops_audit_list", "SELECT ops.audit_list($1, $2, $3, $4, $5, $6)",
 			  &params, done, data);
 }
 
@@ -89,7 +89,7 @@ struct call *store_explain(struct db *db, const char *person, const char *action
 	params_text(&params, person);
 	params_text(&params, action);
 	params_json(&params, scope);
-	return read_start(db, "ops_explain", "SELECT ops.explain_request($1, $2, $3)", &params,
+	return store_read(db, "ops_explain", "SELECT ops.explain_request($1, $2, $3)", &params,
 			  done, data);
 }
 
@@ -99,7 +99,7 @@ struct call *store_tell(struct store *store, const json_t *question, store_json_
 
 	params_json(&params, question);
 	params_text(&params, store->observer);
-	return read_start(store->work, "ops_tell", "SELECT ops.tell($1, $2)", &params, done, data);
+	return store_read(store->work, "ops_tell", "SELECT ops.tell($1, $2)", &params, done, data);
 }
 
 struct call *store_may(struct db *db, const char *team, const char *user, store_json_fn done,
@@ -109,7 +109,7 @@ struct call *store_may(struct db *db, const char *team, const char *user, store_
 
 	params_text(&params, team);
 	params_text(&params, user);
-	return read_start(db, "ops_may", "SELECT ops.may($1, $2)", &params, done, data);
+	return store_read(db, "ops_may", "SELECT ops.may($1, $2)", &params, done, data);
 }
 
 struct call *store_deadlocks(struct db *db, const json_t *rules, store_json_fn done, void *data)
@@ -117,7 +117,7 @@ struct call *store_deadlocks(struct db *db, const json_t *rules, store_json_fn d
 	struct params params = { 0 };
 
 	params_json(&params, rules);
-	return read_start(db, "ops_deadlocks",
+	return store_read(db, "ops_deadlocks",
 			  "SELECT coalesce(json_agg(x), '[]') FROM ops.approval_deadlocks($1) x",
 			  &params, done, data);
 }
@@ -126,5 +126,5 @@ struct call *store_health(struct db *db, store_json_fn done, void *data)
 {
 	struct params params = { 0 };
 
-	return read_start(db, "ops_health", "SELECT ops.health()", &params, done, data);
+	return store_read(db, "ops_health", "SELECT ops.health()", &params, done, data);
 }

@@ -130,6 +130,11 @@ void store_lost_work(struct job *job, const struct err *err);
 /* A refusal of the server in words that say what to do; other errors stay as they are. */
 void store_db_err(const struct db_answer *answer, const struct err *from, struct err *err);
 
+/* audit.c: one function that answers with one JSON text; finishes params. */
+struct call *store_read(struct db *db, const char *name, const char *sql, struct params *params,
+			void (*done)(void *data, const json_t *value, const struct err *err),
+			void *data);
+
 /* The requests that this replica works on. */
 void store_hold(struct store *store, const struct request *rq);
 void store_release(struct store *store, const char *id);

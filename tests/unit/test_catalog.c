@@ -465,6 +465,24 @@ static void test_lines(void **state)
 	check_line(catalog, NULL, "help xyzzy", LINE_UNKNOWN, NULL);
 	check_line(catalog, NULL, "\xff\xff \xc3", LINE_UNKNOWN, NULL);
 	catalog_unref(catalog);
+	/* Commands of "ops" go by their name alone, unless that is a prefix. */
+	put("b.yaml", "prefix: ops\nabout: O\ncommands:\n"
+		      "  hold: { about: H, action: ops.hold, risk: 0, do: { kube.list: { cluster: "
+		      "main, kind: Pod } } }\n"
+		      "  workers: { about: W, action: ops.w, risk: 0, do: { kube.list: { cluster: "
+		      "main, kind: Pod } } }\n");
+	catalog = load();
+	assert_non_null(catalog);
+	args_line(catalog, NULL, "Hold a=1 b", &line);
+	assert_int_equal(line.kind, LINE_COMMAND);
+	assert_string_equal(line.command->title, "ops hold");
+	assert_string_equal(line.rest, "a=1 b");
+	check_line(catalog, NULL, "ops hold", LINE_COMMAND, "ops hold");
+	check_line(catalog, NULL, "/ops ops hold", LINE_COMMAND, "ops hold");
+	check_line(catalog, NULL, "hold help", LINE_HELP, "ops hold");
+	check_line(catalog, NULL, "workers", LINE_HELP, NULL);
+	check_line(catalog, "workers", "hold", LINE_UNKNOWN, "ops hold");
+	catalog_unref(catalog);
 }
 
 static void test_help(void **state)

@@ -481,7 +481,7 @@ static void test_lines(void **state)
 	check_line(catalog, NULL, "/ops ops hold", LINE_COMMAND, "ops hold");
 	check_line(catalog, NULL, "hold help", LINE_HELP, "ops hold");
 	check_line(catalog, NULL, "workers", LINE_HELP, NULL);
-	check_line(catalog, "workers", "hold", LINE_UNKNOWN, "ops hold");
+	check_line(catalog, "workers", "hold", LINE_UNKNOWN, "ops workers");
 	catalog_unref(catalog);
 }
 

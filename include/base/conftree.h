@@ -7,6 +7,9 @@
  * null/~/empty, true/false, decimal integers within int64, decimal reals with a dot; refused with
  * a helpful text: yes no on off y n, leading zeros, 0x, 0o, base-60, 1e3, integers out of range.
  * JSON text is YAML and loads too.
+ *
+ * Files that other programs write (kubeconfig) may be loaded loosely: an alias stands for what its
+ * anchor marks, and a plain scalar that would be refused is text.
  */
 #ifndef OPSD_BASE_CONFTREE_H
 #define OPSD_BASE_CONFTREE_H
@@ -24,6 +27,7 @@ struct conftree *conftree_parse(const char *file, const char *text, size_t len,
 				struct diags *diags);
 struct conftree *conftree_load(const char *path,
 			       struct diags *diags); /* reads the file (blocking) */
+struct conftree *conftree_load_loose(const char *path, struct diags *diags);
 void conftree_destroy(struct conftree *tree);
 
 json_t *conftree_root(const struct conftree *tree); /* borrowed */

@@ -8,6 +8,7 @@
 #ifndef OPSD_BASE_SECRET_H
 #define OPSD_BASE_SECRET_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/json.h"
@@ -17,6 +18,9 @@ struct err;
 /* node is { "env": … } or { "file": … }.  NULL: err names the variable or file and the reason.
  * Blocking read. */
 char *secret_read(const json_t *node, struct err *err);
+
+/* Was one read from this variable of the environment? Then no child needs it. */
+bool secret_in_env(const char *name);
 
 /* Zeroes and frees. */
 void secret_free(char *text);

@@ -25,9 +25,9 @@ struct kube;
 struct kube_kind;
 
 /*
- * node: { "kubeconfig": { "file", "context" } } | { "in_cluster": true } | { "server", "ca_file"?,
- * "token_file"? }. Reads files (blocking); relative ones are of dir.  NULL: err.  loop NULL: for
- * checks only, makes no requests.
+ * node: { "kubeconfig": { "file" or "env", "context" }, "plugins"? } | { "in_cluster": true } |
+ * { "server", "ca_file"?, "token_file"? }, each with "impersonate"?. Reads files (blocking);
+ * relative ones are of dir.  NULL: err.  loop NULL: for checks only, makes no requests.
  */
 struct kube *kube_create(uv_loop_t *loop, const char *name, const json_t *node, const char *dir,
 			 struct err *err);
@@ -38,19 +38,27 @@ const char *kube_server(const struct kube *kube);
 const char *kube_namespace(const struct kube *kube); /* the context's; "default" */
 const struct http_stats *kube_stats(const struct kube *kube);
 
+struct kube_person {          /* for whom a request is made, where the cluster's settings say so */
+	const char *name;     /* NULL: for opsd itself */
+	const char *uid;      /* NULL: not said */
+	const json_t *groups; /* array of texts; NULL: none */
+	const json_t *extra;  /* { "key": [ "text" ] }; NULL: none */
+};
+
 struct kube_request { /* copied by kube_call */
 	const char *method;
 	const struct kube_kind *kind; /* NULL: path */
 	const char *space, *name, *subresource;
-	const char *path;         /* "/version", without kind */
-	const char *query;        /* "labelSelector=a%3Db&limit=500", escaped; NULL */
-	const json_t *body;       /* NULL: none */
-	const char *content_type; /* of body; NULL: application/json */
-	const char *accept;       /* NULL: application/json */
-	const char *request_id;   /* NULL: none */
-	bool dry_run;             /* dryRun=All: nothing is changed */
-	unsigned timeout_ms;      /* all tries together; 0: 10,000 */
-	size_t max_body;          /* 0: 4 MiB */
+	const char *path;                 /* "/version", without kind */
+	const char *query;                /* "labelSelector=a%3Db&limit=500", escaped; NULL */
+	const json_t *body;               /* NULL: none */
+	const char *content_type;         /* of body; NULL: application/json */
+	const char *accept;               /* NULL: application/json */
+	const char *request_id;           /* NULL: none */
+	const struct kube_person *person; /* NULL: for opsd itself */
+	bool dry_run;                     /* dryRun=All: nothing is changed */
+	unsigned timeout_ms;              /* all tries together; 0: 10,000 */
+	size_t max_body;                  /* 0: 4 MiB */
 };
 
 enum kube_problem {

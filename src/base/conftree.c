@@ -21,7 +21,7 @@
 #include "base/xalloc.h"
 #include "yaml_scalar_internal.h"
 
-enum { DEPTH_MAX = 64, NODES_MAX = 100000, TEXT_MAX = 1024 * 1024 };
+enum { DEPTH_MAX = 64, ANCHORS_MAX = 64, NODES_MAX = 100000, TEXT_MAX = 1024 * 1024 };
 
 struct place {
 	int line, column, key_line, key_column;
@@ -40,7 +40,8 @@ struct conftree {
 struct frame {
 	json_t *node; /* owned until it is attached */
 	struct place place;
-	char *key; /* of the value that comes next, or NULL */
+	char *key;    /* of the value that comes next, or NULL */
+	char *anchor; /* loosely: by which it is meant later, or NULL */
 	yaml_mark_t key_mark;
 };
 
@@ -49,6 +50,7 @@ struct parse {
 	struct diags *diags;
 	struct frame frames[DEPTH_MAX];
 	size_t depth, nodes;
+	json_t *anchors; /* loosely: what each marks; NULL: none are allowed */
 	bool stop;
 };
 
@@ -129,9 +131,21 @@ static bool expects_key(const struct parse *p)
 
 static void refuse_anchor(struct parse *p, yaml_mark_t mark, const yaml_char_t *anchor)
 {
-	if (anchor != NULL)
+	if (anchor != NULL && p->anchors == NULL)
 		complain(p, mark, "anchor &%s is not allowed: write the value out where it is used",
 			 (const char *)anchor);
+}
+
+static void keep_anchor(struct parse *p, const char *anchor, json_t *value)
+{
+	if (anchor == NULL || p->anchors == NULL)
+		return;
+	(void)json_object_set(p->anchors, anchor, value);
+	if (json_object_size(p->anchors) > ANCHORS_MAX) { /* each may be as deep as DEPTH_MAX */
+		diag_add(p->diags, p->tree->file, 0, 0, "more than the %d anchors allowed",
+			 ANCHORS_MAX);
+		p->stop = true;
+	}
 }
 
 /* A key that is refused still takes its value: a made-up name keeps the rest of the file in step.
@@ -180,9 +194,12 @@ static void on_scalar(struct parse *p, const yaml_event_t *event)
 		value = json_string(text);
 	} else {
 		value = yaml_scalar(text, &err);
+		if (value == NULL && p->anchors != NULL)
+			value = json_string(text);
 		if (value == NULL)
 			complain(p, event->start_mark, "%s", err.msg);
 	}
+	keep_anchor(p, (const char *)event->data.scalar.anchor, value);
 	attach(p, value != NULL ? value : json_null(), &place);
 }
 
@@ -207,26 +224,38 @@ static void on_open(struct parse *p, const yaml_event_t *event, json_t *node,
 		json_decref(node);
 		return;
 	}
-	p->frames[p->depth++] =
-		(struct frame){ .node = node, .place = place_at(event->start_mark) };
+	p->frames[p->depth++] = (struct frame){ .node = node,
+						.place = place_at(event->start_mark),
+						.anchor = xstrdup_null((const char *)anchor) };
 }
 
 static void on_close(struct parse *p)
 {
 	struct frame *top = &p->frames[--p->depth];
 
+	keep_anchor(p, top->anchor, top->node);
+	free(top->anchor);
 	attach(p, top->node, &top->place);
 }
 
-/* Stands for nothing, so that the rest of the file can still be checked. */
-static void on_alias(struct parse *p, yaml_mark_t mark)
+/* What is not allowed stands for nothing, so that the rest of the file can still be checked. */
+static void on_alias(struct parse *p, yaml_mark_t mark, const char *anchor)
 {
+	json_t *value = json_incref(json_object_get(p->anchors, anchor));
 	struct place place = place_at(mark);
 
-	if (expects_key(p))
-		p->stop = true;
-	else
-		attach(p, json_null(), &place);
+	if (p->anchors == NULL)
+		complain(p, mark, "alias *%s is not allowed: write the value out", anchor);
+	else if (value == NULL)
+		complain(p, mark, "alias *%s stands for nothing that came before", anchor);
+	if (!expects_key(p)) {
+		attach(p, value != NULL ? value : json_null(), &place);
+		return;
+	}
+	json_decref(value);
+	if (p->anchors != NULL)
+		complain(p, mark, "an alias cannot be a key");
+	p->stop = true;
 }
 
 static void on_event(struct parse *p, const yaml_event_t *event)
@@ -251,9 +280,7 @@ static void on_event(struct parse *p, const yaml_event_t *event)
 		on_close(p);
 		break;
 	case YAML_ALIAS_EVENT:
-		complain(p, event->start_mark, "alias *%s is not allowed: write the value out",
-			 (const char *)event->data.alias.anchor);
-		on_alias(p, event->start_mark);
+		on_alias(p, event->start_mark, (const char *)event->data.alias.anchor);
 		break;
 	case YAML_DOCUMENT_START_EVENT:
 		if (p->tree->root != NULL) {
@@ -327,10 +354,11 @@ static void run(struct parse *p, yaml_parser_t *parser, const char *text, size_t
 		diag_add(p->diags, p->tree->file, 1, 1, "the file is empty");
 }
 
-struct conftree *conftree_parse(const char *file, const char *text, size_t len, struct diags *diags)
+static struct conftree *parse_text(const char *file, const char *text, size_t len, bool loose,
+				   struct diags *diags)
 {
 	struct conftree *tree = xcalloc(1, sizeof(*tree));
-	struct parse p = { .tree = tree, .diags = diags };
+	struct parse p = { .tree = tree, .diags = diags, .anchors = loose ? json_object() : NULL };
 	size_t before = diags->total;
 	yaml_parser_t parser;
 
@@ -351,14 +379,21 @@ struct conftree *conftree_parse(const char *file, const char *text, size_t len, 
 		json_decref(top->node);
 		place_finish(&top->place);
 		free(top->key);
+		free(top->anchor);
 	}
+	json_decref(p.anchors);
 	if (diags->total == before)
 		return tree;
 	conftree_destroy(tree);
 	return NULL;
 }
 
-struct conftree *conftree_load(const char *path, struct diags *diags)
+struct conftree *conftree_parse(const char *file, const char *text, size_t len, struct diags *diags)
+{
+	return parse_text(file, text, len, false, diags);
+}
+
+static struct conftree *load(const char *path, bool loose, struct diags *diags)
 {
 	struct conftree *tree;
 	struct err err;
@@ -369,9 +404,19 @@ struct conftree *conftree_load(const char *path, struct diags *diags)
 		diag_add(diags, path, 0, 0, "%s", err.msg);
 		return NULL;
 	}
-	tree = conftree_parse(path, text, len, diags);
+	tree = parse_text(path, text, len, loose, diags);
 	free(text);
 	return tree;
+}
+
+struct conftree *conftree_load(const char *path, struct diags *diags)
+{
+	return load(path, false, diags);
+}
+
+struct conftree *conftree_load_loose(const char *path, struct diags *diags)
+{
+	return load(path, true, diags);
 }
 
 void conftree_destroy(struct conftree *tree)

@@ -14,7 +14,27 @@
 #include "base/log.h"
 #include "base/xalloc.h"
 
-enum { SECRET_MAX = 64 * 1024, MASK_LINE_MIN = 20 };
+enum { SECRET_MAX = 64 * 1024, MASK_LINE_MIN = 20, ENV_NAMES_MAX = 256, ENV_NAME_MAX = 128 };
+
+static char env_names[ENV_NAMES_MAX][ENV_NAME_MAX];
+static size_t n_env_names;
+
+static void note_env(const char *name)
+{
+	if (secret_in_env(name))
+		return;
+	if (n_env_names == ENV_NAMES_MAX || strlen(name) >= ENV_NAME_MAX)
+		abort(); /* a configuration has some ten of them */
+	memcpy(env_names[n_env_names++], name, strlen(name) + 1);
+}
+
+bool secret_in_env(const char *name)
+{
+	for (size_t i = 0; i < n_env_names; i++)
+		if (strcmp(env_names[i], name) == 0)
+			return true;
+	return false;
+}
 
 /* One of several lines, such as a key's, is as secret as the whole; so is a URL's password. */
 static void mask(const char *text)
@@ -117,6 +137,10 @@ static char *read_named(const char *env, const char *file, struct err *err)
 		}
 		return text;
 	}
+	if (strlen(env) >= ENV_NAME_MAX) {
+		err_set(err, ERR_INVALID, "the name of environment variable %s is too long", env);
+		return NULL;
+	}
 	text = getenv(env);
 	if (text == NULL) {
 		err_set(err, ERR_INVALID, "environment variable %s is not set", env);
@@ -158,6 +182,8 @@ char *secret_read(const json_t *node, struct err *err)
 		return NULL;
 	}
 	mask(text);
+	if (env != NULL)
+		note_env(env);
 	return text;
 }
 

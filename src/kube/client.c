@@ -3,7 +3,9 @@
  * client.c - one request to a cluster: send, and again where that is safe, until an answer or the
  * deadline.
  *
- *   SEND --401--> RENEW (the token's file) --changed--> SEND, once
+ *   SEND --401--> RENEW (the credentials) --changed--> SEND; a file that did not change: a moment
+ *        later again
+ *   nothing to send, or expired --> READY (the plugin) --> SEND
  *   SEND --429 or 5xx with Retry-After; a read whose connection broke--> WAIT --> SEND
  *   SEND --2xx, large--> PARSE --> done
  */
@@ -28,6 +30,8 @@ enum {
 	TIMEOUT_MS = 10000,
 	BODY_MAX = 4 << 20,
 	WARNINGS_MAX = 10,
+	RENEWALS_MAX = 4,
+	RENEW_AGAIN_MS = 250,
 };
 
 struct ask { /* one kube_call */
@@ -36,15 +40,17 @@ struct ask { /* one kube_call */
 	struct call *inner; /* the one thing that is waited for, but WAIT, which is timer */
 	uv_timer_t timer;
 	struct kube_asked asked; /* its texts are in texts */
-	char *texts[6];
+	char *texts[7];
 	char *url, *body;
 	struct kube_headers headers;
 	size_t max_body;
 	uint64_t deadline_ms; /* of uv_hrtime */
 	unsigned tries;
-	bool renewed; /* the token was read again for this */
-	bool json;    /* the answer must be; else it is text (a log) */
-	bool clouded; /* a try of this write ended without a clear answer */
+	unsigned renewals;     /* of the credentials, for this */
+	unsigned version_sent; /* of the credentials */
+	struct line *line;     /* while it is sent */
+	bool json;             /* the answer must be; else it is text (a log) */
+	bool clouded;          /* a try of this write ended without a clear answer */
 	struct kube_answer answer;
 	json_t *warnings;
 	char audit_id[64];
@@ -77,6 +83,7 @@ static void on_cancel(struct call *call)
 	struct ask *ask = (struct ask *)call;
 
 	call_cancel(&ask->inner);
+	kube_line_give(&ask->line);
 	uv_close((uv_handle_t *)&ask->timer, on_closed);
 }
 
@@ -121,9 +128,18 @@ static bool try_later(struct ask *ask, int64_t wait_ms)
 {
 	if (wait_ms > WAIT_MAX_MS)
 		wait_ms = WAIT_MAX_MS;
-	if (ask->tries >= TRIES_MAX || wait_ms >= left_ms(ask))
+	if (ask->tries > TRIES_MAX || wait_ms >= left_ms(ask))
 		return false;
 	return uv_timer_start(&ask->timer, on_wait, (uint64_t)wait_ms, 0) == 0;
+}
+
+/* --- credentials --- */
+
+static void renew(struct ask *ask);
+
+static void on_renew_time(uv_timer_t *timer)
+{
+	renew(timer->data);
 }
 
 static void on_renewed(void *data, const struct err *err)
@@ -133,8 +149,55 @@ static void on_renewed(void *data, const struct err *err)
 	ask->inner = NULL;
 	if (err == NULL)
 		send_it(ask);
+	else if (kube_creds_may_change(ask->kube->creds) && ask->renewals < RENEWALS_MAX &&
+		 left_ms(ask) > RENEW_AGAIN_MS)
+		/* The old one may end a moment before the new one is there. */
+		(void)uv_timer_start(&ask->timer, on_renew_time, RENEW_AGAIN_MS, 0);
 	else
 		end_badly(ask, KUBE_UNKNOWN_US, &ask->err);
+}
+
+static void renew(struct ask *ask)
+{
+	ask->renewals++;
+	ask->inner = kube_creds_renew(ask->kube->creds, ask->version_sent, on_renewed, ask);
+}
+
+static void on_ready(void *data, const struct err *err)
+{
+	struct ask *ask = data;
+	struct err own;
+
+	ask->inner = NULL;
+	(void)uv_timer_stop(&ask->timer);
+	if (err == NULL) {
+		send_it(ask);
+		return;
+	}
+	err_set(&own, ERR_RETRY, "cluster %s: %s", ask->kube->name, err->msg);
+	end_badly(ask, KUBE_UNKNOWN_US, &own);
+}
+
+static void on_not_ready(uv_timer_t *timer)
+{
+	struct ask *ask = timer->data;
+	struct err err;
+
+	call_cancel(&ask->inner);
+	err_set(&err, ERR_TIMEOUT,
+		"cluster %s: the credential plugin %s has not answered yet; nothing was sent",
+		ask->kube->name, ask->kube->target.plugin->argv[0]);
+	end_badly(ask, KUBE_UNKNOWN_US, &err);
+}
+
+/* Waits for the credentials, no longer than for the answer. */
+static void get_ready(struct ask *ask)
+{
+	int64_t left = left_ms(ask);
+
+	(void)uv_timer_start(&ask->timer, on_not_ready, left > 0 ? (uint64_t)left : 0, 0);
+	ask->inner = kube_creds_renew(ask->kube->creds, kube_creds_version(ask->kube->creds),
+				      on_ready, ask);
 }
 
 /* --- answers --- */
@@ -205,10 +268,9 @@ static void take_bad(struct ask *ask, const struct http_response *response)
 	struct err err;
 	enum kube_problem problem = kube_status_error(&ask->asked, &said, &err);
 
-	if (problem == KUBE_UNKNOWN_US && !ask->renewed) {
-		ask->renewed = true;
+	if (problem == KUBE_UNKNOWN_US && ask->renewals < RENEWALS_MAX) {
 		ask->err = err;
-		ask->inner = kube_token_renew(ask->kube->token, on_renewed, ask);
+		renew(ask);
 		return;
 	}
 	/* An eviction that a disruption budget holds back (KUBE_POLICY) is not a busy server. */
@@ -244,6 +306,7 @@ static void on_response(void *data, const struct http_response *response, const 
 	const char *audit_id = response == NULL ? NULL : http_header(response, "Audit-Id");
 
 	ask->inner = NULL;
+	kube_line_give(&ask->line);
 	if (err != NULL) {
 		take_none(ask, err);
 		return;
@@ -277,7 +340,7 @@ static void send_it(struct ask *ask)
 		.method = ask->asked.method,
 		.url = ask->url,
 		.headers = (const char *const *)ask->headers.items,
-		.bearer = kube_token_text(kube->token),
+		.bearer = kube_creds_token(kube->creds),
 		.body = ask->body,
 		.body_len = ask->body == NULL ? 0 : strlen(ask->body),
 		.max_body = ask->max_body,
@@ -294,8 +357,14 @@ static void send_it(struct ask *ask)
 		ask->inner = call_later(kube->loop, &err, on_no_time, ask);
 		return;
 	}
+	if (!kube_creds_ready(kube->creds)) {
+		get_ready(ask);
+		return;
+	}
 	ask->tries++;
-	ask->inner = http_start(kube->http, &request, on_response, ask);
+	ask->version_sent = kube_creds_version(kube->creds);
+	ask->line = kube_line_take(kube);
+	ask->inner = http_start(ask->line->http, &request, on_response, ask);
 }
 
 static void keep_asked(struct ask *ask, const struct kube_request *request)
@@ -309,6 +378,8 @@ static void keep_asked(struct ask *ask, const struct kube_request *request)
 	asked->name = ask->texts[2] = xstrdup_null(request->name);
 	asked->subresource = ask->texts[3] = xstrdup_null(request->subresource);
 	asked->path = ask->texts[4] = xstrdup_null(request->path);
+	if (ask->kube->target.impersonate && request->person != NULL)
+		asked->person = ask->texts[5] = xstrdup_null(request->person->name);
 }
 
 struct call *kube_call(struct kube *kube, const struct kube_request *request, kube_done_fn done,
@@ -333,7 +404,7 @@ struct call *kube_call(struct kube *kube, const struct kube_request *request, ku
 	ask->warnings = json_array();
 	keep_asked(ask, request);
 	ask->json = !str_eq(request->accept, "*/*");
-	kube_headers_build(&ask->headers, request);
+	kube_headers_build(&ask->headers, kube, request);
 	(void)uv_timer_init(kube->loop, &ask->timer);
 	ask->timer.data = ask;
 	send_it(ask);

@@ -16,6 +16,7 @@ enum { STREAMS_MAX = 200 };
 static struct http *open_http(const struct kube *kube, const char *what, unsigned max_active)
 {
 	const struct kube_target *target = &kube->target;
+	const char *key, *cert = kube_creds_cert(kube->creds, &key);
 	char *label = xasprintf("%s %s", what, kube->name);
 	struct http_config config = {
 		.name = label,
@@ -24,8 +25,8 @@ static struct http *open_http(const struct kube *kube, const char *what, unsigne
 		.proxy = target->proxy,
 		.tls = { .ca_file = target->ca_file,
 			 .ca_pem = target->ca_pem,
-			 .cert_pem = target->cert_pem,
-			 .key_pem = target->key_pem,
+			 .cert_pem = cert != NULL ? cert : target->cert_pem,
+			 .key_pem = cert != NULL ? key : target->key_pem,
 			 .server_name = target->server_name,
 			 .insecure = target->insecure },
 	};
@@ -35,8 +36,64 @@ static struct http *open_http(const struct kube *kube, const char *what, unsigne
 	return http;
 }
 
+static void line_free(struct line *line)
+{
+	if (line == NULL)
+		return;
+	assert(line->users == 0);
+	http_destroy(line->http);
+	http_destroy(line->streams);
+	free(line);
+}
+
+static void open_line(struct kube *kube)
+{
+	kube->line = xcalloc(1, sizeof(*kube->line));
+	kube->line->http = open_http(kube, "cluster", 0);
+	kube->line->version = kube_creds_version(kube->creds);
+}
+
+/* A connection says who we are by the certificate it was made with: with another one, others. */
+static void change_line(struct kube *kube)
+{
+	struct line *old = kube->line;
+	const char *key;
+
+	if (kube_creds_cert(kube->creds, &key) == NULL ||
+	    old->version == kube_creds_version(kube->creds))
+		return;
+	open_line(kube);
+	old->retired = true;
+	if (old->users == 0)
+		line_free(old);
+}
+
+struct line *kube_line_take(struct kube *kube)
+{
+	change_line(kube);
+	kube->line->users++;
+	return kube->line;
+}
+
+void kube_line_give(struct line **linep)
+{
+	struct line *line = *linep;
+
+	*linep = NULL;
+	if (line != NULL && --line->users == 0 && line->retired)
+		line_free(line);
+}
+
+struct http *kube_line_streams(struct kube *kube, struct line *line)
+{
+	if (line->streams == NULL)
+		line->streams = open_http(kube, "watches of cluster", STREAMS_MAX);
+	return line->streams;
+}
+
 static void kube_free(struct kube *kube)
 {
+	kube_creds_destroy(kube->creds);
 	kube_target_finish(&kube->target);
 	free(kube->name);
 	free(kube);
@@ -54,14 +111,14 @@ struct kube *kube_create(uv_loop_t *loop, const char *name, const json_t *node, 
 		kube_free(kube);
 		return NULL;
 	}
-	kube->token = kube_token_create(loop, kube->target.token, kube->target.token_file, err);
-	if (kube->token == NULL) {
+	kube->creds = kube_creds_create(loop, &kube->target, err);
+	if (kube->creds == NULL) {
 		err_prefix(err, "clusters.%s", name);
 		kube_free(kube);
 		return NULL;
 	}
 	if (loop != NULL)
-		kube->http = open_http(kube, "cluster", 0);
+		open_line(kube);
 	return kube;
 }
 
@@ -70,9 +127,7 @@ void kube_destroy(struct kube *kube)
 	if (kube == NULL)
 		return;
 	assert(kube->watches.count == 0);
-	kube_token_destroy(kube->token);
-	http_destroy(kube->http);
-	http_destroy(kube->streams);
+	line_free(kube->line);
 	kube_free(kube);
 }
 
@@ -93,14 +148,7 @@ const char *kube_namespace(const struct kube *kube)
 
 const struct http_stats *kube_stats(const struct kube *kube)
 {
-	return http_stats(kube->http);
-}
-
-struct http *kube_streams(struct kube *kube)
-{
-	if (kube->streams == NULL)
-		kube->streams = open_http(kube, "watches of cluster", STREAMS_MAX);
-	return kube->streams;
+	return http_stats(kube->line->http);
 }
 
 /* --- a request's address and headers --- */
@@ -134,7 +182,55 @@ static void add(struct kube_headers *headers, char *line)
 	headers->items[headers->n] = NULL;
 }
 
-void kube_headers_build(struct kube_headers *headers, const struct kube_request *request)
+/* One that holds a line break is left out by libcurl's rules and would be another request. */
+static void add_value(struct kube_headers *headers, const char *name, const char *value)
+{
+	for (const char *c = value; c != NULL && *c != '\0'; c++)
+		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+			return;
+	if (!str_empty(value))
+		add(headers, xasprintf("%s: %s", name, value));
+}
+
+/* Impersonate-Extra-<key>: the key lower-case and escaped. */
+static void add_extra(struct kube_headers *headers, const json_t *extra)
+{
+	const char *key;
+	json_t *values, *value;
+	size_t i;
+
+	json_object_foreach((json_t *)(uintptr_t)extra, key, values)
+	{
+		char *escaped = http_escape(key);
+		char *name = xasprintf("Impersonate-Extra-%s", escaped);
+
+		json_array_foreach(values, i, value)
+		{
+			add_value(headers, name, json_string_value(value));
+		}
+		free(name);
+		free(escaped);
+	}
+}
+
+static void add_person(struct kube_headers *headers, const struct kube_person *person)
+{
+	json_t *group;
+	size_t i;
+
+	if (person == NULL || str_empty(person->name))
+		return;
+	add_value(headers, "Impersonate-User", person->name);
+	add_value(headers, "Impersonate-Uid", person->uid);
+	json_array_foreach(person->groups, i, group)
+	{
+		add_value(headers, "Impersonate-Group", json_string_value(group));
+	}
+	add_extra(headers, person->extra);
+}
+
+void kube_headers_build(struct kube_headers *headers, const struct kube *kube,
+			const struct kube_request *request)
 {
 	const char *type = request->content_type, *accept = request->accept;
 
@@ -144,6 +240,7 @@ void kube_headers_build(struct kube_headers *headers, const struct kube_request 
 		    xasprintf("Content-Type: %s", type != NULL ? type : "application/json"));
 	if (request->request_id != NULL)
 		add(headers, xasprintf("Audit-ID: %s", request->request_id));
+	add_person(headers, kube->target.impersonate ? request->person : &kube->target.as);
 }
 
 void kube_headers_finish(struct kube_headers *headers)

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * config.c - where a cluster is and who we are there: from settings, from the pod's own files, or
- * from one context of a kubeconfig file.  Reads files (blocking): at start and at reload only.
+ * from one context of a kubeconfig.  Reads files (blocking): at start and at reload only.
+ *
+ * A kubeconfig is one file, or those that an environment variable (KUBECONFIG) names: of several
+ * the first that defines a cluster, user or context defines it whole, and its paths are beside it.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +22,32 @@
 
 #define POD_FILES "/var/run/secrets/kubernetes.io/serviceaccount/"
 
-enum { PEM_MAX = 1 << 20 };
+enum { PEM_MAX = 1 << 20, FILES_MAX = 16, GROUPS_MAX = 200 };
+
+struct kubeconfig { /* its files, as they were named */
+	struct {
+		struct conftree *tree;
+		char *folder;
+	} files[FILES_MAX];
+	size_t n;
+};
+
+struct entry {              /* of a kubeconfig */
+	const json_t *node; /* NULL: there is none */
+	const char *dir;    /* of its file */
+};
+
+/* Generated files write their booleans in many ways. */
+static bool truth(const json_t *node, const char *key)
+{
+	static const char *const words[] = { "yes", "Yes", "YES", "on", "On", "ON", "y", "Y" };
+	const char *text = jget_str(node, key);
+
+	for (size_t i = 0; text != NULL && i < sizeof(words) / sizeof(words[0]); i++)
+		if (str_eq(text, words[i]))
+			return true;
+	return jget_bool(node, key, false);
+}
 
 static char *under(const char *dir, const char *path)
 {
@@ -117,26 +145,38 @@ static bool read_pem(const json_t *entry, const char *key, const char *dir, char
 
 /* --- kubeconfig --- */
 
-static const json_t *entry_of(const json_t *root, const char *list, const char *inner,
-			      const char *name)
+static struct entry entry_of(const struct kubeconfig *config, const char *list, const char *inner,
+			     const char *name)
 {
-	json_t *item;
-	size_t i;
+	for (size_t f = 0; f < config->n; f++) {
+		json_t *item;
+		size_t i;
 
-	json_array_foreach(
-		json_object_get(root, list), i,
-		item) if (str_eq(jget_str(item, "name"), name)) return json_object_get(item, inner);
-	return NULL;
+		json_array_foreach(json_object_get(conftree_root(config->files[f].tree), list), i,
+				   item)
+		{
+			if (str_eq(jget_str(item, "name"), name))
+				return (struct entry){ json_object_get(item, inner),
+						       config->files[f].folder };
+		}
+	}
+	return (struct entry){ NULL, NULL };
 }
 
-static void list_contexts(const json_t *root, struct buf *buf)
+static void list_contexts(const struct kubeconfig *config, struct buf *buf)
 {
-	json_t *item;
-	size_t i;
-
 	buf_init(buf, 200);
-	json_array_foreach(json_object_get(root, "contexts"), i, item)(void)
-		buf_printf(buf, "%s%s", i == 0 ? "" : ", ", jget_str_or(item, "name", "?"));
+	for (size_t f = 0; f < config->n; f++) {
+		json_t *item;
+		size_t i;
+
+		json_array_foreach(
+			json_object_get(conftree_root(config->files[f].tree), "contexts"), i, item)
+		{
+			(void)buf_printf(buf, "%s%s", buf->len == 0 ? "" : ", ",
+					 jget_str_or(item, "name", "?"));
+		}
+	}
 }
 
 static bool take_cluster(struct kube_target *target, const json_t *cluster, const char *dir,
@@ -149,7 +189,7 @@ static bool take_cluster(struct kube_target *target, const json_t *cluster, cons
 		err_set(err, ERR_INVALID, "the cluster has no server");
 		return false;
 	}
-	target->insecure = jget_bool(cluster, "insecure-skip-tls-verify", false);
+	target->insecure = truth(cluster, "insecure-skip-tls-verify");
 	target->server_name = xstrdup_null(jget_str(cluster, "tls-server-name"));
 	if (!set_server(target, server, err) ||
 	    !read_pem(cluster, "certificate-authority", dir, &target->ca_pem, err))
@@ -178,12 +218,9 @@ static bool refuse_unsupported(const json_t *user, struct err *err)
 	static const struct {
 		const char *key, *why;
 	} rows[] = {
-		{ "exec", "credential plugins (exec) are not supported yet; give opsd a service "
-			  "account's token as tokenFile" },
 		{ "auth-provider", "the auth-provider was removed from Kubernetes; make the "
 				   "kubeconfig anew, with a tokenFile" },
 		{ "username", "a user name and password are not accepted by Kubernetes any more" },
-		{ "as", "impersonation (as) is not supported" },
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -197,90 +234,167 @@ static bool refuse_unsupported(const json_t *user, struct err *err)
 	return true;
 }
 
-static bool take_user(struct kube_target *target, const json_t *user, const char *dir,
-		      struct err *err)
+/* as, as-uid, as-groups, as-user-extra */
+static bool take_person(struct kube_target *target, const json_t *user, struct err *err)
 {
-	const char *file = jget_str(user, "tokenFile");
+	const json_t *groups = json_object_get(user, "as-groups");
+	struct kube_person *as = &target->as;
 
-	if (!refuse_unsupported(user, err) ||
-	    !read_pem(user, "client-certificate", dir, &target->cert_pem, err) ||
-	    !read_pem(user, "client-key", dir, &target->key_pem, err))
+	as->name = xstrdup_null(jget_str(user, "as"));
+	as->uid = xstrdup_null(jget_str(user, "as-uid"));
+	as->groups = json_deep_copy(groups);
+	as->extra = json_deep_copy(json_object_get(user, "as-user-extra"));
+	if (json_array_size(groups) > GROUPS_MAX) {
+		err_set(err, ERR_INVALID, "more than %d as-groups", GROUPS_MAX);
+		return false;
+	}
+	if (!str_empty(as->name) || (as->uid == NULL && json_array_size(groups) == 0))
+		return true;
+	err_set(err, ERR_INVALID, "as-uid and as-groups need as: whom they are of");
+	return false;
+}
+
+/* A token or certificate that stands there makes the plugin superfluous. */
+static bool take_plugin(struct kube_target *target, const struct entry *user, const json_t *cluster,
+			const json_t *allowed, struct err *err)
+{
+	const json_t *exec = json_object_get(user->node, "exec");
+
+	if (!json_is_object(exec) || target->token != NULL || target->token_file != NULL ||
+	    target->cert_pem != NULL)
+		return true;
+	target->plugin = kube_plugin_read(exec, cluster, user->dir, allowed, err);
+	return target->plugin != NULL;
+}
+
+static bool take_user(struct kube_target *target, const struct entry *user, const json_t *cluster,
+		      const json_t *allowed, struct err *err)
+{
+	const json_t *token = json_object_get(user->node, "token");
+	const char *file = jget_str(user->node, "tokenFile");
+
+	if (!refuse_unsupported(user->node, err) ||
+	    !read_pem(user->node, "client-certificate", user->dir, &target->cert_pem, err) ||
+	    !read_pem(user->node, "client-key", user->dir, &target->key_pem, err))
 		return false;
 	if ((target->cert_pem == NULL) != (target->key_pem == NULL)) {
 		err_set(err, ERR_INVALID, "client-certificate and client-key belong together");
 		return false;
 	}
-	target->token = xstrdup_null(jget_str(user, "token"));
-	target->token_file = str_empty(file) ? NULL : under(dir, file);
-	return true;
+	if (token != NULL && !json_is_null(token) && !json_is_string(token)) {
+		err_set(err, ERR_INVALID, "token must be a text: put it in quotes");
+		return false;
+	}
+	target->token =
+		str_empty(json_string_value(token)) ? NULL : xstrdup(json_string_value(token));
+	target->token_file = str_empty(file) ? NULL : under(user->dir, file);
+	return take_person(target, user->node, err) &&
+	       take_plugin(target, user, cluster, allowed, err);
 }
 
-static bool take_context(struct kube_target *target, const json_t *root, const char *name,
-			 const char *dir, struct err *err)
+static bool take_context(struct kube_target *target, const struct kubeconfig *config,
+			 const char *name, const json_t *allowed, struct err *err)
 {
-	const json_t *context = entry_of(root, "contexts", "context", name), *cluster, *user;
-	const char *cluster_name = jget_str(context, "cluster");
-	const char *user_name = jget_str_or(context, "user", "");
+	struct entry context = entry_of(config, "contexts", "context", name), cluster, user;
+	const char *cluster_name = jget_str(context.node, "cluster");
+	const char *user_name = jget_str_or(context.node, "user", "");
 	struct buf names;
 
-	if (context == NULL) {
-		list_contexts(root, &names);
+	if (context.node == NULL) {
+		list_contexts(config, &names);
 		err_set(err, ERR_INVALID, "it has no context \"%s\"; it has: %s", name,
 			*buf_text(&names) == '\0' ? "none" : buf_text(&names));
 		buf_finish(&names);
 		return false;
 	}
-	cluster = entry_of(root, "clusters", "cluster", cluster_name);
-	user = *user_name == '\0' ? NULL : entry_of(root, "users", "user", user_name);
-	if (cluster == NULL || (user == NULL && *user_name != '\0')) {
+	cluster = entry_of(config, "clusters", "cluster", cluster_name);
+	user = *user_name == '\0' ? (struct entry){ NULL, NULL }
+				  : entry_of(config, "users", "user", user_name);
+	if (cluster.node == NULL || (user.node == NULL && *user_name != '\0')) {
 		err_set(err, ERR_INVALID, "context \"%s\" names the %s \"%s\", which is not there",
-			name, cluster == NULL ? "cluster" : "user",
-			cluster == NULL ? (cluster_name == NULL ? "" : cluster_name) : user_name);
+			name, cluster.node == NULL ? "cluster" : "user",
+			cluster.node == NULL ? (cluster_name == NULL ? "" : cluster_name)
+					     : user_name);
 		return false;
 	}
-	target->space = xstrdup_null(jget_str(context, "namespace"));
-	return take_cluster(target, cluster, dir, err) && take_user(target, user, dir, err);
+	target->space = xstrdup_null(jget_str(context.node, "namespace"));
+	return take_cluster(target, cluster.node, cluster.dir, err) &&
+	       take_user(target, &user, cluster.node, allowed, err);
 }
 
-static struct conftree *load(const char *path, struct err *err)
+static bool load(struct kubeconfig *config, const char *path, struct err *err)
 {
-	struct conftree *tree;
 	struct diags diags;
+	struct conftree *tree;
 
+	if (config->n == FILES_MAX) {
+		err_set(err, ERR_INVALID, "more than %d files", FILES_MAX);
+		return false;
+	}
 	diags_init(&diags);
-	tree = conftree_load(path, &diags);
+	tree = conftree_load_loose(path, &diags);
 	if (tree == NULL)
 		err_set(err, ERR_INVALID, "%s",
 			diags.n > 0 ? diag_text(&diags.items[0]) : "it cannot be read");
 	diags_finish(&diags);
-	return tree;
+	if (tree == NULL)
+		return false;
+	config->files[config->n].tree = tree;
+	config->files[config->n++].folder = folder_of(path);
+	return true;
 }
 
-static bool read_kubeconfig(struct kube_target *target, const json_t *node, const char *dir,
-			    struct err *err)
+/* The files of a variable: those that are not there are left out, the others must be readable. */
+static bool load_list(struct kubeconfig *config, const char *variable, struct err *err)
 {
-	const char *file = jget_str(node, "file"), *context = jget_str(node, "context");
-	char *path, *folder;
-	struct conftree *tree;
+	const char *list = getenv(variable), *home = getenv("HOME"), *end;
+	char *fallback = str_empty(list) && str_eq(variable, "KUBECONFIG") && !str_empty(home)
+				 ? xasprintf("%s/.kube/config", home)
+				 : NULL;
+	bool good = true;
+
+	for (const char *at = fallback != NULL ? fallback : list; good && at != NULL && *at != '\0';
+	     at = *end == ':' ? end + 1 : end) {
+		char *path;
+
+		end = at + strcspn(at, ":");
+		path = xstrndup(at, (size_t)(end - at));
+		if (*path != '\0' && access(path, F_OK) == 0)
+			good = load(config, path, err);
+		free(path);
+	}
+	free(fallback);
+	if (good && config->n == 0)
+		err_set(err, ERR_INVALID, "none of the files of %s is there", variable);
+	return good && config->n > 0;
+}
+
+static bool read_kubeconfig(struct kube_target *target, const json_t *node, const json_t *allowed,
+			    const char *dir, struct err *err)
+{
+	const char *file = jget_str(node, "file"), *env = jget_str(node, "env");
+	const char *context = jget_str(node, "context");
+	struct kubeconfig config = { .n = 0 };
+	char *path;
 	bool good;
 
-	if (file == NULL || context == NULL) {
+	if ((file == NULL) == (env == NULL) || context == NULL) {
 		err_set(err, ERR_INVALID,
-			"kubeconfig needs file and context; the current-context is never used");
+			"kubeconfig needs file (or env: the variable that names files) and "
+			"context; the current-context is never used");
 		return false;
 	}
-	path = under(dir, file);
-	tree = load(path, err);
-	if (tree == NULL) {
-		free(path);
-		return false;
+	path = file != NULL ? under(dir, file) : xasprintf("of %s", env);
+	good = file != NULL ? load(&config, path, err) : load_list(&config, env, err);
+	if (good) {
+		good = take_context(target, &config, context, allowed, err);
+		if (!good)
+			err_prefix(err, "kubeconfig %s", path);
 	}
-	folder = folder_of(path);
-	good = take_context(target, conftree_root(tree), context, folder, err);
-	if (!good)
-		err_prefix(err, "kubeconfig %s", path);
-	conftree_destroy(tree);
-	free(folder);
+	for (size_t i = 0; i < config.n; i++) {
+		conftree_destroy(config.files[i].tree);
+		free(config.files[i].folder);
+	}
 	free(path);
 	return good;
 }
@@ -310,7 +424,9 @@ static bool read_pod(struct kube_target *target, struct err *err)
 	/* Without it the system's certificates are used. */
 	if (access(POD_FILES "ca.crt", R_OK) == 0)
 		target->ca_file = xstrdup(POD_FILES "ca.crt");
-	target->space = file_read(POD_FILES "namespace", 256, &len, &ignored);
+	target->space = str_empty(getenv("POD_NAMESPACE"))
+				? file_read(POD_FILES "namespace", 256, &len, &ignored)
+				: xstrdup(getenv("POD_NAMESPACE"));
 	return good;
 }
 
@@ -328,8 +444,8 @@ static bool read_plain(struct kube_target *target, const json_t *node, const cha
 
 static bool known_keys(const json_t *node, struct err *err)
 {
-	static const char *const known[] = { "kubeconfig", "in_cluster", "server", "ca_file",
-					     "token_file" };
+	static const char *const known[] = { "kubeconfig", "in_cluster", "server",     "ca_file",
+					     "token_file", "plugins",    "impersonate" };
 	const char *key, *near;
 	json_t *value;
 
@@ -372,14 +488,29 @@ static bool read_any(struct kube_target *target, const json_t *node, const char 
 		return read_pod(target, err);
 	if (plain)
 		return read_plain(target, node, dir, err);
-	return read_kubeconfig(target, kubeconfig, dir, err);
+	return read_kubeconfig(target, kubeconfig, json_object_get(node, "plugins"), dir, err);
+}
+
+static bool read_impersonate(struct kube_target *target, const json_t *node, struct err *err)
+{
+	const json_t *wish = json_object_get(node, "impersonate");
+
+	if (wish != NULL && !json_is_boolean(wish)) {
+		err_set(err, ERR_INVALID, "impersonate must be true or false");
+		return false;
+	}
+	target->impersonate = json_is_true(wish);
+	if (!target->impersonate || target->as.name == NULL)
+		return true;
+	err_set(err, ERR_INVALID, "impersonate and the kubeconfig's own \"as\" exclude each other");
+	return false;
 }
 
 bool kube_target_read(struct kube_target *target, const char *name, const json_t *node,
 		      const char *dir, struct err *err)
 {
 	memset(target, 0, sizeof(*target));
-	if (!read_any(target, node, dir, err)) {
+	if (!read_any(target, node, dir, err) || !read_impersonate(target, node, err)) {
 		err_prefix(err, "clusters.%s", name);
 		return false;
 	}
@@ -390,10 +521,21 @@ bool kube_target_read(struct kube_target *target, const char *name, const json_t
 	return true;
 }
 
+void kube_person_finish(struct kube_person *person)
+{
+	free((char *)(uintptr_t)person->name);
+	free((char *)(uintptr_t)person->uid);
+	json_decref((json_t *)(uintptr_t)person->groups);
+	json_decref((json_t *)(uintptr_t)person->extra);
+	memset(person, 0, sizeof(*person));
+}
+
 void kube_target_finish(struct kube_target *target)
 {
 	secret_free(target->key_pem);
 	secret_free(target->token);
+	kube_plugin_free(target->plugin);
+	kube_person_finish(&target->as);
 	free(target->server);
 	free(target->ca_file);
 	free(target->ca_pem);

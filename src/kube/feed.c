@@ -42,11 +42,17 @@ enum {
 static void list_page(struct watch *watch);
 static void open_stream(struct watch *watch);
 
+static void drop_stream(struct watch *watch)
+{
+	call_cancel(&watch->feed.inner);
+	kube_line_give(&watch->feed.line);
+}
+
 static void on_list_time(uv_timer_t *timer)
 {
 	struct watch *watch = timer->data;
 
-	call_cancel(&watch->feed.inner); /* a silent stream */
+	drop_stream(watch); /* a silent one */
 	call_cancel(&watch->feed.parse);
 	buf_reset(&watch->feed.lines);
 	watch->feed.then = FEED_GOES_ON;
@@ -195,7 +201,7 @@ static void list_page(struct watch *watch)
 
 static void stop_stream(struct watch *watch, enum feed_then then)
 {
-	call_cancel(&watch->feed.inner);
+	drop_stream(watch);
 	buf_reset(&watch->feed.lines);
 	watch->feed.scanned = 0;
 	watch->feed.then = then;
@@ -337,7 +343,8 @@ static void go_on(struct watch *watch)
 	buf_reset(&feed->lines); /* half a line, if anything */
 	feed->scanned = 0;
 	if (then == FEED_ASK)
-		feed->inner = kube_token_renew(watch->kube->token, on_renewed, watch);
+		feed->inner =
+			kube_creds_renew(watch->kube->creds, feed->version_sent, on_renewed, watch);
 	else if (watch->stale) /* what came meanwhile is told before it is SYNCED again */
 		later(watch, on_list_time, wait_of(watch));
 	else
@@ -400,6 +407,7 @@ static void on_stream_end(void *data, const struct http_response *response, cons
 	struct feed *feed = &watch->feed;
 
 	feed->inner = NULL;
+	kube_line_give(&feed->line);
 	(void)uv_timer_stop(&watch->timer);
 	feed->wait_ms = 0;
 	if (err == NULL && (response->status < 200 || response->status > 299))
@@ -425,17 +433,20 @@ static void open_stream(struct watch *watch)
 	struct kube_headers headers = { 0 };
 	struct http_request request = { .method = "GET",
 					.url = url,
-					.bearer = kube_token_text(kube->token),
+					.bearer = kube_creds_token(kube->creds),
 					.timeout_ms = OPEN_MS,
 					.on_data = on_data,
 					.idle_ms = SILENT_MS };
 
-	kube_headers_build(&headers, &plain);
+	kube_headers_build(&headers, kube, &plain);
 	request.headers = (const char *const *)headers.items;
 	feed->brought = false;
 	feed->then = FEED_GOES_ON;
 	feed->opened = uv_now(kube->loop);
-	feed->inner = http_start(kube_streams(kube), &request, on_stream_end, watch);
+	feed->version_sent = kube_creds_version(kube->creds);
+	feed->line = kube_line_take(kube);
+	feed->inner =
+		http_start(kube_line_streams(kube, feed->line), &request, on_stream_end, watch);
 	later(watch, on_list_time, safety_ms(watch));
 	kube_headers_finish(&headers);
 	free(version);
@@ -453,7 +464,7 @@ void feed_start(struct watch *watch)
 
 void feed_stop(struct watch *watch)
 {
-	call_cancel(&watch->feed.inner);
+	drop_stream(watch);
 	call_cancel(&watch->feed.parse);
 }
 

@@ -20,25 +20,73 @@ struct kube_target {
 	char *cert_pem, *key_pem;
 	char *server_name, *proxy, *space;
 	bool insecure;
-	char *token, *token_file; /* token: the fixed one, or NULL */
+	char *token, *token_file;   /* token: the fixed one, or NULL */
+	struct kube_plugin *plugin; /* NULL: none */
+	struct kube_person as;      /* whom the kubeconfig's user speaks for; name NULL: itself */
+	bool impersonate;           /* the cluster's option: whoever asks */
 };
 
 bool kube_target_read(struct kube_target *target, const char *name, const json_t *node,
 		      const char *dir, struct err *err);
 void kube_target_finish(struct kube_target *target);
+void kube_person_finish(struct kube_person *person); /* one whose parts are our own */
 
-/* --- token.c: the bearer token, read again off the loop --- */
+/* --- plugin.c: a program of the kubeconfig (exec) that says who we are --- */
 
-struct kube_token;
+struct kube_plugin {
+	char **argv;   /* NULL-ended; the first is an absolute path */
+	char **env;    /* "NAME=value" beside our own; NULL-ended */
+	char *version; /* apiVersion of what goes in and comes out */
+	char *hint;    /* how to install it; NULL: not said */
+	unsigned timeout_ms;
+};
 
-/* file NULL: the fixed one (or none) for ever.  The file is read now (blocking). */
-struct kube_token *kube_token_create(uv_loop_t *loop, const char *fixed, const char *file,
+struct kube_credential {
+	char *token;              /* NULL: none */
+	char *cert_pem, *key_pem; /* both or none */
+	int64_t expires_ms;       /* wall clock; 0: not said */
+};
+
+void kube_credential_finish(struct kube_credential *credential);
+void kube_plugin_free(struct kube_plugin *plugin);
+
+/* The exec entry of a user; allowed: absolute paths, from the settings.  cluster: for
+ * provideClusterInfo.  NULL: err. */
+struct kube_plugin *kube_plugin_read(const json_t *exec, const json_t *cluster, const char *dir,
+				     const json_t *allowed, struct err *err);
+
+/* What it printed; pure.  false: err. */
+bool kube_plugin_answer(const struct kube_plugin *plugin, const char *text, size_t len,
+			int64_t now_ms, struct kube_credential *ret, struct err *err);
+
+/* credential is lent, and may be emptied by whoever takes its parts; NULL: err (ERR_RETRY). */
+typedef void (*kube_plugin_fn)(void *data, struct kube_credential *credential,
+			       const struct err *err);
+struct call *kube_plugin_run(uv_loop_t *loop, const struct kube_plugin *plugin, kube_plugin_fn done,
+			     void *data);
+
+/* --- creds.c: who we are: a fixed token, a file's, or a plugin's credential --- */
+
+struct kube_creds;
+
+/* A token's file is read now (blocking), a plugin is run when it is first needed. */
+struct kube_creds *kube_creds_create(uv_loop_t *loop, const struct kube_target *target,
 				     struct err *err);
-void kube_token_destroy(struct kube_token *token);
-const char *kube_token_text(const struct kube_token *token); /* NULL: none */
+void kube_creds_destroy(struct kube_creds *creds);
+const char *kube_creds_token(const struct kube_creds *creds); /* NULL: none */
+/* Of a plugin, beside or instead of the token; NULL: none.  ret_key is set with it. */
+const char *kube_creds_cert(const struct kube_creds *creds, const char **ret_key);
 
-/* Reads the file again; done's err is set when the text did not change or cannot be read. */
-struct call *kube_token_renew(struct kube_token *token, call_done_fn done, void *data);
+/* Grows with each change of what the others give; 0: nothing yet. */
+unsigned kube_creds_version(const struct kube_creds *creds);
+/* Is there something to send that has not expired? */
+bool kube_creds_ready(const struct kube_creds *creds);
+/* May another look at the same file or program bring something else a moment later? */
+bool kube_creds_may_change(const struct kube_creds *creds);
+
+/* Gets what is newer than version; done's err is set when there is nothing newer. */
+struct call *kube_creds_renew(struct kube_creds *creds, unsigned version, call_done_fn done,
+			      void *data);
 
 /* --- cluster.c: the way to a cluster --- */
 
@@ -46,13 +94,23 @@ struct kube {
 	uv_loop_t *loop;
 	char *name;
 	struct kube_target target;
-	struct kube_token *token;
-	struct http *http;    /* calls */
-	struct http *streams; /* watches, so that they take no call's place; NULL until the first */
-	struct list watches;  /* of watch.c */
+	struct kube_creds *creds;
+	struct line *line;   /* the connections; another once the certificate changed */
+	struct list watches; /* of watch.c */
 };
 
-struct http *kube_streams(struct kube *kube);
+struct line {
+	struct http *http;    /* calls */
+	struct http *streams; /* watches, so that they take no call's place; NULL until the first */
+	unsigned users;       /* requests under way */
+	unsigned version;     /* of the credentials, where they are a certificate */
+	bool retired;
+};
+
+/* The connections to use now; given back when the answer came or the call was cancelled. */
+struct line *kube_line_take(struct kube *kube);
+void kube_line_give(struct line **linep);
+struct http *kube_line_streams(struct kube *kube, struct line *line);
 
 /* "https://…/apis/…?…" of at most KUBE_URL_MAX bytes. */
 void kube_url(struct buf *buf, const struct kube *kube, const struct kube_request *request);
@@ -64,7 +122,8 @@ struct kube_headers { /* "Name: value", NULL-ended */
 	size_t n;
 };
 
-void kube_headers_build(struct kube_headers *headers, const struct kube_request *request);
+void kube_headers_build(struct kube_headers *headers, const struct kube *kube,
+			const struct kube_request *request);
 void kube_headers_finish(struct kube_headers *headers);
 
 /* --- status.c: what an answer that is no success means; pure --- */
@@ -73,6 +132,7 @@ struct kube_asked {
 	const char *cluster, *method;
 	const struct kube_kind *kind; /* or path */
 	const char *space, *name, *subresource, *path;
+	const char *person; /* for whom; NULL: for opsd itself */
 };
 
 struct kube_said {

@@ -201,15 +201,24 @@ static enum kube_problem forbidden(const struct reading *r, struct err *err)
 		err_set(err, ERR_DENIED, "%s: the cluster refuses it: %s", r->where, shown);
 		return KUBE_QUOTA;
 	}
+	if (strstr(r->message, " cannot impersonate") != NULL) {
+		err_set(err, ERR_DENIED,
+			"cluster %s: opsd may not act for %s there; a cluster administrator can "
+			"allow it (RBAC: apiGroups [\"\"], resources [\"users\", \"groups\"], "
+			"verbs "
+			"[\"impersonate\"]), or set impersonate: false",
+			asked->cluster, asked->person != NULL ? asked->person : "others");
+		return KUBE_FORBIDDEN;
+	}
 	if (asked->kind == NULL) {
 		err_set(err, ERR_DENIED, "%s: opsd may not read this", r->where);
 		return KUBE_FORBIDDEN;
 	}
 	err_set(err, ERR_DENIED,
-		"%s: opsd may not %s %s%s%s%s%s here; a cluster administrator can allow it (RBAC: "
+		"%s: %s may not %s %s%s%s%s%s here; a cluster administrator can allow it (RBAC: "
 		"apiGroups [\"%s\"], resources [\"%s%s%s\"], verbs [\"%s\"])",
-		r->where, verb_of(asked), asked->kind->plural,
-		asked->subresource != NULL ? "/" : "",
+		r->where, asked->person != NULL ? asked->person : "opsd", verb_of(asked),
+		asked->kind->plural, asked->subresource != NULL ? "/" : "",
 		asked->subresource != NULL ? asked->subresource : "",
 		asked->space != NULL ? " in namespace " : "",
 		asked->space != NULL ? asked->space : "", kube_kind_group(asked->kind),

@@ -23,12 +23,14 @@ struct feed {
 	json_t *found;      /* of the pages so far; NULL: no list is under way */
 	char *version, *next_page;
 	enum feed_then then;
-	bool brought;       /* the stream brought something */
-	bool forbidden;     /* to watch: only lists */
-	bool renewed;       /* the credential, since something came */
-	struct err refused; /* while it is renewed: what the cluster said */
-	uint64_t opened;    /* uv_now */
-	uint32_t wait_ms;   /* at least, before the next */
+	bool brought;          /* the stream brought something */
+	bool forbidden;        /* to watch: only lists */
+	struct line *line;     /* of the stream */
+	unsigned version_sent; /* of the credentials it was opened with */
+	bool renewed;          /* the credential, since something came */
+	struct err refused;    /* while it is renewed: what the cluster said */
+	uint64_t opened;       /* uv_now */
+	uint32_t wait_ms;      /* at least, before the next */
 	struct backoff backoff;
 };
 

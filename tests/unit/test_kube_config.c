@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "../../src/kube/internal.h"
@@ -73,6 +74,8 @@ static void test_all_of_it(void **state)
 	kube_target_finish(&target);
 }
 
+#define API "client.authentication.k8s.io/"
+
 struct row {
 	const char *cluster, *user, *says;
 };
@@ -87,13 +90,28 @@ static const struct row refused[] = {
 	  "QUJD",
 	  "token: x", "exclude each other" },
 	{ "server: https://k\n    proxy-url: ftp://x", "token: x", "proxy-url must begin" },
-	{ "server: https://k", "exec: {command: aws, apiVersion: v1}", "not supported yet" },
+	{ "server: https://k", "exec: {command: aws, apiVersion: v1}", "apiVersion must be" },
+	{ "server: https://k", "exec: {command: /bin/sh, apiVersion: " API "v1}",
+	  "interactiveMode is missing" },
+	{ "server: https://k",
+	  "exec: {command: /bin/sh, apiVersion: " API "v1, interactiveMode: Always}",
+	  "nobody at a terminal" },
+	{ "server: https://k",
+	  "exec: {command: no-such-plugin, apiVersion: " API "v1beta1, installHint: 'get it'}",
+	  "no-such-plugin is not in PATH; get it" },
+	{ "server: https://k", "exec: {command: sh, apiVersion: " API "v1beta1}",
+	  "allow it beside kubeconfig with plugins: [\"/" },
+	{ "server: https://k", "exec: {command: /bin/sh, apiVersion: " API "v1beta1, args: [1]}",
+	  "args must be texts" },
 	{ "server: https://k", "auth-provider: {name: gcp}", "was removed from Kubernetes" },
 	{ "server: https://k", "username: a\n    password: b", "not accepted by Kubernetes" },
-	{ "server: https://k", "as: somebody\n    token: x", "impersonation" },
+	{ "server: https://k", "as-groups: [a]\n    token: x", "need as" },
+	{ "server: https://k", "token: 12345", "put it in quotes" },
 	{ "server: https://k", "client-certificate-data: QUJD", "belong together" },
-	{ "server: https://k\n    insecure-skip-tls-verify: yes", "token: x", "yes" },
-	{ "&a {server: https://k}", "token: x", "anchor" },
+	{ "server: https://k\n    insecure-skip-tls-verify: yes\n    "
+	  "certificate-authority-data: QUJD",
+	  "token: x", "exclude each other" },
+	{ "*nothing", "token: x", "stands for nothing that came before" },
 };
 
 static void test_refusals(void **state)
@@ -116,6 +134,97 @@ static void test_refusals(void **state)
 		assert_non_null(strstr(err.msg, "clusters.main: "));
 		kube_target_finish(&target);
 	}
+}
+
+/* As programs write them: anchors, null lists, words for booleans. */
+static void test_generated(void **state)
+{
+	struct kube_target target;
+	struct err err;
+
+	(void)state;
+	write_file("config", HEAD CONTEXTS
+		   "clusters:\n- name: d\n  cluster: &here {server: https://k, "
+		   "insecure-skip-tls-verify: yes}\n- {name: c, cluster: *here}\n"
+		   "users:\n- name: u\n  user:\n    exec:\n      apiVersion: " API "v1beta1\n"
+		   "      command: sh\n      args: null\n      env: null\n      "
+		   "provideClusterInfo: true\n");
+	if (!read_node(&target,
+		       "{\"kubeconfig\":{\"file\":\"config\",\"context\":\"main\"},"
+		       "\"plugins\":[\"/usr/bin/sh\",\"/bin/sh\",\"/usr/local/bin/sh\"]}",
+		       &err))
+		fail_msg("%s", err.msg);
+	assert_true(target.insecure);
+	assert_non_null(target.plugin);
+	assert_int_equal(target.plugin->argv[0][0], '/');
+	assert_null(target.plugin->argv[1]);
+	assert_non_null(strstr(target.plugin->env[0], "\"server\":\"https://k\""));
+	kube_target_finish(&target);
+	/* what stands there makes the plugin superfluous */
+	write_file("config", HEAD CONTEXTS "clusters: [{name: c, cluster: {server: https://k}}]\n"
+					   "users: [{name: u, user: {token: t, exec: {command: x}, "
+					   "as: ana, as-groups: [g]}}]\n");
+	if (!read_node(&target, NODE, &err))
+		fail_msg("%s", err.msg);
+	assert_null(target.plugin);
+	assert_string_equal(target.as.name, "ana");
+	assert_int_equal(json_array_size(target.as.groups), 1);
+	kube_target_finish(&target);
+	assert_false(read_node(&target,
+			       "{\"kubeconfig\":{\"file\":\"config\",\"context\":\"main\"},"
+			       "\"impersonate\":true}",
+			       &err));
+	assert_non_null(strstr(err.msg, "exclude each other"));
+	kube_target_finish(&target);
+}
+
+/* Of several files the first that defines a name defines it whole; paths are beside that file. */
+static void test_merging(void **state)
+{
+	static const char by_env[] =
+		"{\"kubeconfig\":{\"env\":\"TEST_KUBECONFIG\",\"context\":\"main\"}}";
+	struct kube_target target;
+	char list[500], other[140];
+	struct err err;
+
+	(void)state;
+	(void)snprintf(other, sizeof(other), "%s/other", folder);
+	assert_int_equal(mkdir(other, 0700), 0);
+	write_file("config", "contexts: [{name: main, context: {cluster: c, user: u}}]\n"
+			     "users: [{name: u, user: {tokenFile: first}}]\n");
+	write_file("other/config",
+		   "contexts: [{name: main, context: {cluster: z, user: z, namespace: z}}]\n"
+		   "clusters: [{name: c, cluster: {server: https://second, "
+		   "certificate-authority: ca.pem}}]\n"
+		   "users: [{name: u, user: {token: second, client-key: none}}]\n");
+	write_file("other/ca.pem", "CA");
+	(void)snprintf(list, sizeof(list), "%s/absent:%s/config::%s/other/config", folder, folder,
+		       folder);
+	(void)setenv("TEST_KUBECONFIG", list, 1);
+	if (!read_node(&target, by_env, &err))
+		fail_msg("%s", err.msg);
+	assert_string_equal(target.server, "https://second");
+	assert_string_equal(target.ca_pem, "CA"); /* beside the second file */
+	assert_string_equal(target.space, "default");
+	assert_null(target.token); /* nothing of the second user */
+	assert_non_null(strstr(target.token_file, "/first"));
+	kube_target_finish(&target);
+	(void)setenv("TEST_KUBECONFIG", "/nowhere/config", 1);
+	assert_false(read_node(&target, by_env, &err));
+	assert_non_null(strstr(err.msg, "none of the files of TEST_KUBECONFIG is there"));
+	kube_target_finish(&target);
+	write_file("config", "a: b: c\n"); /* there, and not readable: no silent skipping */
+	(void)setenv("TEST_KUBECONFIG", list, 1);
+	assert_false(read_node(&target, by_env, &err));
+	kube_target_finish(&target);
+	write_file("other/config", "");
+	for (size_t i = 0; i < 2; i++) {
+		(void)snprintf(other, sizeof(other), "%s/other/%s", folder,
+			       i == 0 ? "config" : "ca.pem");
+		(void)unlink(other);
+	}
+	(void)snprintf(other, sizeof(other), "%s/other", folder);
+	assert_int_equal(rmdir(other), 0);
 }
 
 static void test_contexts(void **state)
@@ -216,7 +325,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_all_of_it), cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_contexts),  cmocka_unit_test(test_settings),
-		cmocka_unit_test(test_pod),
+		cmocka_unit_test(test_pod),       cmocka_unit_test(test_generated),
+		cmocka_unit_test(test_merging),
 	};
 
 	return cmocka_run_group_tests(tests, make_folder, drop_folder);

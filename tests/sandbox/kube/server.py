@@ -36,7 +36,8 @@ SETTINGS = {
 }
 KEPT = 2000
 KEPT_BODY = 64 << 10
-HEADERS = ("accept", "content-type", "user-agent", "audit-id", "impersonate-user", "if-match")
+HEADERS = ("accept", "content-type", "user-agent", "audit-id", "impersonate-user", "impersonate-group", "impersonate-uid",
+           "impersonate-extra-slack-user", "if-match")
 VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 

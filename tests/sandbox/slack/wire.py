@@ -164,7 +164,10 @@ class Conn(asyncio.Protocol):
             name, colon, value = line.partition(":")
             if not colon or name != name.strip() or not name:
                 return self.refuse(400, "bad header")
-            headers[name.lower()] = value.strip()
+            name, value = name.lower(), value.strip()
+            if name in headers and name.startswith("impersonate-"):
+                value = f"{headers[name]},{value}"
+            headers[name] = value
         if version == "HTTP/1.1" and "host" not in headers:
             return self.refuse(400, "no Host header")
         body, used = self.body(headers, end + 4)

@@ -277,8 +277,8 @@ static void test_hanging(void **state)
 	assert_true(pid > 1 && runs(pid));
 	kube_destroy(kube);
 	world_close(&world);
-	for (uint64_t end = uv_hrtime() + 5000000000ull; runs(pid);)
-		assert_true(uv_hrtime() < end);
+	for (uint64_t until_ns = uv_hrtime() + 5000000000ull; runs(pid);)
+		assert_true(uv_hrtime() < until_ns);
 }
 
 static struct err stopped;

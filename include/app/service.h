@@ -16,6 +16,7 @@ struct call;
 struct catalog;
 struct config;
 struct db;
+struct follower;
 struct http;
 struct httpd;
 struct intake;
@@ -48,6 +49,7 @@ struct service {
 	struct op_list *ops;
 	struct intake *intake;
 	struct sender *sender;
+	struct follower *follower;
 	struct httpd *httpd;
 	uv_timer_t renew, sweep, hello, grace;
 	uv_signal_t on_term, on_int, on_hup;
@@ -66,6 +68,9 @@ void service_ports(struct service *service, struct op_ports *ret_ports);
 
 /* Lets the action kinds opsd.* reach the store. */
 void service_own(struct service *service);
+
+/* A request of a row (ops.row_json), with the command as it is declared now. */
+struct request *service_request(struct service *service, const json_t *row);
 
 /* Starts a run for a row that was claimed; first by the row's state. */
 void service_resume(struct service *service, const json_t *row);

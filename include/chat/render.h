@@ -22,11 +22,8 @@ json_t *render_preview(const json_t *facts);
 /* Lines of the audit channel, one per outcome. */
 json_t *render_audit(const json_t *const *facts, size_t n);
 
-/*
- * What a request is doing: facts (core/facts.h) and "progress": { "says": sentence, "steps": [{
- * "mark": "done" | "now" | "next" | "bad", "text" }]?, "over": bool }, or of a wait
- * (words_waits()).  While it is not over, the message says that it is edited.
- */
+/* What a request waits for (words_waits()), or what became of its change so far: facts with
+ * "progress" (core/progress.h).  While it is not over, the message says that it is edited. */
 json_t *render_progress(const json_t *facts);
 
 /* To a person whose Slack account was linked just now: { "email" }. */

@@ -51,6 +51,12 @@ char *words_waits(const json_t *progress);
  * replicas 3 → 5". */
 char *words_audit(const json_t *facts);
 
+/* words_progress.c */
+
+/* From "progress" (core/progress.h): how far it is; and its bar, NULL where there is none. */
+char *words_progress(const json_t *progress);
+char *words_bar(const json_t *progress);
+
 /* words_rights.c */
 
 /* What `whoami` answers, and what `why` answers about what (a command): of ops.tell. */

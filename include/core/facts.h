@@ -27,6 +27,9 @@ json_t *facts_reply(const struct request *rq);
  * (changed_since). */
 json_t *facts_preview(const struct request *rq);
 
+/* What the message that follows a change says: the facts and "progress" (core/progress.h). */
+json_t *facts_progress(const struct request *rq, const json_t *progress);
+
 /* Whether all of a plan that matters to an approver can be shown whole on one card. */
 bool facts_fit_card(const json_t *plan);
 

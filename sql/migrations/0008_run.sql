@@ -210,6 +210,9 @@ begin
 	end if;
 	r := was.row_;
 	w.url := was.url;
+	if p_state = 'succeeded' and (p_outcome ->> 'follow')::boolean then
+		perform ops.follow_begin(p_id, p_outcome);
+	end if;
 	if r.risk > 0 then
 		update ops.step s set state = (case p_state when 'succeeded' then 'applied' when 'unknown' then 'unknown'
 				else 'not_applied' end)::ops.step_state, done_at = now_, evidence = p_outcome -> 'evidence'
@@ -367,6 +370,11 @@ begin
 	delete from ops.message where id in (
 		select m.id from ops.message m where m.created_at < clock_timestamp() - interval '7 days'
 			and m.delivered_at is not null
+		limit p_limit for update skip locked);
+	get diagnostics n = row_count;
+	total := total + n;
+	delete from ops.follow where request_id in (
+		select f.request_id from ops.follow f where f.ended is not null and f.begun_at < clock_timestamp() - interval '7 days'
 		limit p_limit for update skip locked);
 	get diagnostics n = row_count;
 	total := total + n + ops.thaw(p_observer);

@@ -11,6 +11,7 @@
 
 #include "action/env.h"
 #include "app/config.h"
+#include "app/follower.h"
 #include "app/options.h"
 #include "app/service.h"
 #include "base/diag.h"
@@ -245,6 +246,7 @@ static void make_chat(struct service *service)
 	intake_set_catalog(service->intake, service->catalog);
 	service->sender = sender_create(&service->loop, service->web, &owed);
 	store_outbox_set_ready(service->store, sender_add, service->sender);
+	service->follower = follower_create(service);
 }
 
 static bool make_pages(struct service *service)
@@ -480,6 +482,7 @@ static void close_all(struct service *service)
 	call_cancel(&service->health_call);
 	intake_destroy(service->intake);
 	op_list_destroy(service->ops);
+	follower_destroy(service->follower);
 	sender_destroy(service->sender);
 	slack_socket_destroy(service->socket);
 	slack_people_destroy(service->people);

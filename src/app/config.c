@@ -46,6 +46,8 @@ static const struct setting settings[] = {
 	  "mark of this deployment in audit entries" },
 	{ "directory", SET_FREE, "{}", false, true, 0, 0,
 	  "sources, domains and brakes of the sync" },
+	{ "follow.stays_seconds", SET_INT, "300", false, false, 0, 86400,
+	  "how long a change is watched after it is complete" },
 	{ "grants", SET_FILE, NULL, false, true, 0, 0, "the reviewed grants file" },
 	{ "http.listen", SET_TEXT, "\"127.0.0.1:9464\"", false, false, 0, 0,
 	  "/metrics /healthz /readyz; null: none" },

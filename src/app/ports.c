@@ -333,8 +333,12 @@ static struct call *port_settle(void *ctx, struct request *rq, call_done_fn done
 {
 	struct service *service = ctx;
 	json_t *announce = facts_announce(rq), *reply = facts_reply(rq);
-	struct call *call = store_settle(service->store, rq, announce, reply, done, data);
+	struct call *call;
 
+	if (rq->state == REQUEST_SUCCEEDED && rq->outcome != NULL &&
+	    rq->command->kind->follow != NULL)
+		json_object_set_new(rq->outcome, "follow", json_true());
+	call = store_settle(service->store, rq, announce, reply, done, data);
 	json_decref(announce);
 	json_decref(reply);
 	return call;
@@ -446,21 +450,28 @@ static enum op_step first_step(struct request *rq)
 	return OP_PLAN;
 }
 
-void service_resume(struct service *service, const json_t *row)
+struct request *service_request(struct service *service, const json_t *row)
 {
 	struct request *rq = request_create();
 
 	(void)snprintf(rq->id, sizeof(rq->id), "%s", jget_str_or(row, "id", ""));
+	rq->asker.team = arena_strdup(rq->arena, jget_str(row, "team"));
+	rq->asker.user = arena_strdup(rq->arena, jget_str(row, "slack_user"));
+	rq->fence = jget_int(row, "fence", 0);
+	take_row(service, rq, row);
+	return rq;
+}
+
+void service_resume(struct service *service, const json_t *row)
+{
+	struct request *rq = service_request(service, row);
+
 	if (!request_state_from_name(jget_str_or(row, "state", ""), &rq->state) ||
 	    request_state_final(rq->state)) {
 		log_error("claimed row is not open", LOG_STR("request", rq->id));
 		request_destroy(rq);
 		return;
 	}
-	rq->asker.team = arena_strdup(rq->arena, jget_str(row, "team"));
-	rq->asker.user = arena_strdup(rq->arena, jget_str(row, "slack_user"));
-	rq->fence = jget_int(row, "fence", 0);
-	take_row(service, rq, row);
 	rq->unheard = json_is_true(json_object_get(row, "unheard"));
 	rq->confirmed = rq->state == REQUEST_CONFIRMING && !rq->unheard;
 	(void)snprintf(rq->confirmed_digest, sizeof(rq->confirmed_digest), "%s",

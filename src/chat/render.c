@@ -306,47 +306,33 @@ json_t *render_preview(const json_t *facts)
 	return message;
 }
 
-static const char *step_mark(const char *name)
-{
-	static const char *const marks[][2] = {
-		{ "done", "✅" }, { "now", "⏳" }, { "next", "▫️" }, { "bad", "❌" }
-	};
-
-	for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++)
-		if (str_eq(marks[i][0], name))
-			return marks[i][1];
-	return "•";
-}
-
 json_t *render_progress(const json_t *facts)
 {
 	struct blocks *blocks = blocks_create(BLOCKS_MESSAGE);
 	bool over = jget_bool(facts, "progress.over", false);
 	char *target = facts_target_text(json_object_get(facts, "target"));
 	char *head = xasprintf("%s: %s", jget_str_or(facts, "command", "command"), target);
+	const json_t *progress = json_object_get(facts, "progress");
 	bool waits = jget(facts, "progress.waits_for") != NULL ||
 		     jget_bool(facts, "progress.waited", false);
-	char *says = waits ? words_waits(json_object_get(facts, "progress"))
-			   : xstrdup_null(jget_str(facts, "progress.says"));
-	json_t *message, *step;
-	size_t i;
+	char *says = waits ? words_waits(progress) : words_progress(progress),
+	     *bar = words_bar(progress);
+	json_t *message;
 
 	blocks_header(blocks, head);
-	if (says != NULL)
-		blocks_plain(blocks, says);
-	free(says);
-	json_array_foreach(jget(facts, "progress.steps"), i, step)
-	{
-		char *line = xasprintf("%s %s", step_mark(jget_str(step, "mark")),
-				       jget_str_or(step, "text", ""));
-
-		blocks_plain(blocks, line);
-		free(line);
-	}
+	blocks_plain(blocks, says);
+	if (bar != NULL)
+		blocks_plain(blocks, bar);
+	if (jget_str(progress, "why") != NULL)
+		blocks_plain(blocks, jget_str(progress, "why"));
+	if (jget_str(progress, "text") != NULL)
+		blocks_preformatted(blocks, jget_str(progress, "text"));
 	render_context(blocks, facts);
 	if (!over)
 		blocks_context(blocks, "This message follows what happens.");
 	message = render_finish(blocks, head, false);
+	free(says);
+	free(bar);
 	free(head);
 	free(target);
 	return message;

@@ -99,6 +99,9 @@ static const struct {
 	{ "cancelled", "🚫", "Cancelled" },
 	{ "frozen", "🧊", "Changes frozen" },
 	{ "unfrozen", "🔥", "Freeze lifted" },
+	/* of what had succeeded, seen later */
+	{ "stuck", "⚠️", "Made, but it does not come up" },
+	{ "undone", "↩️", "Made, but undone since" },
 };
 
 const char *words_mark(const char *outcome)

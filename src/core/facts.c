@@ -124,6 +124,14 @@ json_t *facts_preview(const struct request *rq)
 	return facts;
 }
 
+json_t *facts_progress(const struct request *rq, const json_t *progress)
+{
+	json_t *facts = facts_of(rq);
+
+	json_object_set(facts, "progress", (json_t *)(uintptr_t)progress);
+	return facts;
+}
+
 static void put_value(struct buf *buf, const json_t *value)
 {
 	if (json_is_string(value))

@@ -223,21 +223,38 @@ static void test_audit_lines(void **state)
 
 static void test_progress_says_how_far(void **state)
 {
-	json_t *given = facts("{" CHANGE ",\"progress\":{\"says\":\"2 of 5 are ready\",\"steps\":["
-			      "{\"mark\":\"done\",\"text\":\"set\"},{\"mark\":\"now\",\"text\":"
-			      "\"roll out\"}]}}");
+	json_t *given =
+		facts("{" CHANGE ",\"progress\":{\"state\":\"stuck\",\"says\":\"rolling out\","
+		      "\"have\":2,\"of\":5,\"why\":\"w-1: ImagePullBackOff\"}}");
 	char *text = checked(render_progress(given));
 
 	(void)state;
 	assert_non_null(strstr(text, "Deployment ads/workers-dev on main"));
-	assert_non_null(strstr(text, "2 of 5 are ready"));
-	assert_non_null(strstr(text, "✅ set"));
-	assert_non_null(strstr(text, "⏳ roll out"));
+	assert_non_null(strstr(text, "Stuck: rolling out"));
+	assert_non_null(strstr(text, "▓▓▓▓▓▓▓▓░░░░░░░░░░░░ 2 of 5"));
+	assert_non_null(strstr(text, "w-1: ImagePullBackOff"));
 	assert_non_null(strstr(text, "follows"));
 	free(text);
 	json_object_set_new(json_object_get(given, "progress"), "over", json_true());
 	text = checked(render_progress(given));
 	assert_null(strstr(text, "follows"));
+	free(text);
+	json_decref(given);
+}
+
+static void test_progress_of_what_is_complete(void **state)
+{
+	json_t *given = facts("{" CHANGE ",\"progress\":{\"state\":\"done\",\"says\":\"complete\","
+			      "\"stays_s\":300}}");
+	char *text = checked(render_progress(given));
+
+	(void)state;
+	assert_non_null(strstr(text, "watches for 5 minutes whether it stays"));
+	assert_null(strstr(text, "░"));
+	free(text);
+	json_object_set_new(json_object_get(given, "progress"), "over", json_true());
+	text = checked(render_progress(given));
+	assert_non_null(strstr(text, "still so after 5 minutes"));
 	free(text);
 	json_decref(given);
 }
@@ -372,6 +389,7 @@ int main(void)
 		cmocka_unit_test(test_outside_text_is_inert_and_cut),
 		cmocka_unit_test(test_audit_lines),
 		cmocka_unit_test(test_progress_says_how_far),
+		cmocka_unit_test(test_progress_of_what_is_complete),
 		cmocka_unit_test(test_a_freeze_says_who_and_what_to_do),
 		cmocka_unit_test(test_busy_says_who_holds_it),
 		cmocka_unit_test(test_every_mark),

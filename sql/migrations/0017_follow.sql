@@ -1,0 +1,100 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Following: what becomes of a change after it was made, until it is complete and has stayed for a while.
+--
+-- A row is claimed for one look and released by its mark with the time of the next: whichever replica is there takes
+-- it, and one that stops in between loses nothing but that look.
+set local role opsd_owner;
+
+create table ops.follow (
+	request_id text collate "C" primary key,
+	fence      bigint not null default 0,
+	claimed_by uuid,
+	since      json not null, -- what the next look is given: the outcome, then what the last look said
+	begun_at   timestamptz not null default clock_timestamp(),
+	done_at    timestamptz,   -- complete for the first time
+	wake_at    timestamptz,   -- the next look, or the end of the claim; null: it is over
+	ended      text,          -- done, failed, superseded, undone or left
+	constraint follow_ends check ((wake_at is null) = (ended is not null))
+) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
+	autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 50000);
+comment on table ops.follow is 'What is looked at after its request succeeded';
+create index follow_due on ops.follow (wake_at) where wake_at is not null;
+create index follow_by_age on ops.follow using brin (begun_at) with (pages_per_range = 32, autosummarize = on);
+
+-- Called by settle.
+create function ops.follow_begin(p_id text, p_outcome json) returns void
+language sql as $$
+	insert into ops.follow (request_id, since, wake_at) values (p_id, p_outcome, clock_timestamp()) on conflict do nothing
+$$;
+
+-- Looks that are due, claimed for the caller: JSON texts.  params: of the step; null when they hold a secret.
+create function ops.follow_claim(p_boot uuid, p_limit integer) returns setof text
+language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+	set enable_seqscan = off set jit = off as $$
+declare
+	now_ timestamptz := clock_timestamp();
+	f ops.follow;
+begin
+	for f in
+		with due as materialized (
+			select x.request_id from ops.follow x where x.wake_at <= now_ order by x.wake_at limit p_limit
+			for no key update skip locked)
+		update ops.follow x set fence = x.fence + 1, claimed_by = p_boot, wake_at = now_ + interval '30 seconds'
+			from due where x.request_id = due.request_id returning x.*
+	loop
+		return query select json_build_object('id', f.request_id, 'fence', f.fence, 'since', f.since,
+				'age_ms', (extract(epoch from now_ - f.begun_at) * 1000)::bigint,
+				'done_ms', (extract(epoch from now_ - f.done_at) * 1000)::bigint,
+				'row', ops.row_json(r)::json, 'params', s.params, 'kind', s.kind)::text
+			from ops.request r left join lateral (select t.kind, t.params from ops.step t where t.request_id = r.id
+				order by t.attempt desc limit 1) s on true
+			where r.id = f.request_id;
+	end loop;
+end $$;
+
+-- What came of looks: a JSON array of { id, fence, since, done, again_ms } or, at the end, { …, ended, says }; tell:
+-- what the requester's message says from now on, if that is something new.
+-- An end is on record; a bad one is owed to the audit channel.  Answers with how many were ours.
+create function ops.follow_mark(p_boot uuid, p_observer json, p_marks json, p_audit_channel text) returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+	set enable_seqscan = off set jit = off as $$
+declare
+	now_ timestamptz := clock_timestamp();
+	m json;
+	r ops.request;
+	ending text;
+	facts text;
+	n integer := 0;
+begin
+	for m in select json_array_elements(p_marks) loop
+		ending := m ->> 'ended';
+		update ops.follow f set since = m -> 'since', claimed_by = null, ended = ending,
+				done_at = case when (m ->> 'done')::boolean then coalesce(f.done_at, now_) else f.done_at end,
+				wake_at = case when ending is null then now_ + (m ->> 'again_ms')::bigint * interval '1 millisecond' end
+			where f.request_id = m ->> 'id' and f.fence = (m ->> 'fence')::bigint and f.claimed_by = p_boot;
+		continue when not found;
+		n := n + 1;
+		continue when m -> 'tell' is null and ending is null;
+		select * into r from ops.request q where q.id = m ->> 'id';
+		if m -> 'tell' is not null then
+			perform ops.progress(p_boot, r.id, r.fence, m -> 'tell');
+		end if;
+		if ending is not null then
+			facts := ops.facts(r, ending, m ->> 'says');
+			perform ops.audit_request(r, p_observer, 'followed',
+				case ending when 'done' then 'success' when 'failed' then 'failure' when 'undone' then 'failure'
+					else 'attempt' end, facts, (m -> 'since' -> 'evidence')::text);
+			if ending in ('failed', 'undone') then
+				perform ops.owe(r, null, p_audit_channel,
+					ops.facts(r, case ending when 'failed' then 'stuck' else ending end, m ->> 'says'),
+					true, false, null, 0);
+			end if;
+		end if;
+	end loop;
+	return n;
+end $$;
+
+grant execute on function
+	ops.follow_claim(uuid, integer),
+	ops.follow_mark(uuid, json, json, text)
+	to opsd_service;

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* words_progress.c - what the message that follows a change says. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/json.h"
+#include "base/str.h"
+#include "base/xalloc.h"
+#include "chat/words.h"
+
+enum { BAR = 20 };
+
+/* "3 minutes" */
+static char *time_text(int64_t s)
+{
+	bool minutes = s >= 60 && s % 60 == 0;
+	int64_t n = minutes ? s / 60 : s;
+
+	return xasprintf("%" PRId64 " %s%s", n, minutes ? "minute" : "second", n == 1 ? "" : "s");
+}
+
+/* What complete means depends on whether it is still watched. */
+static char *done_text(const json_t *progress, const char *says)
+{
+	int64_t stays = jget_int(progress, "stays_s", 0);
+	char *time, *text;
+
+	if (stays <= 0)
+		return xasprintf("✅ Over: %s.", says);
+	time = time_text(stays);
+	if (jget_bool(progress, "over", false))
+		text = xasprintf("✅ Complete (%s), and still so after %s.", says, time);
+	else
+		text = xasprintf("✅ Complete (%s). opsd watches for %s whether it stays.", says,
+				 time);
+	free(time);
+	return text;
+}
+
+char *words_progress(const json_t *progress)
+{
+	static const struct {
+		const char *state, *head;
+	} heads[] = {
+		{ "going", "⏳ Under way: " },
+		{ "stuck", "⚠️ Stuck: " },
+		{ "silent", "⏳ Not known how far it is, since the other end does not answer: " },
+		{ "failed", "❌ Did not succeed: " },
+		{ "superseded", "↪️ Not followed any more: " },
+		{ "undone", "↩️ Undone: " },
+		{ "left", "⌛ Not followed any more, it takes too long: " },
+	};
+	const char *state = jget_str_or(progress, "state", ""), *head = "";
+	const char *says = jget_str_or(progress, "says", "");
+
+	if (str_eq(state, "done"))
+		return done_text(progress, says);
+	for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++)
+		if (str_eq(heads[i].state, state))
+			head = heads[i].head;
+	return xasprintf("%s%s.", head, says);
+}
+
+char *words_bar(const json_t *progress)
+{
+	int64_t have = jget_int(progress, "have", 0), of = jget_int(progress, "of", 0);
+	struct buf bar;
+
+	if (of <= 0 || have < 0)
+		return NULL;
+	if (have > of)
+		have = of;
+	buf_init(&bar, 200);
+	for (int64_t i = 0; i < BAR; i++)
+		(void)buf_puts(&bar, i < have * BAR / of ? "▓" : "░");
+	(void)buf_printf(&bar, " %" PRId64 " of %" PRId64, have, of);
+	return buf_take(&bar);
+}

@@ -29,7 +29,6 @@ static void test_table(void **state)
 		if (i > 0)
 			assert_true(strcmp(action_kinds[i - 1]->name, kind->name) < 0);
 		assert_non_null(kind->about);
-		assert_non_null(kind->check);
 		assert_non_null(kind->apply);
 		assert_true((kind->plan == NULL) == reads);
 		assert_true((kind->look == NULL) == reads);

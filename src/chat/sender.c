@@ -21,15 +21,15 @@
 #include "slack/web.h"
 
 enum {
-	QUEUE_MAX = 200, /* claimed and not yet sent */
-	AUDIT_MAX = 100, /* of them for the audit channel, which has its pace */
+	QUEUE_MAX = 100, /* claimed and not yet sent */
+	AUDIT_MAX = 40,  /* of them for the audit channel, which has its pace: two posts */
 	CLAIM_MAX = 50,  /* rows a claim */
 	MARKS_MAX = 128, /* marks a commit; at so many no new post is started */
 	MARKS_TOTAL = MARKS_MAX + RENDER_AUDIT_LINES + 16 +
 		      1,   /* with what posts under way may still add */
 	PERSON_POSTS = 16, /* replies under way at once */
 	POLL_MS = FAILPOINT_MS(1000),
-	FLUSH_MS = 40,        /* marks wait so long for company while posts are under way */
+	FLUSH_MS = 40, /* marks wait so long for company: a commit of its own for each is dear */
 	TRUST_MS = 20 * 1000, /* of the 30 s lease: later a message may be somebody else's */
 	LATER_MIN_MS = FAILPOINT_MS(2000),
 	LATER_MAX_MS = 300 * 1000,
@@ -251,7 +251,7 @@ static void post_end(struct post *post, enum owed_end end, const char *ts, int64
 		sender->person_posts--;
 	list_remove(&sender->posts, &post->node);
 	post_free(post);
-	if (sender->posts.count == 0 || sender->n_marks >= MARKS_MAX / 2)
+	if (sender->n_marks >= MARKS_MAX / 2 || (sender->stopping && sender->posts.count == 0))
 		flush(sender);
 	else if (!uv_is_active((uv_handle_t *)&sender->flush))
 		uv_timer_start(&sender->flush, on_flush, FLUSH_MS, 0);

@@ -53,7 +53,7 @@ struct service {
 	struct httpd *httpd;
 	uv_timer_t renew, sweep, hello, grace;
 	uv_signal_t on_term, on_int, on_hup;
-	struct call *hello_call, *auth_call, *renew_call, *sweep_call, *health_call;
+	struct call *hello_call, *auth_call, *renew_call, *sweep_call, *health_call, *tick_call;
 	json_t *health;  /* what the database last said of itself (store_health); NULL: not yet */
 	bool known_here; /* ops.replica has us */
 	bool home_known; /* auth.test has answered */

@@ -26,6 +26,9 @@ json_t *render_audit(const json_t *const *facts, size_t n);
  * "progress" (core/progress.h).  While it is not over, the message says that it is edited. */
 json_t *render_progress(const json_t *facts);
 
+/* A break-glass with the button that somebody else presses (ops.review_json). */
+json_t *render_review(const json_t *review);
+
 /* To a person whose Slack account was linked just now: { "email" }. */
 json_t *render_linked(const json_t *link);
 

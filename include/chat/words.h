@@ -74,6 +74,10 @@ char *words_alarm(const json_t *alarm);
 
 /* Of the directory sync, whole with its mark: an alarm, or that it is over. */
 char *words_directory(const json_t *facts);
+/* What was done without asking, for whoever reviews it (ops.review_json); and what came of the
+ * button. */
+char *words_review(const json_t *review);
+char *words_reviewed(const json_t *answer);
 
 /* A mark for an outcome: "✅", "❌", … */
 const char *words_mark(const char *outcome);

@@ -94,6 +94,7 @@ struct action_kind {
 	/* One look at how the effect comes along and whether it stays.  NULL: it is over at once.
 	 */
 	action_fn follow;
+	bool last_resort;                /* decided even when the copy of the directory is stale */
 	const struct action_need *needs; /* ended by verbs == NULL; NULL: asks no cluster */
 };
 

@@ -40,7 +40,8 @@ catalog_find_title(const struct catalog *catalog,
 		   const char *title); /* "workers scale"; NULL is not found */
 
 /* Distinct actions with their highest risk and their scope names: rows for authz.action.
- * [{ "name", "risk", "scope": [{ "name", "type": "enum"|"int" }] }], sorted.  A new reference. */
+ * [{ "name", "risk", "scope": [{ "name", "type": "enum"|"int" }], "last_resort"?: true }], sorted.
+ * A new reference. */
 json_t *catalog_actions(const struct catalog *catalog);
 
 /* The declarations' own tests.  grants: rows of grants_load(); NULL: whether somebody may is not

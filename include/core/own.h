@@ -6,7 +6,9 @@
  * "freeze.plan" { "what" }: { "running": [{ "request", "name", "command" }], "actions": how many
  * the pattern names, "same": freeze or null }; "freeze" { "what", "reason", "seconds"? }: the
  * freeze; "unfreeze.plan": [freeze]; "unfreeze" { "id" }: { "lifted" }; "freeze.look" and
- * "unfreeze.look": { "done" }.  A freeze: { "id", "what", "reason", "by", "since_ms", "until_ms"?
+ * "unfreeze.look": { "done" }.  "access.KIND.plan", ".do", ".look" with the kind's parameters: a
+ * plan, an outcome, { "done" }, or { "refused": sentence }; "access.list.do": rows of a table.  A
+ * freeze: { "id", "what", "reason", "by", "since_ms", "until_ms"?
  * }.
  */
 #ifndef OPSD_CORE_OWN_H

@@ -36,6 +36,9 @@ struct call *store_deadlocks(struct db *db, const json_t *rules, store_json_fn d
 struct call *store_tell(struct store *store, const json_t *question, store_json_fn done,
 			void *data);
 
+/* Puts ends of rights on record and brings up what must be reviewed: how much there was. */
+struct call *store_access_tick(struct store *store, store_json_fn done, void *data);
+
 /* The actions a Slack user may use at all (any scope): array of names; for help and App Home. */
 struct call *store_may(struct db *db, const char *team, const char *user, store_json_fn done,
 		       void *data);

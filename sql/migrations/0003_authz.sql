@@ -49,6 +49,7 @@ create table authz.permit ( -- "grant" is a reserved word
 	revision   bigint references authz.revision,
 	created_by bigint references dir.person,
 	reason     text not null default '',
+	ended_at   timestamptz, -- of one made in chat: its end is on record
 	constraint one_subject check (num_nonnulls(group_id, person_id) = 1),
 	constraint file_has_revision check ((origin = 'file') = (revision is not null)),
 	-- coalesce: a check that comes to null passes

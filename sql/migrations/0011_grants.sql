@@ -44,6 +44,7 @@ begin
 	create temp table grant_action on commit drop as
 		select a ->> 'name' as name, (a ->> 'risk')::smallint as risk,
 			coalesce((a ->> 'approvals')::smallint, 0) as approvals, coalesce((a ->> 'third_starts')::boolean, false) as third,
+			coalesce((a ->> 'last_resort')::boolean, false) as last_resort,
 			-- each separation once, whichever of the two names it
 			coalesce((select jsonb_agg(distinct o) from (
 				select x as o from jsonb_array_elements_text(a -> 'apart') x
@@ -176,6 +177,7 @@ begin
 		union all
 		select case when a.action_id is null then '+' else '~' end || ' action ' || n.name || ': risk ' || n.risk
 			|| coalesce(', scope ' || (select string_agg(s ->> 'name', ',') from jsonb_array_elements(n.scope) s), '')
+			|| case when n.last_resort then ', also by a stale directory' else '' end
 			|| case when n.approvals > 0 then ', approvals ' || n.approvals else '' end
 			|| case when n.third then ', a third person starts' else '' end
 			|| case when n.apart <> '[]' then ', apart from ' || (select string_agg(x, ',' order by x collate "C")
@@ -183,7 +185,7 @@ begin
 		from grant_action n left join authz.action a using (name)
 		where a.action_id is null or (a.risk, a.enabled) is distinct from (n.risk, true)
 		  or (a.min_approvals, not a.approver_may_execute) is distinct from (n.approvals, n.third)
-		  or authz.apart_json(a.action_id) <> n.apart or n.scope is distinct from (
+		  or (a.deny_after is not null) <> n.last_resort or authz.apart_json(a.action_id) <> n.apart or n.scope is distinct from (
 			select coalesce(jsonb_agg(jsonb_build_object('name', p.param, 'type', p.type) order by p.param), '[]')
 			from authz.action_param p where p.action_id = a.action_id and p.scoped)
 		union all
@@ -244,12 +246,12 @@ end $$;
 create function authz.grants_write_actions() returns void
 language plpgsql set search_path = pg_catalog, authz, dir, pg_temp as $$
 begin
-	insert into authz.action (name, risk, min_approvals, approver_may_execute)
-		select n.name, n.risk, n.approvals, not n.third from grant_action n
+	insert into authz.action (name, risk, min_approvals, approver_may_execute, deny_after)
+		select n.name, n.risk, n.approvals, not n.third, case when n.last_resort then interval '100 years' end from grant_action n
 	on conflict (name) do update set risk = excluded.risk, min_approvals = excluded.min_approvals,
-			approver_may_execute = excluded.approver_may_execute, enabled = true
-		where (action.risk, action.min_approvals, action.approver_may_execute, action.enabled)
-			is distinct from (excluded.risk, excluded.min_approvals, excluded.approver_may_execute, true);
+			approver_may_execute = excluded.approver_may_execute, deny_after = excluded.deny_after, enabled = true
+		where (action.risk, action.min_approvals, action.approver_may_execute, action.deny_after, action.enabled)
+			is distinct from (excluded.risk, excluded.min_approvals, excluded.approver_may_execute, excluded.deny_after, true);
 	delete from authz.sod_rule r using authz.action a, authz.action b
 		where a.action_id = r.a and b.action_id = r.b
 		  and not exists (select 1 from grant_action n where n.name = a.name and n.apart ? b.name);

@@ -197,6 +197,8 @@ begin
 		return json_build_object('lifted', f.id is not null)::text;
 	when 'unfreeze.look' then
 		return (select json_build_object('done', not exists (select 1 from ops.freeze x where x.id = p_args ->> 'id'))::text);
+	else
+		return ops.access(p_observer, substr(p_do, 8), p_request, p_args::jsonb); -- access.…
 	end case;
 end $$;
 

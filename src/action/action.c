@@ -4,6 +4,12 @@
 
 /* clang-format off */
 const struct action_kind *const action_kinds[] = {
+	&action_access_break_glass,
+	&action_access_end,
+	&action_access_grant,
+	&action_access_list,
+	&action_access_relink,
+	&action_access_suspend,
 	&action_http_call,
 	&action_http_list,
 	&action_kube_autoscale,

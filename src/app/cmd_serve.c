@@ -375,6 +375,17 @@ static void on_health(void *data, const json_t *value, const struct err *err)
 	service->health = json_incref((json_t *)(uintptr_t)value);
 }
 
+static void on_ticked(void *data, const json_t *value, const struct err *err)
+{
+	struct service *service = data;
+
+	service->tick_call = NULL;
+	if (err != NULL)
+		log_warn("rights for a time not looked after", LOG_STR("error", err->msg));
+	else if (json_integer_value(value) > 0)
+		sender_wake(service->sender);
+}
+
 static void on_renew(uv_timer_t *timer)
 {
 	struct service *service = timer->data;
@@ -383,6 +394,8 @@ static void on_renew(uv_timer_t *timer)
 		return;
 	if (service->renew_call == NULL)
 		service->renew_call = store_renew(service->store, on_renewed, service);
+	if (service->tick_call == NULL)
+		service->tick_call = store_access_tick(service->store, on_ticked, service);
 	if (service->health_call == NULL)
 		service->health_call = store_health(service->work_db, on_health, service);
 }
@@ -480,6 +493,7 @@ static void close_all(struct service *service)
 	call_cancel(&service->renew_call);
 	call_cancel(&service->sweep_call);
 	call_cancel(&service->health_call);
+	call_cancel(&service->tick_call);
 	intake_destroy(service->intake);
 	op_list_destroy(service->ops);
 	follower_destroy(service->follower);

@@ -58,15 +58,26 @@ void intake_tells_cancel(struct intake *intake)
 }
 
 /* Takes text over. */
-static void say(struct telling *telling, char *text)
+static void say(struct telling *telling, char *text, bool replace)
 {
 	json_t *message = render_note(text);
 
-	json_object_set_new(message, "replace_original", json_false());
+	json_object_set_new(message, "replace_original", json_boolean(replace));
 	(void)slack_web_respond(telling->intake->config.web, telling->response_url, message, NULL,
 				NULL);
 	free(text);
 	tell_free(telling);
+}
+
+static char *told(const struct telling *telling, const json_t *value)
+{
+	const char *what = jget_str_or(telling->question, "what", "");
+
+	if (str_eq(what, "whoami"))
+		return words_whoami(value);
+	if (str_eq(what, "review"))
+		return words_reviewed(value);
+	return words_why(value, telling->what);
 }
 
 static void on_told(void *data, const json_t *value, const struct err *err)
@@ -77,16 +88,16 @@ static void on_told(void *data, const json_t *value, const struct err *err)
 	telling->call = NULL;
 	if (err != NULL) {
 		log_warn("not told", LOG_STR("user", telling->user), LOG_STR("error", err->msg));
-		say(telling, xstrdup("The database does not answer, so this is not known now. Try "
-				     "again in a minute."));
+		say(telling,
+		    xstrdup("The database does not answer, so this is not known now. Try "
+			    "again in a minute."),
+		    false);
 		return;
 	}
-	text = str_eq(jget_str(telling->question, "what"), "whoami")
-		       ? words_whoami(value)
-		       : words_why(value, telling->what);
+	text = told(telling, value);
 	whole = xasprintf("%s%s", text, telling->notes != NULL ? telling->notes : "");
 	free(text);
-	say(telling, whole);
+	say(telling, whole, str_eq(jget_str(value, "code"), "reviewed"));
 }
 
 static void put_person(json_t *question, const struct slack_user *user)
@@ -108,7 +119,7 @@ static void on_person(void *data, const struct slack_user *user, const struct er
 
 	telling->call = NULL;
 	if (err != NULL) {
-		say(telling, xstrdup(words_not_known_who()));
+		say(telling, xstrdup(words_not_known_who()), false);
 		return;
 	}
 	put_person(telling->question, user);
@@ -211,12 +222,15 @@ bool intake_rights_slash(struct intake *intake, const struct envelope *env, stru
 
 bool intake_rights_click(struct intake *intake, const struct envelope *env, struct slack_via via)
 {
-	if (!str_eq(env->action_id, "why"))
+	bool review = str_eq(env->action_id, "review");
+
+	if (!review && !str_eq(env->action_id, "why"))
 		return false;
 	intake_ack(intake, via, env->id, NULL);
 	if (id_is_request(env->value != NULL ? env->value : ""))
 		tell(intake, env,
-		     json_pack("{s:s, s:s}", "what", "why_request", "request", env->value),
+		     json_pack("{s:s, s:s}", "what", review ? "review" : "why_request", "request",
+			       env->value),
 		     xasprintf("request %s", env->value), NULL);
 	return true;
 }

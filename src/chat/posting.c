@@ -72,6 +72,8 @@ json_t *posting_render(const struct owed *owed)
 		return render_card(owed->body);
 	if (str_eq(owed->kind, "ask"))
 		return render_ask(owed->body);
+	if (str_eq(owed->kind, "review"))
+		return render_review(owed->body);
 	if (str_eq(owed->kind, "link"))
 		return render_linked(owed->body);
 	return str_eq(owed->kind, "preview") ? render_preview(owed->body)

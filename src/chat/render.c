@@ -385,6 +385,23 @@ static void put_audit_line(struct blocks *blocks, const json_t *facts)
 	free(mail);
 }
 
+json_t *render_review(const json_t *review)
+{
+	struct blocks *blocks = blocks_create(BLOCKS_MESSAGE);
+	const struct button done = { .text = "I have reviewed it",
+				     .action_id = "review",
+				     .value = jget_str_or(review, "request", ""),
+				     .style = "primary" };
+	char *text = words_review(review);
+	json_t *message;
+
+	blocks_plain(blocks, text);
+	blocks_buttons(blocks, "review", &done, 1);
+	message = render_finish(blocks, text, false);
+	free(text);
+	return message;
+}
+
 json_t *render_linked(const json_t *link)
 {
 	char *text = words_linked(link);

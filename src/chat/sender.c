@@ -224,6 +224,7 @@ static bool is_progress(const struct post *post)
 static bool in_channel(const struct post *post)
 {
 	return is_audit(post) || str_eq(post->owed[0]->kind, "ask") ||
+	       str_eq(post->owed[0]->kind, "review") ||
 	       (owed_edited(post->owed[0]) && !is_progress(post));
 }
 

@@ -82,6 +82,9 @@ static const struct {
 	{ "proof_interrupted", "The company sign-in was interrupted, so nothing was done. Ask "
 			       "again with the command." },
 	{ "proof_failed", "The company sign-in did not prove who you are, so nothing was done." },
+	{ "own_review", "It was you who took the right, so somebody else has to review it." },
+	{ "not_reviewer", "You may not review this: it takes the right to approve break-glass." },
+	{ "review_not_yet", "There is nothing to review yet." },
 	{ "not_yours", "That request is not yours." },
 	{ "approver_denied", "Somebody who was asked to approve this did not." },
 };

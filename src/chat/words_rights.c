@@ -187,6 +187,19 @@ char *words_linked(const json_t *link)
 		jget_str_or(link, "email", "somebody"));
 }
 
+static char *break_glass(const json_t *alarm)
+{
+	struct buf buf;
+
+	buf_init(&buf, WORDS_MAX);
+	buf_printf(&buf, "BREAK GLASS: took the %s", jget_str_or(alarm, "what", "right"));
+	buf_puts(&buf, ". It ends");
+	words_time(&buf, jget_int(alarm, "until_ms", 0));
+	buf_printf(&buf, " and is then to be reviewed. Reason: %s (request %s)",
+		   jget_str_or(alarm, "reason", "none given"), jget_str_or(alarm, "request", "?"));
+	return buf_take(&buf);
+}
+
 char *words_alarm(const json_t *alarm)
 {
 	const char *kind = jget_str_or(alarm, "alarm", "");
@@ -195,5 +208,55 @@ char *words_alarm(const json_t *alarm)
 		return xasprintf("The link of this Slack account to the directory was suspended: "
 				 "%s. Find out whether the account is still theirs.",
 				 jget_str_or(alarm, "why", "they do not agree"));
+	if (str_eq(kind, "break_glass"))
+		return break_glass(alarm);
+	if (str_eq(kind, "access_ended"))
+		return xasprintf(
+			"%s of %s on %s has ended (%s).",
+			str_eq(jget_str(alarm, "effect"), "forbid") ? "The block" : "The right",
+			jget_str_or(alarm, "whose", "somebody"), jget_str_or(alarm, "action", "?"),
+			jget_str_or(alarm, "grant", "?"));
+	if (str_eq(kind, "reviewed"))
+		return xasprintf("reviewed the break-glass %s of %s.",
+				 jget_str_or(alarm, "request", "?"),
+				 jget_str_or(alarm, "whose", "somebody"));
 	return xasprintf("%s: %s", kind, jget_str_or(alarm, "why", ""));
+}
+
+char *words_review(const json_t *review)
+{
+	const json_t *used = json_object_get(review, "used");
+	struct buf buf;
+	size_t i;
+	json_t *use;
+
+	buf_init(&buf, WORDS_MAX);
+	buf_printf(&buf,
+		   "%sBreak-glass to be reviewed: %s took the right %s in request %s. Reason: %s",
+		   jget_int(review, "reminders", 0) > 0 ? "Still not reviewed. " : "",
+		   jget_str_or(review, "whose", "somebody"), jget_str_or(review, "what", "?"),
+		   jget_str_or(review, "request", "?"),
+		   jget_str_or(review, "reason", "none given"));
+	if (json_array_size(used) == 0)
+		buf_puts(&buf, "\nNothing was done with it.");
+	json_array_foreach(used, i, use)
+		buf_printf(&buf, "\n• %s: %s, %s", jget_str_or(use, "request", "?"),
+			   jget_str_or(use, "command", "?"), jget_str_or(use, "state", "?"));
+	return buf_take(&buf);
+}
+
+char *words_reviewed(const json_t *answer)
+{
+	const char *code = jget_str_or(answer, "code", "");
+	char *text, *whole;
+
+	if (str_eq(code, "reviewed_already"))
+		return xasprintf("It was reviewed already by %s.",
+				 jget_str_or(answer, "by", "somebody"));
+	if (!str_eq(code, "reviewed"))
+		return xstrdup(words_code(code));
+	text = words_review(json_object_get(answer, "review"));
+	whole = xasprintf("✅ Reviewed by %s. %s", jget_str_or(answer, "by", "somebody"), text);
+	free(text);
+	return whole;
 }

@@ -234,11 +234,15 @@ static void add_action(json_t *actions, const struct command *command)
 			continue;
 		if (jget_int(action, "risk", 0) < command->risk)
 			json_object_set_new(action, "risk", json_integer(command->risk));
+		if (!command->kind->last_resort)
+			json_object_del(action, "last_resort");
 		return;
 	}
 	json_array_insert_new(actions, at,
 			      json_pack("{s:s, s:i, s:o}", "name", command->action, "risk",
 					command->risk, "scope", scope_json(command)));
+	if (command->kind->last_resort)
+		json_object_set_new(json_array_get(actions, at), "last_resort", json_true());
 }
 
 json_t *catalog_actions(const struct catalog *catalog)

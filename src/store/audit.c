@@ -9,7 +9,7 @@
 #include "base/xalloc.h"
 #include "store_internal.h"
 
-enum { READ_MS = 10 * 1000, READ_MAX = 64 << 20 };
+enum { READ_MS = 10 * 1000, READ_MAX = 64 << 20, TICK_MAX = 50 };
 
 struct reading {
 	struct call call;
@@ -100,6 +100,16 @@ struct call *store_tell(struct store *store, const json_t *question, store_json_
 	params_json(&params, question);
 	params_text(&params, store->observer);
 	return store_read(store->work, "ops_tell", "SELECT ops.tell($1, $2)", &params, done, data);
+}
+
+struct call *store_access_tick(struct store *store, store_json_fn done, void *data)
+{
+	struct params params = { 0 };
+
+	params_text(&params, store->observer);
+	params_int(&params, TICK_MAX);
+	return store_read(store->work, "ops_access_tick", "SELECT to_json(ops.access_tick($1, $2))",
+			  &params, done, data);
 }
 
 struct call *store_may(struct db *db, const char *team, const char *user, store_json_fn done,

@@ -50,8 +50,8 @@ timezone = 'UTC'
 """
 # Login roles and the group of each; "owner" applies the migrations and so may create roles.
 LOGINS = {"owner": "opsd_owner", "opsd_app": "opsd_service", "opsd_cron": "opsd_sync", "opsd_review": "opsd_grants",
-          "opsd_reader": "opsd_auditor"}
-ROLES = "".join(f"create role {group} nologin;\n" for group in LOGINS.values()) + "".join(
+          "opsd_second": "opsd_grants", "opsd_reader": "opsd_auditor"}
+ROLES = "".join(f"create role {group} nologin;\n" for group in dict.fromkeys(LOGINS.values())) + "".join(
     f"create role {login} login password '{PASSWORD}' in role {group};\n" for login, group in LOGINS.items()
 ) + "alter role owner createrole createdb;\n"
 SECONDS = 30

@@ -75,7 +75,7 @@ def vote(rid, who, kind="approve", email=None, user=None):
 def start(rid, rules=None):
     rules = "null" if rules is None else "'%s'" % json.dumps(rules)
     return psql("select state || ' ' || coalesce(code, '') from ops.start(%s, '%s', %s, 'kube.restart', 'once', '{}', '{}', 'dig',"
-                " %s, 'CAUDIT', 0)" % (ME, rid, fence(rid), rules), SERVICE)
+                " %s, null, 0, 'CAUDIT', 0)" % (ME, rid, fence(rid), rules), SERVICE)
 
 
 APPROVE = {"need": 1, "can_approve": "workers.restart"}

@@ -148,8 +148,11 @@ def greet(world, options):
     say(f"  SQL       {world.postgres.url(world.database)}")
     say(f"  Config    {world.config}")
     say()
-    say("  Try: /ops workers scale team=ads role=prod count=8 reason=\"the backlog grows\", then approve it in #ops-approvals\n"
-        "       as Dia or Eve" if not options.no_opsd else "  opsd is not running: commands stay unanswered.")
+    if options.no_opsd:
+        say("  opsd is not running: commands stay unanswered.")
+    else:
+        say("  Try: /ops workers scale team=ads role=dev count=5 reason=load, as Ana, and confirm it; then role=prod count=8,\n"
+            "       and approve that in #ops-approvals as Dia or Eve")
     say("  Ctrl-C ends it all.")
     say()
 
@@ -163,6 +166,8 @@ def serve(options, stop):
         try:
             page = AuditPage(lambda: postgres.session(world.database))
             world.standin.page_config.update(kube=world.cluster.control_url, audit=page.url)
+            # from three to five, as the README tries, is less than twice as many: it needs no approval
+            world.kube.set(kind="Deployment", ns="ads", name="workers-dev", replicas=3, manager="kubectl")
             if not options.no_opsd:
                 world.start(options.replicas, ready=False)
                 for opsd in world.running:

@@ -112,7 +112,7 @@ class Round:
             town.serve()
         if self.mode == "two":
             town.serve(armed=False)
-        town.impatient = self.mode == "lose"
+        town.impatient = self.mode in ("lose", "forget", "stop")
         since = town.db.value("select clock_timestamp()")
         town.began = time.time()
         town.hurt = self.hurt

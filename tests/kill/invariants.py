@@ -192,7 +192,7 @@ def told(town, since, requests):
         if row["kind"] == "audit" and row["delivered_at"] and posts[int(row["id"])] != 1:
             yield "audit-post-once", f"message {row['id']} of {row['request_id']} was posted {posts[int(row['id'])]} times"
     mine = Counter((row["request_id"], row["kind"]) for row in owed)
-    heard = "\n".join(words(m) for who in ("U0ANA", "U0CHO") for m in town.seen(who)[-150:])
+    heard = "\n".join(words(m.body) for m in list(town.standin.store.of("C0OPS").values()))
     for r in requests:
         if r["state"] in ENDS or r["state"] == "unknown":
             if mine[r["id"], "audit"] < 1 and r["error"] != "disowned":

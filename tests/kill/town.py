@@ -235,7 +235,7 @@ class Town(World):
         self.sent = []
         return 2 + self.turn % 40
 
-    def end(self):
+    def end(self, seconds=12):
         """Nobody presses any more; all comes to its end."""
         self.make_time_pass(requests=False, messages=False, offers=True)
         if self.sql("select 1 from ops.request where state = 'confirming'"):
@@ -246,7 +246,7 @@ class Town(World):
         if self.sql("select 1 from ops.request where state = 'approving'"):
             eventually(lambda: self.look() or not self.sql("select 1 from ops.request where state = 'approving'"), 8,
                        "rounds to expire")
-        self.rest()
+        self.rest(seconds)
 
     def approvals(self):
         """A round of requests that two people must approve: votes of all kinds, and plans that change meanwhile."""

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from sandbox.slack.people import User
 from sandbox.world import eventually, request_id, words
 
 PROD = 'workers scale team=ads role=prod count=8 reason="the backlog grows"'
@@ -275,10 +276,28 @@ def crowd(world, n):
               "e as (insert into dir.person_email select substr(external_id, 3) || '@example.com', person_id, true from p) "
               "insert into dir.membership select p.person_id, g.group_id, true, 1 from p, dir.grp g "
               "where g.name_key = 'data-platform'", str(n))
-    spare = ["U0FAY", "U0UNC", "U0CHO", "U0BEN", "U0EVE", "U0DIA"]
-    for i, user in enumerate(spare, 1):
-        world.slack.person(user=user, email=f"x{i}@example.com", is_email_confirmed=True)
-    return spare
+    work = world.standin.work
+    users = [f"U0X{i}" for i in range(1, n + 1)]
+    for i, user in enumerate(users, 1):
+        work.users[user] = User(user, f"x{i}", f"Person {i}", f"x{i}@example.com")
+        work.channels["C0APPROVE"].members[user] = None
+    return users
+
+
+def test_fifty_racing_approvers_are_one_decision(make_world):
+    world = make_world(start=2)
+    users = crowd(world, 50)
+    rid, card = ask(world)
+    for user in users:
+        world.slack.click(user=user, channel=card["channel"], ts=card["ts"], action_id="approve", times=2)
+    finished(world, rid, "succeeded", 1)
+    assert len(votes(world, rid)) == 1
+    assert events(world, rid).count("approved") == 1 and events(world, rid).count("started") == 1
+    eventually(lambda: all(e.acked is not None for e in world.standin.sockets.order), what="every click to be acknowledged")
+    winner = votes(world, rid)[0]["slack_user"]
+    for user in users[:5]:
+        if user != winner:      # whoever was late hears it, and who was first
+            assert "already approved by Person" in told(world, user, "already approved by")
 
 
 def test_racing_approvers_need_exactly_two(make_world):

@@ -19,6 +19,10 @@ json_t *render_card(const json_t *facts);
 /* The note in the thread of a card: "request", "command", "asked", "expires_ms". */
 json_t *render_ask(const json_t *facts);
 
+/* An unknown outcome: "state", "why", "asked", "doubt": { "began_ms", "evidence" }; with buttons
+ * while nobody has said what came of it. */
+json_t *render_doubt(const json_t *facts);
+
 /* The modal behind Deny.  value: of the button. */
 json_t *card_deny_view(const char *value);
 

@@ -47,6 +47,9 @@ char *words_frozen(const json_t *freeze);
 /* Of a request whose target was busy: "waits_for" has who holds it; without it the wait is over. */
 char *words_waits(const json_t *progress);
 
+/* To the requester: who can say what came of an unknown outcome, and where. */
+const char *words_doubt_elsewhere(void);
+
 /* The one line of the audit channel after the name of the person: "workers scale Deployment …:
  * replicas 3 → 5". */
 char *words_audit(const json_t *facts);

@@ -111,6 +111,9 @@ void request_set_asker(struct request *rq, const char *verdict, const char *emai
 /* Whether its delivery is a click on a preview. */
 bool request_confirms(const struct request *rq);
 
+/* Whether it is a click below an unknown outcome: "happened", "not_happened" or "again". */
+bool request_resolves(const struct request *rq);
+
 const char *request_state_name(enum request_state state);
 bool request_state_from_name(const char *name, enum request_state *ret_state);
 bool request_state_final(enum request_state state);

@@ -31,4 +31,12 @@ struct call *store_ask(struct store *store, struct request *rq, const json_t *ch
 struct call *store_vote(struct store *store, struct request *rq, json_t **ret_row,
 			call_done_fn done, void *data);
 
+/*
+ * A click below an unknown outcome: delivery (kind: "happened", "not_happened", "again") and fresh
+ * asker.  Out: state of the request and code when it was refused, with detail; known_id when this
+ * click came before.  ret_row: of the new request that "again" made; it is ours.
+ */
+struct call *store_resolve(struct store *store, struct request *rq, json_t **ret_row,
+			   call_done_fn done, void *data);
+
 #endif

@@ -235,6 +235,9 @@ begin
 		returning id, kind, claimed_by)
 	select max(m.id) filter (where m.kind = 'audit'), max(m.id) filter (where m.kind = 'reply')
 		into w.audit_id, w.reply_id from m where m.claimed_by is not null;
+	if unknown_ then
+		perform ops.doubt(p_id);
+	end if;
 	return (true, p_state, r.code, null, w.audit_id, w.reply_id, r.channel, r.slack_user, w.url,
 		(extract(epoch from now_) * 1000)::bigint, null)::ops.written;
 end $$;
@@ -296,40 +299,12 @@ begin
 			where q.id = r.id returning * into r;
 		if st = 'unknown' then
 			update ops.step s set state = 'unknown', done_at = now_ where s.request_id = r.id and s.state = 'intent';
+			perform ops.doubt(r.id);
 		end if;
 		facts := ops.facts(r, st, r.error);
 		perform ops.audit_request(r, p_observer, st, ops.final_outcome(st), facts, null);
 		perform ops.owe(r, p_boot, p_audit_channel, facts, true, true, url, 0);
 	end loop;
-end $$;
-
--- A person looked at what is unknown and says what came of it.  Run by an operator, under a login of their own:
---   select ops.resolve('R1KH2M8Q4ZT7WX0A', 'succeeded', 'five replicas are running; INC-1234');
-create function ops.resolve(p_id text, p_state text, p_reason text) returns text
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-declare
-	now_ timestamptz := clock_timestamp();
-	observer json := json_build_object('login', session_user);
-	r ops.request;
-	facts text;
-begin
-	if p_state not in ('succeeded', 'failed') or coalesce(p_reason, '') = '' then
-		raise exception 'resolve: say succeeded or failed, and the reason' using errcode = 'OP011';
-	end if;
-	update ops.request q set state = p_state::ops.state, error = p_reason, finished_at = now_, wake_at = null,
-			fence = q.fence + 1
-		where q.id = p_id and q.state = 'unknown' returning * into r;
-	if not found then
-		raise exception 'resolve: request % is not unknown', p_id using errcode = 'OP011';
-	end if;
-	update ops.step s set state = (case p_state when 'succeeded' then 'applied' else 'not_applied' end)::ops.step_state
-		where s.request_id = p_id and s.state = 'unknown';
-	facts := ops.facts(r, p_state, p_reason);
-	perform ops.audit_request(r, observer, p_state, ops.final_outcome(p_state), facts,
-		'{"resolved_by":' || ops.js(session_user) || '}');
-	perform ops.owe(r, null, (select m.channel from ops.message m where m.request_id = p_id and m.kind = 'audit'
-		order by m.id desc limit 1), facts, true, true, null, 0);
-	return p_state;
 end $$;
 
 -- Extends the leases that the caller still works under; answers with the ids that are not its own any more.

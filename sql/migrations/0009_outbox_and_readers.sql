@@ -27,7 +27,8 @@ begin
 					from due where m.id = due.id
 					returning m.*)
 			select u.id, u.kind::text, u.request_id, u.channel, u.slack_user, u.response_url,
-					case when u.kind = 'card' then ops.card_body(u.id, u.request_id, u.reposted) else u.body::text end,
+					case u.kind when 'card' then ops.card_body(u.id, u.request_id, u.reposted)
+						when 'doubt' then ops.doubt_body(u.request_id, u.reposted) else u.body::text end,
 					u.attempts - 1, (extract(epoch from u.created_at) * 1000)::bigint,
 					case when u.kind in ('card', 'doubt', 'progress') then u.ts when u.kind = 'ask' then (select c.ts from ops.message c
 						where c.request_id = u.request_id and c.kind = 'card' order by c.id desc limit 1) end
@@ -64,7 +65,7 @@ begin
 					then now_ + make_interval(secs => greatest(x.later_ms, 0) / 1000.0)
 					when x.ending = 'delivered' and m.rev <> m.shown then now_ end,
 				attempts = case when x.ending = 'delivered' then 0 else m.attempts end,
-				reposted = m.reposted or (m.kind = 'card' and coalesce(m.ts <> nullif(x.ts, ''), false)),
+				reposted = m.reposted or (m.kind in ('card', 'doubt') and coalesce(m.ts <> nullif(x.ts, ''), false)),
 				claimed_by = null,
 				ts = coalesce(nullif(x.ts, ''), m.ts),
 				channel = case when m.kind = 'progress' then coalesce(nullif(x.channel, ''), m.channel) else m.channel end,
@@ -243,5 +244,4 @@ grant execute on function
 	ops.explain_request(text, text, jsonb),
 	ops.health()
 	to opsd_service, opsd_auditor, opsd_grants;
-grant execute on function ops.resolve(text, text, text) to opsd_grants;
 grant select on ops.audit_recent to opsd_auditor;

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- What holds a change back, freezes and locks of targets; and progress.
+-- What holds a change back, freezes and locks of targets; what is unknown; and progress.
 --
 -- A freeze waits for the starts that are under way: ops.start shares a lock that ops.freeze_add takes alone.  So once a
 -- freeze is committed nothing starts that it covers.
@@ -267,6 +267,152 @@ end $$;
 -- Tries of a start, some four seconds apart: longer than ops.request_lease().
 create function ops.waits_max() returns integer language sql immutable parallel safe as $$ select 25 $$;
 
+-- What is unknown
+
+-- One message with buttons for those who may say what came of it.
+create function ops.doubt(p_id text) returns void
+language plpgsql as $$
+declare
+	now_ timestamptz := clock_timestamp();
+begin
+	insert into ops.message (request_id, kind, prio, channel, body, created_at, due_at, rev)
+		select p_id, 'doubt', 1, coalesce(s.approval_channel, s.audit_channel), '{}', now_, now_, 1
+			from ops.setting s where coalesce(s.approval_channel, s.audit_channel) is not null
+		on conflict do nothing;
+end $$;
+
+create function ops.doubt_body(p_request text, p_reposted boolean) returns text
+language plpgsql stable as $$
+declare
+	r ops.request;
+begin
+	select * into r from ops.request q where q.id = p_request;
+	return coalesce(left(ops.facts(r, r.state::text, r.error), -1)
+		|| ',"doubt":' || (select json_strip_nulls(json_build_object('began_ms', ops.ms(s.intent_at), 'kind', s.kind,
+				'effect', s.effect, 'evidence', s.evidence))::text
+			from ops.step s where s.request_id = r.id order by s.attempt desc limit 1)
+		|| ',"asked":' || (select coalesce(json_agg(json_strip_nulls(json_build_object('name', x.name, 'user', x.slack_user))),
+				'[]')::text
+			from ops.approvers(r.id, jsonb_build_object('can_approve', r.action, 'need', 1), r.action, r.scope::jsonb, r.risk,
+				ops.disguises(r.person_id), 3) x)
+		|| ',"reposted":' || p_reposted::text || ',"state":"' || r.state::text || '"}', '{}');
+end $$;
+
+-- Those who can approve it, but not the one who asked; and whoever has the grant ops.resolve.
+create function ops.may_resolve(p_person bigint, r ops.request) returns boolean
+language plpgsql stable as $$
+begin
+	return (authz.decide(p_person, 'request', 'ops.resolve', '{}', r.risk)).allowed
+		or (r.person_id <> all (ops.disguises(p_person)) and (
+			(authz.decide(p_person, 'approve', r.action, r.scope::jsonb, r.risk)).allowed
+			or exists (select 1 from jsonb_array_elements((ops.round_of(r.id)).rules) x
+				where ops.may_approve(p_person, x, r.action, r.scope::jsonb, r.risk))));
+end $$;
+
+-- unknown -> succeeded | failed, as a person says.
+create function ops.resolve_as(r ops.request, p_state text, p_why text, p_boot uuid, p_observer json, p_evidence text,
+	p_audit_channel text, p_room integer) returns text
+language plpgsql as $$
+declare
+	now_ timestamptz := clock_timestamp();
+	facts text;
+begin
+	update ops.request q set state = p_state::ops.state, error = p_why, finished_at = now_, wake_at = null,
+			fence = q.fence + 1
+		where q.id = r.id and q.state = 'unknown' returning * into r;
+	update ops.step s set state = (case p_state when 'succeeded' then 'applied' else 'not_applied' end)::ops.step_state
+		where s.request_id = r.id and s.state = 'unknown';
+	update ops.message m set rev = m.rev + 1, body = '{}', delivered_at = null, dead_at = null,
+			due_at = coalesce(m.due_at, now_)
+		where m.request_id = r.id and m.kind = 'doubt';
+	facts := ops.facts(r, p_state, p_why);
+	perform ops.audit_request(r, p_observer, p_state, ops.final_outcome(p_state), facts, p_evidence);
+	return ops.owe(r, p_boot, p_audit_channel, facts, true, true, null, p_room);
+end $$;
+
+-- Run by an operator, under a login of their own:
+--   select ops.resolve('R1KH2M8Q4ZT7WX0A', 'succeeded', 'five replicas are running; INC-1234');
+create function ops.resolve(p_id text, p_state text, p_reason text) returns text
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+	r ops.request;
+begin
+	if p_state not in ('succeeded', 'failed') or coalesce(p_reason, '') = '' then
+		raise exception 'resolve: say succeeded or failed, and the reason' using errcode = 'OP011';
+	end if;
+	select * into r from ops.request q where q.id = p_id for no key update;
+	if r.state is distinct from 'unknown' then
+		raise exception 'resolve: request % is not unknown', p_id using errcode = 'OP011';
+	end if;
+	perform ops.resolve_as(r, p_state, p_reason, null, json_build_object('login', session_user),
+		'{"resolved_by":' || ops.js(session_user) || '}', (select m.channel from ops.message m where m.request_id = p_id
+			and m.kind = 'audit' order by m.id desc limit 1), 0);
+	return p_state;
+end $$;
+
+-- A click below an unknown outcome: happened, not_happened or again.  Who clicked is known afresh.
+-- again: it counts as not done, and whoever clicked asks for the same under p_new; refused, all stays as it was.
+-- row_json is that new request, which is the caller's.
+create function ops.resolve_click(p_boot uuid, p_observer json, p_id text, p_envelope text, p_dedup text, p_kind text,
+	p_team text, p_user text, p_channel text, p_response_url text, p_verdict text, p_email text, p_name text, p_new text,
+	p_audit_channel text, p_room integer)
+returns ops.answer
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+	r ops.request;
+	i ops.identity;
+	n ops.answer;
+	answer ops.answer;
+	evidence text;
+begin
+	insert into ops.delivery (dedup, envelope_id, request_id, kind, boot_id)
+		values (p_dedup, p_envelope, p_id, p_kind, p_boot) on conflict do nothing;
+	if not found then
+		return ops.known(p_dedup, p_envelope);
+	end if;
+	select * into r from ops.request q where q.id = p_id for no key update;
+	answer.state := coalesce(r.state, 'expired');
+	answer.fence := coalesce(r.fence, 0);
+	if r.state is distinct from 'unknown' then
+		answer.code := 'resolved_already';
+		answer.detail := json_build_object('why', r.error)::text;
+		return answer;
+	end if;
+	i := ops.identify(p_team, p_user, p_verdict, p_email, r.risk, p_observer, null);
+	answer.code := case when i.code <> 'ok' then i.code
+		when ops.may_resolve(i.person_id, r) is not true then 'not_resolver'
+		when p_kind = 'again' and r.shown is not null then 'had_secret' end;
+	if answer.code is not null then
+		perform ops.audit_note(p_id, i.person_id, p_user, p_observer, 'resolve.refused', 'denied', '{"code":'
+			|| ops.js(answer.code) || ',"envelope":' || ops.js(p_envelope) || ',"says":' || ops.js(p_kind) || ',"team":'
+			|| ops.js(p_team) || '}');
+		return answer;
+	end if;
+	evidence := '{"envelope":' || ops.js(p_envelope) || ',"name":' || ops.js(i.person_name) || ',"resolved_by":' || i.person_id
+		|| ',"says":' || ops.js(p_kind) || '}';
+	if p_kind = 'again' then
+		n := ops.receive(p_boot, p_observer, p_new, p_envelope || '+', p_dedup || '+', p_kind, p_team, p_user, p_channel,
+			p_response_url, r.text, r.command, r.action, r.risk, r.args, null, r.scope, null, r.catalog_digest, null, true,
+			p_verdict, p_email, p_name, false, p_audit_channel, p_room);
+		if n.state not in ('allowed', 'received') then
+			answer.code := n.code;
+			answer.detail := n.detail;
+			answer.owed := n.owed;
+			return answer;
+		end if;
+		update ops.request q set unheard = false where q.id = p_new; -- the message with the buttons shows it
+		answer.row_json := (select ops.row_json(q) from ops.request q where q.id = p_new);
+		answer.fence := n.fence;
+	end if;
+	answer.owed := ops.resolve_as(r, case p_kind when 'happened' then 'succeeded' else 'failed' end, i.person_name
+		|| case p_kind when 'happened' then ' looked and says that it happened.'
+			when 'not_happened' then ' looked and says that it did not happen.'
+			else ' says that it did not happen, and asks for it again: ' || p_new || '.' end,
+		p_boot, p_observer, evidence, p_audit_channel, p_room);
+	answer.state := case p_kind when 'happened' then 'succeeded' else 'failed' end;
+	return answer;
+end $$;
+
 -- Progress
 
 -- What a request is doing now, to its requester: one message, edited.  The newest text takes the place of one that was
@@ -293,9 +439,11 @@ end $$;
 
 grant execute on function
 	ops.own(json, text, text, json),
+	ops.resolve_click(uuid, json, text, text, text, text, text, text, text, text, text, text, text, text, text, integer),
 	ops.progress(uuid, text, bigint, json)
 	to opsd_service;
 grant execute on function
+	ops.resolve(text, text, text),
 	ops.freeze_by_login(jsonb, text, integer),
 	ops.unfreeze_by_login(text, text)
 	to opsd_grants;

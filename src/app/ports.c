@@ -16,6 +16,7 @@
 #include "chat/intake.h"
 #include "chat/sender.h"
 #include "core/action.h"
+#include "core/args.h"
 #include "core/catalog.h"
 #include "core/command.h"
 #include "core/facts.h"
@@ -250,7 +251,8 @@ static struct call *port_clicker(void *ctx, struct request *rq, call_done_fn don
 	return port_people(ctx, rq, done, data);
 }
 
-/* The last approval begins a run of its own, with the requester as the one who asks. */
+/* The last approval begins a run of its own, with the requester as the one who asks; so does
+ * "try again" below an unknown outcome. */
 static void on_voted(void *data, const struct err *err)
 {
 	struct port_call *port = data;
@@ -266,7 +268,9 @@ static struct call *port_vote(void *ctx, struct request *rq, call_done_fn done, 
 {
 	struct port_call *port = port_new(ctx, rq, done, data);
 
-	port->inner = store_vote(port->service->store, rq, &port->row, on_voted, port);
+	port->inner = request_resolves(rq)
+			      ? store_resolve(port->service->store, rq, &port->row, on_voted, port)
+			      : store_vote(port->service->store, rq, &port->row, on_voted, port);
 	return &port->call;
 }
 
@@ -418,12 +422,30 @@ void service_ports(struct service *service, struct op_ports *ret_ports)
 	};
 }
 
+/* The guards of now, whatever held when it was asked for. */
+static bool guarded(struct request *rq)
+{
+	bool failed = false;
+	const char *denied = args_guard(rq->command, rq->args, &failed);
+
+	if (failed)
+		denied = "A guard of this command could not be evaluated. Tell the data platform "
+			 "team.";
+	if (denied != NULL)
+		err_set(&rq->err, ERR_INVALID, "%s", denied);
+	return denied != NULL;
+}
+
 static enum op_step first_step(struct request *rq)
 {
 	if (rq->command == NULL) {
 		err_set(&rq->err, ERR_INVALID,
 			"The command is not declared any more, so the request was not carried on.");
 		rq->state = rq->state == REQUEST_RUNNING ? REQUEST_UNKNOWN : REQUEST_FAILED;
+		return OP_SETTLE;
+	}
+	if (rq->state != REQUEST_RUNNING && guarded(rq)) {
+		rq->state = REQUEST_FAILED;
 		return OP_SETTLE;
 	}
 	switch (rq->state) {

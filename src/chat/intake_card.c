@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * intake_card.c - the buttons of an approval card.  Every click names only a request and a digest;
- * who clicked is asked afresh, and everything else is looked up where the vote is recorded.
+ * intake_card.c - the buttons of an approval card and of an unknown outcome.  Every click names
+ * only a request and a digest; who clicked is asked afresh, and everything else is looked up where
+ * the vote is recorded.
  */
 #include <stdlib.h>
 
@@ -17,10 +18,11 @@
 #include "slack/envelope.h"
 #include "slack/view.h"
 
-/* The kind of a vote; NULL: none. */
+/* The kind of a vote, or of what somebody says of an unknown outcome; NULL: none. */
 static const char *vote_of(const char *name)
 {
-	static const char *const votes[] = { "approve", "deny", "withdraw", "execute" };
+	static const char *const votes[] = { "approve",  "deny",         "withdraw", "execute",
+					     "happened", "not_happened", "again" };
 
 	for (size_t i = 0; i < sizeof(votes) / sizeof(votes[0]); i++)
 		if (str_eq(votes[i], name))

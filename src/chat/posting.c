@@ -66,6 +66,8 @@ bool posting_again(const struct owed *owed)
 
 json_t *posting_render(const struct owed *owed)
 {
+	if (str_eq(owed->kind, "doubt"))
+		return render_doubt(owed->body);
 	if (str_eq(owed->kind, "progress"))
 		return render_progress(owed->body);
 	if (str_eq(owed->kind, "card"))

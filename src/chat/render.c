@@ -210,6 +210,8 @@ json_t *render_reply(const json_t *facts)
 		blocks_plain(blocks, line);
 	if (!refused(outcome) && jget_str(facts, "why") != NULL)
 		blocks_plain(blocks, jget_str(facts, "why"));
+	if (str_eq(outcome, "unknown"))
+		blocks_plain(blocks, words_doubt_elsewhere());
 	if (!answered && !refused(outcome)) {
 		put_list(blocks, "⚠️", json_object_get(facts, "warnings"), NULL);
 		put_list(blocks, "👥", json_object_get(facts, "owners"), "says");

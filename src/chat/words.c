@@ -86,6 +86,12 @@ static const struct {
 	{ "not_reviewer", "You may not review this: it takes the right to approve break-glass." },
 	{ "review_not_yet", "There is nothing to review yet." },
 	{ "not_yours", "That request is not yours." },
+	{ "not_resolver",
+	  "Whoever asked cannot say what came of it; those who may approve it can, and "
+	  "those with the grant ops.resolve." },
+	{ "resolved_already", "Somebody has said already what came of this." },
+	{ "had_secret", "It had a secret, which is not kept: say that it did not happen, and ask "
+			"again with the command." },
 	{ "approver_denied", "Somebody who was asked to approve this did not." },
 };
 
@@ -138,7 +144,8 @@ char *words_accepted(const struct request *rq)
 
 static bool is_vote(const char *kind)
 {
-	return str_eq(kind, "approve") || str_eq(kind, "deny") || str_eq(kind, "withdraw");
+	return str_eq(kind, "approve") || str_eq(kind, "deny") || str_eq(kind, "withdraw") ||
+	       str_eq(kind, "execute");
 }
 
 char *words_not_recorded(const struct request *rq, const struct err *err)
@@ -149,7 +156,7 @@ char *words_not_recorded(const struct request *rq, const struct err *err)
 		why = "the database is out of reach";
 	else if (err->kind == ERR_INVALID || err->kind == ERR_INTERNAL)
 		why = "the database refused the record";
-	if (is_vote(rq->delivery.kind))
+	if (is_vote(rq->delivery.kind) || request_resolves(rq))
 		return xasprintf("Your click counts only if the card shows it: %s. Press again if "
 				 "it does not; if it stays so, tell the data platform team.",
 				 why);

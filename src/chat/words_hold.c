@@ -105,3 +105,10 @@ char *words_waits(const json_t *progress)
 	buf_puts(&buf, ". Yours starts when that is over.");
 	return buf_take(&buf);
 }
+
+const char *words_doubt_elsewhere(void)
+{
+	return "Look at it before you ask again. Those who may approve it can say what came of it, "
+	       "by the buttons in the approval channel; until then nobody can change the same "
+	       "object.";
+}

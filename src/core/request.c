@@ -69,6 +69,13 @@ bool request_confirms(const struct request *rq)
 	return str_eq(rq->delivery.kind, "confirm") || str_eq(rq->delivery.kind, "cancel");
 }
 
+bool request_resolves(const struct request *rq)
+{
+	const char *kind = rq->delivery.kind;
+
+	return str_eq(kind, "happened") || str_eq(kind, "not_happened") || str_eq(kind, "again");
+}
+
 const char *request_state_name(enum request_state state)
 {
 	return state_names[state];

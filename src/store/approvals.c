@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* approvals.c - asking and voting: ops.ask and ops.vote of sql/migrations/0013. */
+/* approvals.c - asking, voting and saying what came of what is unknown: ops.ask and ops.vote of
+ * sql/migrations/0013, ops.resolve_click of 0015. */
 #include "store/approvals.h"
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "base/id.h"
 #include "base/str.h"
 #include "core/request.h"
 #include "store_internal.h"
@@ -97,5 +99,58 @@ struct call *store_vote(struct store *store, struct request *rq, json_t **ret_ro
 		job, store->intake, "ops_vote",
 		"SELECT * FROM ops.vote($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, "
 		"$13, $14)",
+		&params, VOTE_MS);
+}
+
+/* The click is for one request, the row for another. */
+static bool take_resolved(struct job *job, const struct db_answer *answer, struct err *err)
+{
+	const struct db_result *rows = answer->results[0];
+	struct request again = { .fence = db_int(rows, 0, ANSWER_FENCE) }, *rq = job->rq;
+
+	if (!store_take_state(rq, db_text(rows, 0, ANSWER_STATE), err))
+		return false;
+	rq->known_id = arena_strdup(rq->arena, db_text(rows, 0, ANSWER_KNOWN_ID));
+	rq->known_state = arena_strdup(rq->arena, db_text(rows, 0, ANSWER_KNOWN_STATE));
+	store_take_decision(rq, db_text(rows, 0, ANSWER_CODE), db_text(rows, 0, ANSWER_DETAIL));
+	*job->ret_row = store_json(db_text(rows, 0, ANSWER_ROW));
+	if (*job->ret_row != NULL) {
+		(void)snprintf(again.id, sizeof(again.id), "%s",
+			       jget_str_or(*job->ret_row, "id", ""));
+		store_hold(job->store, &again);
+	}
+	store_take_owed(job->store, db_text(rows, 0, ANSWER_OWED), job->sent_ms);
+	return true;
+}
+
+struct call *store_resolve(struct store *store, struct request *rq, json_t **ret_row,
+			   call_done_fn done, void *data)
+{
+	struct job *job = job_create(store, rq, done, data);
+	struct params params;
+	char again[ID_REQUEST_LEN];
+
+	id_request(again);
+	params_init(&params, store);
+	params_text(&params, rq->id);
+	params_text(&params, rq->delivery.envelope_id);
+	params_text(&params, rq->delivery.dedup);
+	params_text(&params, rq->delivery.kind);
+	params_text(&params, rq->asker.team);
+	params_text(&params, rq->asker.user);
+	params_text(&params, rq->asker.channel);
+	params_text(&params, rq->asker.response_url);
+	params_text(&params, rq->asker.verdict);
+	params_text(&params, rq->asker.email_key);
+	params_text(&params, rq->asker.name);
+	params_text(&params, again);
+	params_text(&params, store->audit_channel);
+	params_int(&params, store_reserve(store, 0));
+	job->take = take_resolved;
+	job->ret_row = ret_row;
+	return job_start(
+		job, store->intake, "ops_resolve_click",
+		"SELECT * FROM ops.resolve_click($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, "
+		"$12, $13, $14, $15, $16)",
 		&params, VOTE_MS);
 }

@@ -210,3 +210,71 @@ def test_lock_of_a_killed_replica(make):
     if row["state"] == "confirming":
         world.click("U0BEN", world.see("U0BEN", ["Something changed since you confirmed"]), "confirm")
     assert world.wait_state(second, *ENDS, timeout=15)["state"] == "succeeded"
+
+
+# what is unknown
+
+def unknown(world):
+    """A change of Ana's whose outcome nobody knows, and the message about it."""
+    world.kube.fault(mode="hang", verb="patch", dry_run=False, times=1)
+    rid = scale(world, "U0ANA", 5)
+    world.kube.wait(request={"verb": "patch", "dry_run": False})
+    world.kill()
+    world.kube.clear()
+    world.sql("update ops.request set attempts = 5, wake_at = clock_timestamp() where id = $1", rid)
+    world.start()
+    world.wait_state(rid, "unknown")
+    return rid, world.slack.wait("message", channel="C0APPROVE", contains=[rid, '"action_id": "happened"'])
+
+
+def said(world, user, *contains):
+    return words(world.slack.wait("message", channel="C0APPROVE", user=user, contains=list(contains)))
+
+
+def test_unknown_is_settled_by_a_button(world):
+    rid, message = unknown(world)
+    for part in ("Not known whether it happened: workers scale", "Deployment ads/workers-dev", "replicas 3 → 5",
+                 "given up after five replicas", "Dia Sharma"):
+        assert part in words(message), words(message)
+    assert "buttons in the approval channel" in words(world.see("U0ANA", ["Not known whether it happened", rid]))
+    second = scale(world, "U0BEN", 6)                   # nobody changes it meanwhile
+    assert world.wait_state(second, *ENDS)["code"] == "busy"
+    assert rid in words(world.see("U0BEN", ["it is not known what came of", second]))
+
+    world.click("U0BEN", message, "happened")           # may ask, not approve
+    said(world, "U0BEN", "those who may approve it")
+    world.click("U0ANA", message, "happened")           # who asked
+    said(world, "U0ANA", "those who may approve it")
+    assert world.request(rid)["state"] == "unknown"
+
+    world.slack.fault(name="api", method="chat.update", mode="error", error="internal_error")
+    world.click("U0DIA", message, "not_happened")
+    row = world.wait_state(rid, "succeeded", "failed")
+    assert row["state"] == "failed" and "Dia Sharma looked and says" in row["error"]
+    world.click("U0EVE", message, "happened")           # late: its buttons are still there
+    said(world, "U0EVE", "Somebody has said already")
+    world.slack.clear()
+    world.make_time_pass()
+    world.slack.wait("message", channel="C0APPROVE", contains=[rid, "It did not happen", "Dia Sharma"])
+    eventually(lambda: '"action_id"' not in json.dumps(next(m for m in world.slack.messages(channel="C0APPROVE")["messages"]
+                                                            if m["ts"] == message["ts"])["blocks"]), what="no buttons")
+    assert "Dia Sharma looked and says that it did not happen" in words(world.see("U0ANA", ["Dia Sharma looked", rid]))
+    refused = world.audit_rows(request=rid, event="resolve.refused")
+    assert [r["says"]["facts"]["code"] for r in refused] == ["not_resolver", "not_resolver"]
+    rid = scale(world, "U0BEN", 5)
+    assert world.wait_state(rid, *ENDS)["state"] == "succeeded"
+
+
+def test_unknown_is_tried_again(world):
+    rid, message = unknown(world)
+    world.click("U0DIA", message, "again")
+    assert world.wait_state(rid, "succeeded", "failed")["state"] == "failed"
+    preview = world.slack.wait("message", channel="C0APPROVE", user="U0DIA", contains=['"action_id": "confirm"'])
+    fresh = request_id(preview)
+    assert fresh != rid and "replicas 3 → 5" in words(preview)
+    assert world.kube.replicas("ads", "workers-dev") == 3
+    assert fresh in world.request(rid)["error"]
+    world.click("U0DIA", preview, "confirm")
+    assert world.wait_state(fresh, *ENDS)["state"] == "succeeded"
+    assert world.kube.replicas("ads", "workers-dev") == 5
+    assert "dia@example.com" in words(world.wait_audit(fresh))

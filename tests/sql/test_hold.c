@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/approvals.h"
+
 #define A (&replicas[0])
 #define B (&replicas[1])
 
@@ -384,6 +386,213 @@ static void test_read_only(void **state)
 	request_destroy(rq);
 }
 
+/* what is unknown */
+
+/* Ben may approve what Ana asks for. */
+static void let_approve(void)
+{
+	good("INSERT INTO authz.permit (stable_key, capability, action_id, group_id, origin, "
+	     "revision)"
+	     " SELECT 'sre-approves', 'approve', a.action_id, g.group_id, 'file', 93 FROM "
+	     "authz.action a,"
+	     " dir.grp g WHERE a.name = 'workers.scale' AND g.name_key = 'sre'");
+	good("INSERT INTO authz.permit_scope (grant_id, param, any_value) SELECT grant_id, 'team', "
+	     "true"
+	     " FROM authz.permit WHERE stable_key = 'sre-approves'");
+}
+
+static struct request *unknown(void)
+{
+	struct request *rq = planned(A, "ana", "w");
+
+	expect_start(A, rq, REQUEST_RUNNING);
+	rq->outcome = json_pack("{s:{s:s}}", "evidence", "resourceVersion", "77");
+	expect_settled(A, rq, REQUEST_UNKNOWN);
+	return rq;
+}
+
+static struct request *says(const struct request *rq, const char *user, const char *kind)
+{
+	struct request *click = make_click(rq, user, NULL);
+
+	click->delivery.kind = kind;
+	return click;
+}
+
+static void resolve(struct replica *replica, struct request *click, json_t **ret_row)
+{
+	struct end end = { 0 };
+	json_t *row = NULL;
+
+	store_resolve(replica->store, click, &row, on_end, &end);
+	wait_end(&end);
+	expect_good(&end);
+	if (ret_row != NULL)
+		*ret_row = row;
+	else
+		assert_null(row);
+}
+
+static void test_unknown_owes_a_message(void **state)
+{
+	struct request *rq = unknown();
+	struct end end;
+
+	(void)state;
+	let_approve();
+	good("DELETE FROM ops.message WHERE kind <> 'doubt'");
+	owed_forget(B);
+	end = outbox_claim(B, 10);
+	expect_good(&end);
+	assert_int_equal(B->n_owed, 1);
+	assert_string_equal(B->owed[0]->kind, "doubt");
+	assert_string_equal(B->owed[0]->channel, "CAPPROVE");
+	assert_string_equal(jget_str(B->owed[0]->body, "state"), "unknown");
+	assert_string_equal(jget_str(B->owed[0]->body, "doubt.evidence.resourceVersion"), "77");
+	assert_true(jget_int(B->owed[0]->body, "doubt.began_ms", 0) > 0);
+	assert_string_equal(
+		jget_str(json_array_get(json_object_get(B->owed[0]->body, "asked"), 0), "name"),
+		"Sam");
+	request_destroy(rq);
+}
+
+static void test_who_may_say_so(void **state)
+{
+	struct request *rq = unknown(), *click;
+
+	(void)state;
+	let_approve();
+	click = says(rq, "ben", "happened"); /* may ask, not approve */
+	resolve(A, click, NULL);
+	assert_string_equal(click->code, "not_resolver");
+	request_destroy(click);
+	good("INSERT INTO authz.permit (stable_key, capability, action_id, person_id, origin, "
+	     "revision, valid)"
+	     " SELECT 'ana', 'approve', action_id, 1, 'file', 93, tstzrange(now() - interval '1 "
+	     "h', now() + "
+	     "interval '1 h') FROM authz.action WHERE name = 'workers.scale'");
+	good("INSERT INTO authz.permit_scope (grant_id, param, any_value) SELECT grant_id, 'team', "
+	     "true"
+	     " FROM authz.permit WHERE stable_key = 'ana'");
+	click = says(rq, "ana", "happened"); /* may approve, but asked for it */
+	resolve(A, click, NULL);
+	assert_string_equal(click->code, "not_resolver");
+	request_destroy(click);
+	expect_sql("SELECT count(*) FROM ops.audit WHERE event = 'resolve.refused'", "2");
+	expect_sql("SELECT state FROM ops.request", "unknown");
+	good("INSERT INTO authz.action (name, risk) VALUES ('ops.resolve', 1)");
+	good("INSERT INTO authz.permit (stable_key, capability, action_id, group_id, origin, "
+	     "revision)"
+	     " SELECT 'resolve', 'request', a.action_id, g.group_id, 'file', 93 FROM authz.action "
+	     "a, dir.grp g"
+	     " WHERE a.name = 'ops.resolve' AND g.name_key = 'ads-oncall'");
+	click = says(rq, "ana", "not_happened"); /* a grant of its own */
+	resolve(A, click, NULL);
+	assert_null(click->code);
+	expect_sql("SELECT state FROM ops.request", "failed");
+	expect_sql("SELECT state FROM ops.step", "not_applied");
+	request_destroy(click);
+	request_destroy(rq);
+}
+
+static void test_it_happened(void **state)
+{
+	struct request *rq = unknown(), *click = says(rq, "sam", "happened");
+	struct request *again = says(rq, "sam", "again"), *next = planned(B, "ben", "w");
+
+	(void)state;
+	let_approve();
+	resolve(B, click, NULL);
+	assert_null(click->code);
+	assert_int_equal(click->state, REQUEST_SUCCEEDED);
+	expect_sql("SELECT state || ' ' || error FROM ops.request WHERE person_id = 1",
+		   "succeeded Sam looked and says that it happened.");
+	expect_sql("SELECT state FROM ops.step", "applied");
+	expect_sql("SELECT body::json #>> '{evidence,name}' FROM ops.audit WHERE event = "
+		   "'request.succeeded'",
+		   "Sam");
+	expect_sql("SELECT count(*) FROM ops.message WHERE kind = 'doubt' AND due_at IS NOT NULL "
+		   "AND rev = 2",
+		   "1");
+	resolve(A, again, NULL); /* late */
+	assert_string_equal(again->code, "resolved_already");
+	expect_start(B, next, REQUEST_RUNNING); /* the object is free */
+	request_destroy(rq);
+	request_destroy(click);
+	request_destroy(again);
+	request_destroy(next);
+}
+
+static void test_try_again(void **state)
+{
+	struct request *rq = unknown(), *click = says(rq, "sam", "again");
+	json_t *row = NULL;
+
+	(void)state;
+	let_approve();
+	good("DELETE FROM authz.permit_scope s USING authz.permit g WHERE g.grant_id = s.grant_id "
+	     "AND "
+	     "g.stable_key = 'sre-workers.scale'");
+	resolve(A, click, NULL); /* Sam may not ask for it: all stays as it was */
+	assert_string_equal(click->code, "no_matching_grant");
+	expect_sql("SELECT string_agg(state::text, ' ' ORDER BY created_at) FROM ops.request",
+		   "unknown denied");
+	request_destroy(click);
+	good("INSERT INTO authz.permit_scope (grant_id, param, any_value) SELECT grant_id, 'team', "
+	     "true"
+	     " FROM authz.permit WHERE stable_key = 'sre-workers.scale'");
+	click = says(rq, "sam", "again");
+	resolve(A, click, &row);
+	assert_null(click->code);
+	assert_non_null(row);
+	assert_string_equal(jget_str(row, "state"), "allowed");
+	assert_string_equal(jget_str(row, "slack_user"), "U-sam");
+	assert_string_equal(jget_str(row, "command"), "workers scale");
+	assert_int_equal(jget_int(row, "args.count", 0), 1);
+	assert_string_not_equal(jget_str(row, "id"), rq->id);
+	expect_sql("SELECT string_agg(state::text, ' ' ORDER BY created_at) FROM ops.request",
+		   "failed denied allowed");
+	json_decref(row);
+	request_destroy(rq);
+	request_destroy(click);
+}
+
+/* Everybody presses something at once, twice: one of them counts. */
+static void test_racing_clicks(void **state)
+{
+	static const char *const kinds[] = { "happened", "not_happened", "again" };
+	struct request *rq = unknown(), *clicks[18];
+	struct end ends[18] = { 0 };
+	json_t *rows[18] = { 0 };
+	size_t counted = 0, again = 0;
+
+	(void)state;
+	let_approve();
+	for (size_t i = 0; i < 18; i++) {
+		char dedup[20];
+
+		snprintf(dedup, sizeof(dedup), "click-%zu", i / 2); /* each is delivered twice */
+		clicks[i] = make_click(rq, "sam", dedup);
+		clicks[i]->delivery.kind = kinds[i / 2 % 3];
+		store_resolve(replicas[i % 2].store, clicks[i], &rows[i], on_end, &ends[i]);
+	}
+	for (size_t i = 0; i < 18; i++) {
+		while (ends[i].n == 0)
+			once();
+		expect_good(&ends[i]);
+		counted += clicks[i]->code == NULL && clicks[i]->known_id == NULL;
+		again += rows[i] != NULL;
+		json_decref(rows[i]);
+		request_destroy(clicks[i]);
+	}
+	assert_int_equal(counted, 1);
+	assert_in_range(again, 0, 1);
+	expect_sql("SELECT count(*) FROM ops.audit WHERE event IN ('request.succeeded', "
+		   "'request.failed')",
+		   "1");
+	request_destroy(rq);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -401,6 +610,11 @@ int main(void)
 		STORE_TEST(test_freeze_waits_for_starts),
 		STORE_TEST(test_preview_and_reader_show_it),
 		STORE_TEST(test_read_only),
+		STORE_TEST(test_unknown_owes_a_message),
+		STORE_TEST(test_who_may_say_so),
+		STORE_TEST(test_it_happened),
+		STORE_TEST(test_try_again),
+		STORE_TEST(test_racing_clicks),
 	};
 
 	return world_main(tests, sizeof(tests) / sizeof(tests[0]));

@@ -258,9 +258,37 @@ static void test_what_fits_a_card(void **state)
 	json_decref(plan);
 }
 
+#define DOUBT                                                                                      \
+	ROW ",\"why\":\"No answer in time.\",\"doubt\":{\"began_ms\":1790000000000,\"evidence\":{" \
+	    "\"resourceVersion\":\"77\"}},\"asked\":[{\"name\":\"Dia\",\"user\":\"U0DIA\"}]"
+
+static void test_doubt_has_evidence_and_buttons(void **state)
+{
+	static const char *const buttons[] = { "\"happened\"", "\"not_happened\"", "\"again\"" };
+	json_t *given = parsed("{" DOUBT ",\"state\":\"unknown\"}");
+	char *text = shown(render_doubt(given), given);
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++)
+		assert_non_null(strstr(text, buttons[i]));
+	assert_non_null(strstr(text, "\"confirm\""));
+	assert_non_null(strstr(text, "No answer in time."));
+	assert_non_null(strstr(text, "resourceVersion"));
+	assert_non_null(strstr(text, "U0DIA"));
+	assert_non_null(strstr(text, "R0 unknown"));
+	free(text);
+	given = parsed("{" DOUBT ",\"state\":\"succeeded\"}");
+	text = shown(render_doubt(given), given);
+	assert_non_null(strstr(text, "It happened"));
+	for (size_t i = 0; i < 3; i++)
+		assert_null(strstr(text, buttons[i]));
+	free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_doubt_has_evidence_and_buttons),
 		cmocka_unit_test(test_open_card_says_all),
 		cmocka_unit_test(test_card_that_is_over_has_no_buttons),
 		cmocka_unit_test(test_changed_and_outdated),

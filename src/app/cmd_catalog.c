@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "action/env.h"
+#include "action/rbac.h"
 #include "app/config.h"
 #include "app/options.h"
 #include "base/diag.h"
@@ -18,13 +19,17 @@
 #include "core/expr.h"
 #include "core/grants.h"
 
-enum { DOCS_MAX = 4 * 1024 * 1024 };
+enum { DOCS_MAX = 4 * 1024 * 1024, SPACES_MAX = 1000 };
 
 static const char usage[] = "catalog test [--grants FILE] | docs [--check FILE] | "
-			    "kinds [--check FILE] | schema; each with [--dir DIR]";
+			    "kinds [--check FILE] | schema | rbac --cluster NAME [--account "
+			    "NAMESPACE/NAME] [--namespace NAME …] [--bare]; each with [--dir DIR]";
 
 struct catalog_options {
 	const char *what, *dir, *grants, *check;
+	struct rbac_wish rbac;
+	const char *spaces[SPACES_MAX];
+	char *account; /* "namespace" NUL "name" */
 };
 
 /* --- sources --- */
@@ -52,7 +57,8 @@ static struct config *find_config(const struct app_options *options,
 
 struct source {
 	struct catalog *catalog;
-	char *grants; /* path, or NULL */
+	char *grants;     /* path, or NULL */
+	bool impersonate; /* on the cluster of rbac */
 };
 
 static bool load(const struct app_options *options, const struct catalog_options *own,
@@ -71,6 +77,10 @@ static bool load(const struct app_options *options, const struct catalog_options
 	dir = own->dir == NULL && config != NULL
 		      ? config_file(config, "catalog")
 		      : xstrdup(own->dir != NULL ? own->dir : "commands");
+	if (config != NULL && own->rbac.cluster != NULL)
+		source->impersonate = jget_bool(
+			json_object_get(config_node(config, "clusters"), own->rbac.cluster),
+			"impersonate", false);
 	if (own->grants != NULL)
 		source->grants = xstrdup(own->grants);
 	else if (config != NULL && config_has(config, "grants"))
@@ -173,13 +183,52 @@ static int schema(void)
 	return APP_GOOD;
 }
 
+static int rbac(const struct source *source, struct catalog_options *own)
+{
+	char *text;
+	struct err err;
+
+	own->rbac.impersonate = source->impersonate;
+	text = action_rbac(source->catalog, &own->rbac, &err);
+	if (text == NULL)
+		return app_fail(APP_FINDING, "%s", err.msg);
+	return page(text, own);
+}
+
+/* --cluster, --account, --namespace; false: none of them, or wrong. */
+static bool parse_rbac(struct catalog_options *own, const char *option, const char *value)
+{
+	const char *slash = strchr(value, '/');
+
+	if (str_eq(option, "--cluster")) {
+		own->rbac.cluster = value;
+	} else if (str_eq(option, "--namespace") && own->rbac.n_spaces < SPACES_MAX) {
+		own->spaces[own->rbac.n_spaces++] = value;
+	} else if (str_eq(option, "--account") && slash != NULL && own->account == NULL) {
+		own->account = xstrdup(value);
+		own->account[slash - value] = '\0';
+		own->rbac.account_space = own->account;
+		own->rbac.account = own->account + (slash - value) + 1;
+	} else {
+		return false;
+	}
+	return true;
+}
+
 static bool parse(const struct app_options *options, struct catalog_options *own)
 {
 	own->what = options->argc > 0 ? options->argv[0] : "";
+	own->rbac.account = own->rbac.account_space = "opsd";
+	own->rbac.spaces = own->spaces;
 	for (int i = 1; i < options->argc; i += 2) {
 		const char *value = i + 1 < options->argc ? options->argv[i + 1] : NULL;
 
-		if (value != NULL && str_eq(options->argv[i], "--dir"))
+		if (str_eq(options->argv[i], "--bare")) {
+			own->rbac.bare = true;
+			i--;
+		} else if (value != NULL && parse_rbac(own, options->argv[i], value))
+			;
+		else if (value != NULL && str_eq(options->argv[i], "--dir"))
 			own->dir = value;
 		else if (value != NULL && str_eq(options->argv[i], "--grants"))
 			own->grants = value;
@@ -188,6 +237,8 @@ static bool parse(const struct app_options *options, struct catalog_options *own
 		else
 			return false;
 	}
+	if (str_eq(own->what, "rbac"))
+		return own->rbac.cluster != NULL;
 	return str_eq(own->what, "test") || str_eq(own->what, "docs") ||
 	       str_eq(own->what, "kinds") || str_eq(own->what, "schema");
 }
@@ -198,14 +249,18 @@ int cmd_catalog(struct app_options *options)
 	struct source source = { 0 };
 	int code;
 
-	if (!parse(options, &own))
+	if (!parse(options, &own)) {
+		free(own.account);
 		return app_fail(APP_USAGE, "%s", usage);
+	}
 	if (str_eq(own.what, "schema"))
 		return schema();
 	if (str_eq(own.what, "kinds"))
 		return page(catalog_kinds(action_kinds), &own);
 	if (!load(options, &own, &source))
 		code = APP_FINDING;
+	else if (str_eq(own.what, "rbac"))
+		code = rbac(&source, &own);
 	else if (str_eq(own.what, "docs"))
 		code = page(catalog_docs(source.catalog), &own);
 	else
@@ -213,5 +268,6 @@ int cmd_catalog(struct app_options *options)
 	catalog_unref(source.catalog);
 	expr_forget();
 	free(source.grants);
+	free(own.account);
 	return code;
 }

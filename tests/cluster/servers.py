@@ -35,7 +35,7 @@ def role_of_rules(name="opsd-suite"):
 
 
 class Standin:
-    name = "stand-in"
+    name, ca_file = "stand-in", None
 
     def __init__(self, loop_thread):
         self.thread = loop_thread
@@ -72,7 +72,7 @@ class Real:
             self.plane.make(obj)
         self.plane.kill_api()       # so that it has a past that it does not know
         self.plane.start_api()
-        ca = str(self.plane.ca_file)
+        ca = self.ca_file = str(self.plane.ca_file)
         self.url = self.plane.url
         self.admin = Client(self.url, self.plane.admin_token, ca)
         self.service = Client(self.url, self.plane.service_account(SERVICE[1], SERVICE[0]), ca)
@@ -104,7 +104,7 @@ class Named:
         cluster = next(c["cluster"] for c in config["clusters"] if c["name"] == context["cluster"])
         user = next(u["user"] for u in config["users"] if u["name"] == context["user"])
         self.folder = tempfile.TemporaryDirectory()
-        ca = self.file(path, cluster, "certificate-authority")
+        ca = self.ca_file = self.file(path, cluster, "certificate-authority")
         self.url, self.admin = cluster["server"], Client(cluster["server"], user.get("token"), ca)
         if user.get("client-certificate") or user.get("client-certificate-data"):
             self.admin.tls.load_cert_chain(self.file(path, user, "client-certificate"),

@@ -15,8 +15,7 @@ def place(server):
     """(client library, namespace) on a server."""
     config = kubernetes.client.Configuration()
     config.host, config.api_key = server.url, {"authorization": "Bearer " + server.admin.token}
-    if server.admin.tls:
-        config.ssl_ca_cert = str(server.plane.ca_file) if hasattr(server, "plane") else server.ca_file
+    config.ssl_ca_cert = server.ca_file
     api = kubernetes.client.ApiClient(config)
     ns = f"opsd-python-{next(NUMBERS)}-{int(time.time())}"
     core = kubernetes.client.CoreV1Api(api)

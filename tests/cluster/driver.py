@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""opsd's action kinds on a cluster, one step at a time, and the objects that commands/every.yaml speaks of."""
+
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import yaml
+from test_answers import config, cron, job, workload
+
+HERE = Path(__file__).resolve().parent
+BUILD = Path(os.environ.get("BUILD") or HERE.parent.parent / "build")
+COMMANDS = HERE / "commands"
+
+
+def every(space):
+    """{use: (kind, with)} of commands/every.yaml, in a namespace."""
+    filled = {"{space}": space, "{node}": "node-22"}
+    commands = yaml.safe_load((COMMANDS / "every.yaml").read_text(encoding="utf-8"))["commands"]
+    out = {}
+    for name, command in commands.items():
+        kind, given = next(iter(command["do"].items()))
+        out[name] = kind, {k: filled.get(v, v) if type(v) is str else v for k, v in given.items()}
+    return out
+
+
+class Driver:
+    """`clusters` are those of opsd.yaml."""
+
+    def __init__(self, clusters):
+        self.child = subprocess.Popen(
+            ["setpriv", "--pdeathsig=KILL", "--", BUILD / "tests" / "cluster" / "cluster_driver", json.dumps(clusters)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+    def __call__(self, kind, step, given, **more):
+        self.child.stdin.write(json.dumps({"kind": kind, "step": step, "with": given, **more}) + "\n")
+        self.child.stdin.flush()
+        line = self.child.stdout.readline()
+        assert line, f"the driver ended with {self.child.wait()} at {kind} {step}"
+        return json.loads(line)
+
+    def good(self, kind, step, given, **more):
+        answer = self(kind, step, given, **more)
+        assert "result" in answer, f"{kind} {step} {given}: {answer}"
+        return answer["result"]
+
+    def close(self):
+        self.child.stdin.close()
+        assert self.child.wait(10) == 0
+
+
+def request_id(number):
+    return f"R{number:015d}"
+
+
+def follow(driver, kind, given, plan, outcome, seconds=30, **more):
+    """Looks until it is over; the last progress."""
+    end, since = time.monotonic() + seconds, outcome
+    while True:
+        since = driver.good(kind, "follow", given, plan=plan, since=since, **more)
+        if since["state"] not in ("going", "stuck"):
+            return since
+        assert time.monotonic() < end, f"{kind} {given} is not over: {since}"
+        time.sleep(min(since.get("again_ms", 100), 200) / 1000)
+
+
+def seeds(suffix=""):
+    """The objects, each with its collection's path; with a suffix: others of nearly the same name."""
+    apps, core = "/apis/apps/v1/namespaces/{ns}/", "/api/v1/namespaces/{ns}/"
+    batch, hpa = "/apis/batch/v1/namespaces/{ns}/", "/apis/autoscaling/v2/namespaces/{ns}/horizontalpodautoscalers"
+    web, queue = workload(name="web" + suffix, replicas=1), workload("StatefulSet", "queue" + suffix, 1, serviceName="queue")
+    agent = workload("DaemonSet", "agent" + suffix, None)
+    scaled = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "scaled" + suffix},
+              "spec": {"minReplicas": 1, "maxReplicas": 3,
+                       "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "idle"}}}
+    keda = {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": {"name": "scaled" + suffix},
+            "spec": {"scaleTargetRef": {"name": "idle"}}}
+    vpa = {"apiVersion": "autoscaling.k8s.io/v1", "kind": "VerticalPodAutoscaler", "metadata": {"name": "web" + suffix},
+           "spec": {"targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web" + suffix},
+                    "updatePolicy": {"updateMode": "Auto"}}}
+    return [(apps + "deployments", web), ("/apis/autoscaling.k8s.io/v1/namespaces/{ns}/verticalpodautoscalers", vpa), (apps + "statefulsets", queue), (apps + "daemonsets", agent),
+            (core + "configmaps", config("settings" + suffix)), (core + "configmaps", config("shown" + suffix)),
+            (hpa, scaled), ("/apis/keda.sh/v1alpha1/namespaces/{ns}/scaledobjects", keda),
+            (batch + "cronjobs", cron("nightly" + suffix)), (batch + "jobs", job("spent" + suffix))]

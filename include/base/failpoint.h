@@ -31,12 +31,17 @@ __attribute__((format(printf, 1, 2))) bool failpoint_reached(const char *fmt, ..
 int64_t failpoint_stood_ms(void);
 #define FAILPOINT_STOOD_MS failpoint_stood_ms()
 
+/* OPSD_FP_SKEW=ms: by how much the wall clock of this process is wrong. */
+int64_t failpoint_skew_ms(void);
+#define FAILPOINT_SKEW_MS failpoint_skew_ms()
+
 /* What of a URL is the same in every run: the last part of a path under /api/, or nothing. */
 const char *failpoint_place(const char *url);
 #else
 #define FAILPOINT(...) ((void)0)
 #define FAILPOINT_ERROR(...) false
 #define FAILPOINT_STOOD_MS 0
+#define FAILPOINT_SKEW_MS 0
 #endif
 
 #endif

@@ -20,7 +20,7 @@ static int64_t read_ms(clockid_t id)
 
 int64_t clock_wall_ms(void)
 {
-	return faked ? fake_wall_ms : read_ms(CLOCK_REALTIME);
+	return faked ? fake_wall_ms : read_ms(CLOCK_REALTIME) + FAILPOINT_SKEW_MS;
 }
 
 int64_t clock_mono_ms(void)

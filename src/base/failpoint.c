@@ -189,3 +189,15 @@ int64_t failpoint_stood_ms(void)
 {
 	return fp.stood_ms;
 }
+
+int64_t failpoint_skew_ms(void)
+{
+	static int64_t skew_ms;
+	static bool read;
+	const char *text = read ? NULL : getenv("OPSD_FP_SKEW");
+
+	read = true;
+	if (text != NULL && !str_to_i64(text, &skew_ms))
+		abort();
+	return skew_ms;
+}

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Kill opsd at every point of a fixed script and look whether anything was lost, done twice or not audited.
 
-    /usr/bin/python3 -m kill [--opsd PATH] [--mode kill,lose,forget,stop,two,twice] [--script commands,approvals] [--each N]
+    /usr/bin/python3 -m kill [--opsd PATH] [--mode kill,lose,forget,stop,two,twice,many] [--script commands,approvals] [--each N]
                              [--workers N] [--point NAME:K] [--random --minutes N] [--seed S] [--mutation NAME] [--sees]
 
 A build with -Dfailpoints=true is needed. Each round: one script with one point armed, what dies is started again, time
@@ -9,6 +9,7 @@ passes, all comes to rest, and every invariant of invariants.py is looked at."""
 
 import argparse
 import collections
+import contextlib
 import json
 import os
 import random
@@ -24,11 +25,12 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 from kill import invariants, mutations  # noqa: E402
+from kill.chaos import Chaos  # noqa: E402
 from kill.town import Stuck, Town  # noqa: E402
 from sandbox.postgres import Postgres  # noqa: E402
 from sandbox.slack.client import LoopThread  # noqa: E402
 
-MODES = ("kill", "lose", "forget", "stop", "two", "twice")
+MODES = ("kill", "lose", "forget", "stop", "two", "twice", "many")
 SCRIPTS = ("commands", "approvals")
 INTAKE = re.compile(r"db\.sent ops_(receive|confirm|vote)$")
 CLOCKWORK = re.compile(r"ops_(claim_due|outbox_claim|renew|seal|sweep|may)\b")      # comes by the clock, whatever people do
@@ -40,7 +42,8 @@ class Round:
     def __init__(self, town, mode, script, point, rng):
         self.town, self.mode, self.script, self.point, self.rng = town, mode, script, point, rng
         self.struck = 0
-        self.second = None
+        self.second = self.chaos = None
+        self.events = collections.Counter()     # of the mode many
 
     def armed(self):
         """What is done at the point; without one every round arms another text, which counts afresh."""
@@ -59,6 +62,9 @@ class Round:
             town.arm(f"kill:{self.second}")
         elif dead or still:
             town.arm("")
+        if self.chaos:
+            self.chaos.begin()
+            town.leases_end()
         if not town.running:
             self.start()
         if self.mode == "stop" and still:
@@ -112,10 +118,16 @@ class Round:
             town.serve()
         if self.mode == "two":
             town.serve(armed=False)
-        town.impatient = self.mode in ("lose", "forget", "stop")
+        if self.mode == "many":
+            self.chaos = Chaos(town, self.rng)
+            for opsd in list(town.running):
+                opsd.kill()
+                town.gone(opsd)
+            self.chaos.begin()
+        town.impatient = self.mode in ("lose", "forget", "stop", "many")
         since = town.db.value("select clock_timestamp()")
         town.began = time.time()
-        town.hurt = self.hurt
+        town.hurt, town.chaos = self.hurt, self.chaos
         log = town.mark()
         town.arm(self.armed())
         problems = []
@@ -124,12 +136,19 @@ class Round:
         except (Stuck, AssertionError) as e:
             problems.append(f"comes-to-rest: {e}")
         town.arm("")
+        if self.chaos:
+            town.chaos = None
+            self.struck += sum(self.chaos.counts.values())
+            self.chaos.end()
+            self.events.update(self.chaos.counts)
         town.look()
         if self.mode == "lose":
             self.struck = sum(1 for line in town.reached(log) if line.startswith("! "))
         if not town.running:
             self.start()
         if not problems:
+            self.events["refused"] = int(town.db.value("select count(*) from ops.audit where event = 'request.late_answer' "
+                                                       "and at >= $1", since))     # writes under an old fence
             problems = invariants.check(town, since, town.sent)
             town.tidy()
         self.reached = [line for line in town.reached(log) if not line.startswith("! ")]
@@ -145,10 +164,20 @@ class Worker:
         self.town, self.mutation = None, run.args.mutation
 
     def open(self):
-        self.town = Town(self.loop, self.postgres, template=self.run.template)
+        self.town = Town(self.loop, self.postgres, template=self.template)
         if self.mutation:
             mutations.mutate(self.town.db, self.mutation)
         self.town.serve()
+
+    def template(self, world):
+        with self.run.lock:
+            if self.postgres not in self.run.named:
+                world.database = self.run.named[self.postgres] = world.postgres.create("filled")
+                try:
+                    world.fill_database()
+                finally:
+                    world.database = None
+        return self.run.named[self.postgres]
 
     def close(self):
         if self.town is None:
@@ -170,7 +199,7 @@ class Worker:
             problems = [f"harness: {traceback.format_exc()}"]
         if problems:
             tails = [o.tail(25) for o in self.town.ended[-2:] + self.town.running]
-            self.run.say("\n".join([f"VIOLATED {mode} at {point} of {script} (second {one.second}):", *problems]))
+            self.run.say("\n".join([f"VIOLATED {mode} at {point} of {script} (second {one.second}) {dict(one.events)}:", *problems]))
             if self.run.args.verbose:
                 self.run.say("\n-- \n".join(tails))
             self.close()
@@ -181,23 +210,13 @@ class Run:
     def __init__(self, args):
         self.args = args
         self.lock = threading.Lock()
-        self.named = None
-        self.counts = collections.Counter()
+        self.named = {}             # by server, the database that others are copied from
+        self.counts, self.events = collections.Counter(), {}
         self.violations = []
 
     def say(self, text):
         with self.lock:
             print(text, flush=True)
-
-    def template(self, world):
-        with self.lock:
-            if self.named is None:
-                world.database = self.named = world.postgres.create("filled")
-                try:
-                    world.fill_database()
-                finally:
-                    world.database = None
-        return self.named
 
 
 def chosen(reached, each, mode="kill"):
@@ -250,6 +269,9 @@ def jobs_of(args, reached, rng):
         return [(mode, script, args.point) for mode in args.modes for script in args.scripts]
     jobs = []
     for mode in args.modes:
+        if mode == "many":
+            jobs += [(mode, args.scripts[i % len(args.scripts)], None) for i in range(args.rounds)]
+            continue
         points = list(points_of(args, reached, mode))
         if mode not in ("kill", "lose", "forget") and args.share < 1:
             points = rng.sample(points, max(1, int(len(points) * args.share)))
@@ -262,7 +284,8 @@ def jobs_of(args, reached, rng):
 def endless(args, reached, rng):
     """Points by chance until the time is up."""
     end = time.monotonic() + args.minutes * 60
-    points = {(mode, script): chosen(lines, 0, mode) for mode in args.modes for script, lines in reached.items()}
+    points = {(mode, script): [None] if mode == "many" else chosen(lines, 0, mode)
+              for mode in args.modes for script, lines in reached.items()}
     points = {where: p for where, p in points.items() if p}
     while time.monotonic() < end:
         mode, script = rng.choice(list(points))
@@ -294,6 +317,7 @@ def work(run, worker, jobs):
         with run.lock:
             run.counts[job[0], "runs"] += 1
             run.counts[job[0], "struck"] += one.struck > 0
+            run.events.setdefault(job[0], collections.Counter()).update(one.events)
             run.violations += [(*job, one.second, p) for p in problems]
     worker.close()
 
@@ -319,6 +343,7 @@ def main():
     parser.add_argument("--script", default=",".join(SCRIPTS), help="what people do: " + ", ".join(SCRIPTS))
     parser.add_argument("--each", type=int, default=0, help="at most so many times of a point (0: all)")
     parser.add_argument("--share", type=float, default=1, help="of the points in the modes beside kill and lose")
+    parser.add_argument("--rounds", type=int, default=12, help="of the mode many")
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--point", help="only this one, NAME:K")
     parser.add_argument("--random", action="store_true", help="points by chance, for --minutes")
@@ -336,8 +361,12 @@ def main():
     begun = time.monotonic()
     rng = random.Random(args.seed)
     run = Run(args)
-    with LoopThread() as loop, Postgres(fsync=False, settings="max_connections = 200\n") as postgres:
-        workers = [Worker(run, loop, postgres, i) for i in range(args.workers)]
+    with LoopThread() as loop, contextlib.ExitStack() as stack:
+        def server():
+            return stack.enter_context(Postgres(fsync=False, settings="max_connections = 200\n"))
+        # a database server that is started again is nobody else's
+        servers = [server() for _ in range(args.workers if "many" in args.modes else 1)]
+        workers = [Worker(run, loop, servers[i % len(servers)], i) for i in range(args.workers)]
         if args.sees:
             together(sees, run, workers, iter(mutations.AT_ONCE.items()))
             run.say(f"{len(mutations.AT_ONCE)} broken promises, {time.monotonic() - begun:.0f} s, not seen: {run.violations}")
@@ -353,7 +382,8 @@ def main():
             return 0
         together(work, run, workers, endless(args, reached, rng) if args.random else iter(jobs_of(args, reached, rng)))
     for mode in args.modes:
-        run.say(f"{mode}: {run.counts[mode, 'runs']} runs, struck in {run.counts[mode, 'struck']}")
+        run.say(f"{mode}: {run.counts[mode, 'runs']} runs, struck in {run.counts[mode, 'struck']}"
+                + f" {dict(run.events.get(mode, {}))}")
     names = collections.Counter(p.partition(":")[0] for *_, p in run.violations)
     run.say(f"{sum(len(chosen(lines, 0)) for lines in reached.values())} points, {time.monotonic() - begun:.0f} s, seed {args.seed}, "
             f"{len(run.violations)} violations {json.dumps(dict(names))}")

@@ -36,6 +36,7 @@ class Town(World):
         self.turn = 0
         self.impatient = False      # runs that lost an answer are left by their own service, too
         self.hurt = None            # what is done when a service has died or stands still
+        self.chaos = None           # what happens by itself, whenever somebody looks
 
     def fill_database(self):
         self.command("migrate")
@@ -73,6 +74,8 @@ class Town(World):
 
     def look(self):
         """Bury the dead; then the harness's own deed."""
+        if self.chaos:
+            self.chaos.happen()
         dead = [o for o in self.running if not o.alive()]
         for opsd in dead:
             opsd.expected = -9

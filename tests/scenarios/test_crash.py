@@ -263,6 +263,30 @@ def test_frozen_replica_is_fenced_off(make_world):
     ends = [r for r in world.audit_rows(request=rid) if r["event"] == "request.succeeded"]
     assert len(ends) == 1
     assert world.request(rid)["state"] == "succeeded"
+    # what the first one wrote under its old fencing number was refused, and that is on record
+    first.wait_log("run over", request=rid, error=f"Request {rid} was taken over by another replica.")
+    late = world.audit_rows(request=rid, event="request.late_answer")
+    assert [r["says"]["observer"]["boot"] for r in late] == [first.logs("serving")[0]["boot"]]
+
+
+def test_replica_frozen_before_the_start_starts_nothing(make_world):
+    """Frozen while it plans; when it is back, the one who took over has let the requester decide."""
+    world = make_world()
+    known(world)
+    world.kube.fault(mode="delay", ms=3000, verb="get", ns="ads", times=1)
+    rid = nudge(world)
+    eventually(lambda: world.kube.faults()["struck"].get("delay"), what="the plan to read its target")
+    first = world.opsd
+    first.pause()
+    world.start()
+    world.make_time_pass()
+    assert asked_again(world) == rid
+    once(world, rid)
+    first.resume()
+    first.wait_log("run over", request=rid, error=f"Request {rid} was taken over by another replica.")
+    once(world, rid)
+    steps = world.sql("select fence from ops.step where request_id = $1", rid)
+    assert len(steps) == 1 and int(steps[0]["fence"]) > 1
 
 
 def test_second_replica_takes_over_without_a_restart(make_world):

@@ -54,6 +54,9 @@ const char *words_doubt_elsewhere(void);
  * replicas 3 → 5". */
 char *words_audit(const json_t *facts);
 
+/* Of an owner's "instead" (core/lever.h): what to type for a change that lasts. */
+char *words_instead(const json_t *instead, const char *who);
+
 /* words_progress.c */
 
 /* From "progress" (core/progress.h): how far it is; and its bar, NULL where there is none. */

@@ -21,6 +21,7 @@ struct planner {
 	bool back; /* the way back from run->plan */
 	json_t *object, *hpas, *scaled_objects;
 	struct owners seen; /* warnings only: what could not be seen */
+	size_t mores;       /* of the kind; Argo CD's application comes after them */
 	json_t *plan;
 };
 
@@ -85,12 +86,12 @@ static void keep_scalers(struct planner *planner, const struct gathered *items)
 	planner->scaled_objects = json_incref(items[SCALED_OBJECTS].body);
 }
 
-static void others(struct planner *planner, struct planning *planning)
+static void others(struct planner *planner, struct planning *planning, const json_t *application)
 {
 	const struct change_kind *kind = planner->kind;
 	json_t *path = kind->path != NULL ? kind->path(planning->plan) : NULL;
 
-	owners_of_object(&planning->owners, &planner->place, planning->object, path);
+	owners_of_object(&planning->owners, &planner->place, planning->object, path, application);
 	json_decref(path);
 	if (!kind->scaled)
 		return;
@@ -154,7 +155,7 @@ static bool make_plan(struct planner *planner, const struct gathered *more, stru
 		planning.back = jget(planner->act.run->plan, "precondition.from");
 	good = planner->kind->build(&planning, err);
 	if (good)
-		others(planner, &planning);
+		others(planner, &planning, more != NULL ? more[planner->mores].body : NULL);
 	planner->plan = planning_plan(&planning);
 	if (good && planner->back)
 		put_foreign(planner, planner->object);
@@ -176,20 +177,37 @@ static void on_more(void *data, const struct gathered *more)
 		try_it(planner);
 }
 
+/* What Argo CD will do to the change is in its application; opsd may not be allowed to read it. */
+static size_t ask_argo(struct planner *planner, struct kube_request *request, char *name)
+{
+	char *at = strchr(name, '_');
+
+	request->kind = kube_kind_find("Application");
+	request->space = at != NULL ? name : "argocd";
+	request->name = at != NULL ? at + 1 : name;
+	if (at != NULL) /* "namespace_name" */
+		*at = '\0';
+	return planner->act.run->asked ? 1 : 0;
+}
+
 /* false: there is nothing more to read. */
 static bool ask_more(struct planner *planner)
 {
 	const struct change_kind *kind = planner->kind;
 	const struct action_run *run = planner->act.run;
-	struct kube_request requests[CHANGE_MORE] = { 0 };
-	char *query = NULL;
+	struct kube_request requests[CHANGE_MORE + 1] = { 0 };
+	char *query = NULL, *app = argo_application(&planner->place, planner->object);
 	size_t n = 0;
 
 	if (kind->more != NULL)
 		n = kind->more(&planner->place, run, planner->object, requests, &query);
+	for (size_t i = 0; i < n; i++)
+		requests[i].space = planner->place.space;
+	planner->mores = n;
+	if (app != NULL)
+		n += ask_argo(planner, &requests[n], app);
 	for (size_t i = 0; i < n; i++) {
 		requests[i].method = "GET";
-		requests[i].space = planner->place.space;
 		requests[i].request_id = run->request_id;
 		requests[i].timeout_ms = run->timeout_ms;
 	}
@@ -197,6 +215,7 @@ static bool ask_more(struct planner *planner)
 		planner->act.inner =
 			gather_start(planner->place.kube, requests, n, on_more, planner);
 	free(query);
+	free(app);
 	return n > 0;
 }
 

@@ -114,9 +114,18 @@ struct owners {
 };
 
 /* Of any object: being deleted, a controller, Argo CD, Flux, Helm, and who wrote the field that is
- * at path in managedFields ([ "f:spec", "f:replicas" ]; NULL: none). */
+ * at path in managedFields ([ "f:spec", "f:replicas" ]; NULL: none).  application: Argo CD's, NULL:
+ * not read. */
 void owners_of_object(struct owners *owners, const struct place *place, const json_t *object,
-		      const json_t *path);
+		      const json_t *path, const json_t *application);
+/* What reading it needs. */
+#define ARGO_NEED                                                                                  \
+	{                                                                                          \
+		.verbs = "get", .kinds = "Application", .space = "argocd", .spare = true           \
+	}
+/* The Argo CD application that tracks this very object, "name" or "namespace_name"; NULL: none. The
+ * caller frees. */
+char *argo_application(const struct place *place, const json_t *object);
 /* One more owner; lever (taken, may be NULL) is what lasts instead. */
 void owners_add(struct owners *owners, const char *who, json_t *lever, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));

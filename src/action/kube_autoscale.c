@@ -127,6 +127,7 @@ static bool check_autoscale(const json_t *with, const struct action_env *env,
 static const struct action_need needs[] = {
 	{ .verbs = "get patch", .kinds = "HorizontalPodAutoscaler", .object = "name" },
 	{ .verbs = "list", .kinds = "HorizontalPodAutoscaler", .spare = true },
+	ARGO_NEED,
 	{ .verbs = NULL },
 };
 

@@ -342,6 +342,7 @@ static const struct action_need needs[] = {
 	{ .verbs = "get", .kinds = "ConfigMap", .object = "name" },
 	{ .verbs = "patch", .kinds = "ConfigMap", .object = "name", .when = "value" },
 	{ .verbs = "list", .kinds = "ConfigMap", .spare = true },
+	ARGO_NEED,
 	{ .verbs = NULL },
 };
 

@@ -113,6 +113,7 @@ static const struct action_need needs[] = {
 	{ .verbs = "list", .kinds = "Pod", .spare = true },
 	{ .verbs = "list", .kinds = "Event", .spare = true },
 	{ .verbs = "list", .kinds = "ReplicaSet", .spare = true },
+	ARGO_NEED,
 	{ .verbs = NULL },
 };
 

@@ -433,6 +433,7 @@ static const struct action_need needs[] = {
 	{ .verbs = "get list", .kinds = "ControllerRevision" },
 	{ .verbs = "list", .kinds = "Pod", .spare = true },
 	{ .verbs = "list", .kinds = "Event", .spare = true },
+	ARGO_NEED,
 	{ .verbs = NULL },
 };
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/str.h"
 #include "base/xalloc.h"
 #include "internal.h"
@@ -107,23 +108,103 @@ static bool managed_by(const json_t *object, const char *manager)
 	return false;
 }
 
-static void argo_cd(struct owners *owners, const struct place *place, const json_t *object)
+/* "/spec/replicas" of [ "f:spec", "f:replicas" ]; NULL where it leads into a list.  The caller
+ * frees. */
+static char *pointer_of(const json_t *path)
+{
+	struct buf buf;
+	json_t *step;
+	size_t i;
+
+	buf_init(&buf, SENTENCE_MAX);
+	json_array_foreach((json_t *)(uintptr_t)path, i, step)
+	{
+		if (!str_starts(json_string_value(step), "f:")) {
+			buf_finish(&buf);
+			return NULL;
+		}
+		(void)buf_printf(&buf, "/%s", json_string_value(step) + 2);
+	}
+	return buf_take(&buf);
+}
+
+static bool has_text(const json_t *list, const char *text)
+{
+	json_t *item;
+	size_t i;
+
+	json_array_foreach((json_t *)(uintptr_t)list, i,
+			   item) if (str_eq(json_string_value(item), text)) return true;
+	return false;
+}
+
+static bool ignores(const json_t *application, const struct place *place, const json_t *path)
+{
+	char *pointer = pointer_of(path);
+	bool found = false;
+	json_t *rule;
+	size_t i;
+
+	json_array_foreach(jget(application, "spec.ignoreDifferences"), i, rule)
+	{
+		if (pointer != NULL &&
+		    str_eq(jget_str_or(rule, "kind", place->kind->kind), place->kind->kind) &&
+		    has_text(json_object_get(rule, "jsonPointers"), pointer))
+			found = true;
+	}
+	free(pointer);
+	return found;
+}
+
+/* What its application says that Argo CD does with a difference. */
+static const char *argo_does(const json_t *application, const struct place *place,
+			     const json_t *path)
+{
+	const json_t *automated = jget(application, "spec.syncPolicy.automated");
+	bool respects = has_text(jget(application, "spec.syncPolicy.syncOptions"),
+				 "RespectIgnoreDifferences=true");
+	bool on = automated != NULL && jget_bool(automated, "enabled", true);
+
+	if (application == NULL)
+		return "keeps this object as Git has it: with self-heal the value is set back "
+		       "within seconds, else at the next sync; change it in Git for good";
+	if (ignores(application, place, path))
+		return respects ? "leaves this field alone"
+				: "does not mind this difference, but its next sync of the object "
+				  "may write over it; change it in Git for good";
+	if (on && jget_bool(automated, "selfHeal", false))
+		return "heals itself: the value is set back within seconds; change it in Git "
+		       "instead";
+	return on ? "syncs by itself: the value stays until the next change in Git; change it "
+		    "there for good"
+		  : "syncs only when somebody says so: the value stays until then; change it in "
+		    "Git for good";
+}
+
+char *argo_application(const struct place *place, const json_t *object)
 {
 	const char *tracking = object_note(object, "metadata.annotations", ARGO_TRACKING);
+
+	return tracking != NULL && tracks(tracking, place)
+		       ? xstrndup(tracking, strcspn(tracking, ":"))
+		       : NULL;
+}
+
+static void argo_cd(struct owners *owners, const struct place *place, const json_t *object,
+		    const json_t *path, const json_t *application)
+{
+	char *name = argo_application(place, object);
 	const char *label = object_note(object, "metadata.labels", "app.kubernetes.io/instance");
 	char who[SENTENCE_MAX];
 
-	if (tracking != NULL && tracks(tracking, place))
-		(void)snprintf(who, sizeof(who), "Argo CD application %.*s",
-			       (int)strcspn(tracking, ":"), tracking);
+	if (name != NULL)
+		(void)snprintf(who, sizeof(who), "Argo CD application %s", name);
 	else if (managed_by(object, "argocd-controller"))
 		(void)snprintf(who, sizeof(who), "Argo CD%s%s",
 			       label != NULL ? " application " : "", label != NULL ? label : "");
-	else
-		return;
-	owners_add(owners, who, NULL,
-		   "keeps this object as Git has it: with self-heal the value is set back within "
-		   "seconds, else at the next sync; change it in Git for good");
+	if (name != NULL || managed_by(object, "argocd-controller"))
+		owners_add(owners, who, NULL, "%s", argo_does(application, place, path));
+	free(name);
 }
 
 static void flux(struct owners *owners, const json_t *object)
@@ -227,11 +308,11 @@ char *owners_writer(const json_t *object, const json_t *path)
 }
 
 void owners_of_object(struct owners *owners, const struct place *place, const json_t *object,
-		      const json_t *path)
+		      const json_t *path, const json_t *application)
 {
 	being_deleted(owners, object);
 	controllers(owners, object);
-	argo_cd(owners, place, object);
+	argo_cd(owners, place, object, path, application);
 	flux(owners, object);
 	helm(owners, object);
 	managers(owners, object, path);

@@ -14,7 +14,7 @@
 #include "render_internal.h"
 #include "slack/blocks.h"
 
-enum { TABLE_COLUMNS = 20, TABLE_ROWS = 99, VALUE_MAX = 1900, LINE_MAX = 3000 };
+enum { TABLE_COLUMNS = 20, TABLE_ROWS = 99, VALUE_MAX = 1900, LINE_MAX = 3000, LEVERS_MAX = 2 };
 
 json_t *render_finish(struct blocks *blocks, const char *text, bool replace)
 {
@@ -234,6 +234,40 @@ json_t *render_reply(const json_t *facts)
 	return message;
 }
 
+/* What lasts instead: the command, and a button that opens its form, filled in. */
+static void put_levers(struct blocks *blocks, const json_t *owners)
+{
+	struct button buttons[LEVERS_MAX];
+	char *values[LEVERS_MAX];
+	size_t n = 0, i;
+	json_t *owner;
+
+	json_array_foreach((json_t *)(uintptr_t)owners, i, owner)
+	{
+		const json_t *instead = json_object_get(owner, "instead");
+		char *line;
+
+		if (instead == NULL || n == LEVERS_MAX)
+			continue;
+		line = words_instead(instead, jget_str_or(owner, "who", "?"));
+		blocks_plain(blocks, line);
+		free(line);
+		values[n] = json_text(instead);
+		if (strlen(values[n]) > VALUE_MAX) {
+			free(values[n]);
+			continue;
+		}
+		buttons[n] = (struct button){ .text = jget_str_or(instead, "command", "?"),
+					      .action_id = n == 0 ? "lever" : "lever_2",
+					      .value = values[n] };
+		n++;
+	}
+	if (n > 0)
+		blocks_buttons(blocks, "levers", buttons, n);
+	while (n > 0)
+		free(values[--n]);
+}
+
 void render_plan(struct blocks *blocks, const json_t *facts)
 {
 	char *target = facts_target_text(json_object_get(facts, "target"));
@@ -243,6 +277,7 @@ void render_plan(struct blocks *blocks, const json_t *facts)
 	blocks_fields(blocks, pairs, 2);
 	put_list(blocks, "👥", json_object_get(facts, "owners"), "says");
 	put_list(blocks, "⚠️", json_object_get(facts, "warnings"), NULL);
+	put_levers(blocks, json_object_get(facts, "owners"));
 	free(target);
 	free(changes);
 }

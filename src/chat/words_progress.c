@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* words_progress.c - what the message that follows a change says. */
+/* words_progress.c - what lasts, said before a change, and what the message that follows it says.
+ */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,16 @@
 #include "chat/words.h"
 
 enum { BAR = 20 };
+
+char *words_instead(const json_t *instead, const char *who)
+{
+	const char *text = jget_str(instead, "text");
+
+	if (text != NULL)
+		return xasprintf("↪️ To make it last, ask %s instead: %s", who, text);
+	return xasprintf("↪️ To make it last, ask %s instead, by %s", who,
+			 jget_str_or(instead, "command", "?"));
+}
 
 /* "3 minutes" */
 static char *time_text(int64_t s)

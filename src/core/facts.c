@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "core/args.h"
 #include "core/command.h"
+#include "core/lever.h"
 #include "core/request.h"
 
 enum { CHANGES_TEXT_MAX = 2000, TARGET_TEXT_MAX = 1000 };
@@ -41,6 +42,31 @@ static json_t *who(const struct request *rq)
 	return obj;
 }
 
+/* With the command that lasts instead, where there is one. */
+static void put_owners(json_t *facts, const struct request *rq)
+{
+	const json_t *from = json_object_get(rq->plan, "owners");
+	json_t *owners, *owner;
+	size_t i;
+
+	if (!json_is_array(from))
+		return;
+	owners = json_array();
+	json_array_foreach((json_t *)(uintptr_t)from, i, owner)
+	{
+		json_t *lever = json_object_get(owner, "lever"), *own = json_copy(owner);
+		json_t *instead = lever != NULL && rq->catalog != NULL
+					  ? lever_resolve(rq->catalog, lever, rq->args)
+					  : NULL;
+
+		json_object_del(own, "lever");
+		if (instead != NULL)
+			json_object_set_new(own, "instead", instead);
+		json_array_append_new(owners, own);
+	}
+	json_object_set_new(facts, "owners", owners);
+}
+
 static json_t *facts_of(const struct request *rq)
 {
 	json_t *facts = json_object();
@@ -60,7 +86,7 @@ static json_t *facts_of(const struct request *rq)
 	put_member(facts, rq->plan, "target");
 	put_member(facts, rq->plan, "changes");
 	put_member(facts, rq->plan, "warnings");
-	put_member(facts, rq->plan, "owners");
+	put_owners(facts, rq);
 	return facts;
 }
 

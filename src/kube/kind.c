@@ -13,6 +13,7 @@ enum { PATH_MAX_BYTES = 4096 };
 
 /* kind, plural, brief, version, namespaced, scalable */
 static const struct kube_kind kinds[] = {
+	{ "Application", "applications", NULL, "argoproj.io/v1alpha1", true, false },
 	{ "ConfigMap", "configmaps", "cm", "v1", true, false },
 	{ "ControllerRevision", "controllerrevisions", NULL, "apps/v1", true, false },
 	{ "CronJob", "cronjobs", "cj", "batch/v1", true, false },

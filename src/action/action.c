@@ -12,6 +12,7 @@ const struct action_kind *const action_kinds[] = {
 	&action_access_suspend,
 	&action_http_call,
 	&action_http_list,
+	&action_http_task,
 	&action_kube_autoscale,
 	&action_kube_config,
 	&action_kube_cordon,

@@ -30,4 +30,21 @@ struct call *http_ask_start(const struct action_env *env, const struct http_ask 
 /* Runs an expression on the arguments with "answer" beside them.  A new reference; NULL: err. */
 json_t *http_shape(const char *expr, const json_t *args, const json_t *answer, struct err *err);
 
+/* --- http_call.c: the steps that a task shares with any other call --- */
+
+struct call *http_call_plan(struct action_env *env, const struct action_run *run,
+			    action_done_fn done, void *data);
+struct call *http_call_apply(struct action_env *env, const struct action_run *run,
+			     action_done_fn done, void *data);
+struct call *http_call_look(struct action_env *env, const struct action_run *run,
+			    action_done_fn done, void *data);
+enum action_effect http_call_effect(const json_t *with);
+bool http_call_check(const json_t *with, const struct action_env *env, const char **ret_param,
+		     struct err *err);
+
+/* --- http_task.c --- */
+
+/* The id of the task that a call began: a text, NULL where it began none.  A new reference. */
+json_t *http_task_id(const struct action_run *run, const json_t *answer);
+
 #endif

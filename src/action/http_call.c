@@ -109,8 +109,8 @@ static void on_plan(void *data)
 	act_end(act, plan);
 }
 
-static struct call *plan_call(struct action_env *env, const struct action_run *run,
-			      action_done_fn done, void *data)
+struct call *http_call_plan(struct action_env *env, const struct action_run *run,
+			    action_done_fn done, void *data)
 {
 	struct act *act = act_new(sizeof(*act), env, run, done, data);
 
@@ -149,7 +149,9 @@ static json_t *outcome_of(const struct action_run *run, int status, const json_t
 	json_t *outcome = json_object(), *done = json_string(text);
 
 	json_object_set_new(outcome, "done", done != NULL ? done : json_string("done"));
-	json_object_set_new(outcome, "evidence", json_pack("{s:i}", "status", status));
+	json_object_set_new(
+		outcome, "evidence",
+		json_pack("{s:i, s:o*}", "status", status, "task", http_task_id(run, answer)));
 	free(text);
 	return outcome;
 }
@@ -217,8 +219,8 @@ static void on_answer(void *data, int status, const json_t *answer, const struct
 		act_end(act, result);
 }
 
-static struct call *apply_call(struct action_env *env, const struct action_run *run,
-			       action_done_fn done, void *data)
+struct call *http_call_apply(struct action_env *env, const struct action_run *run,
+			     action_done_fn done, void *data)
 {
 	struct act *act = act_new(sizeof(*act), env, run, done, data);
 	struct http_ask want = want_of(act);
@@ -306,8 +308,8 @@ static void on_nobody_knows(void *data)
 	free(says);
 }
 
-static struct call *look_call(struct action_env *env, const struct action_run *run,
-			      action_done_fn done, void *data)
+struct call *http_call_look(struct action_env *env, const struct action_run *run,
+			    action_done_fn done, void *data)
 {
 	struct act *act = act_new(sizeof(*act), env, run, done, data);
 	struct http_ask want = want_of(act);
@@ -330,7 +332,7 @@ static struct call *look_call(struct action_env *env, const struct action_run *r
 
 /* --- the table entry --- */
 
-static enum action_effect effect_of(const json_t *with)
+enum action_effect http_call_effect(const json_t *with)
 {
 	if (reads(with))
 		return ACTION_READ;
@@ -345,8 +347,8 @@ static bool one_of(const char *text, const char *const *words)
 	return false;
 }
 
-static bool check_call(const json_t *with, const struct action_env *env, const char **ret_param,
-		       struct err *err)
+bool http_call_check(const json_t *with, const struct action_env *env, const char **ret_param,
+		     struct err *err)
 {
 	static const char *const methods[] = { "GET", "POST", "PUT", "PATCH", "DELETE", NULL };
 	static const char *const classes[] = { "safe", "idempotent", "never", NULL };
@@ -376,9 +378,9 @@ const struct action_kind action_http_call = {
 	.about = "Call an API",
 	.params = params,
 	.effect = ACTION_ONCE,
-	.effect_of = effect_of,
-	.check = check_call,
-	.plan = plan_call,
-	.apply = apply_call,
-	.look = look_call,
+	.effect_of = http_call_effect,
+	.check = http_call_check,
+	.plan = http_call_plan,
+	.apply = http_call_apply,
+	.look = http_call_look,
 };

@@ -266,6 +266,119 @@ static void test_call_looks_where_told(void **state)
 	world_close(&world);
 }
 
+#define LONG                                                                                       \
+	"{\"api\":\"platform\",\"path\":\"/tasks\",\"retry\":\"idempotent\",\"task_path\":\"/"     \
+	"tasks\","                                                                                 \
+	"\"percent\":\".answer.progress\",\"says\":\"\\\"task \\\\(.answer.id) is "                \
+	"\\\\(.answer.state)\\\"\",\"result\":\".answer.error // \\\"no "                          \
+	"error\\\"\",\"body\":{\"kind\":"                                                          \
+	"\"compact\",\"dataset\":\"ads.clicks\"}%s}"
+
+static struct end follow(struct world *world, const json_t *since)
+{
+	json_t *with;
+	char text[1200];
+	struct end end;
+	char *all;
+
+	(void)snprintf(text, sizeof(text), LONG, "");
+	with = json_loads(text, 0, NULL);
+	assert_non_null(with);
+	json_object_set(with, "test_since", (json_t *)(uintptr_t)since);
+	all = json_text(with);
+	end = world_act(world, world_kind("http.task"), ACT_FOLLOW, all, NULL);
+	json_decref(with);
+	free(all);
+	return end;
+}
+
+static void test_task(void **state)
+{
+	static const struct {
+		const char *outcome, *state, *says, *text;
+	} rows[] = { { "succeeded", "done", "is succeeded", "no error" },
+		     { "failed", "failed", "is failed", "worker 3 ran out of memory" } };
+	const struct action_kind *kind = world_kind("http.task");
+	char with[1200];
+
+	(void)state;
+	(void)snprintf(with, sizeof(with), LONG, "");
+	for (size_t i = 0; i < 2; i++) {
+		struct world world;
+		struct end plan, end;
+		json_t *since;
+
+		world_open(&world);
+		json_decref(world_api(&world, "outcome", "{\"outcome\":\"%s\"}", rows[i].outcome));
+		plan = world_act(&world, kind, ACT_PLAN, with, NULL);
+		assert_good(plan);
+		/* its answer is lost: the same again under the same key is the same task */
+		fault(&world, "{\"mode\":\"close_after\",\"times\":1}");
+		end = world_act(&world, kind, ACT_APPLY, with, plan.result);
+		assert_kind(end, ERR_UNCERTAIN);
+		end_free(&end);
+		end = world_act(&world, kind, ACT_LOOK, with, plan.result);
+		assert_good(end);
+		assert_string_equal(jget_str(end.result, "state"), "done");
+		assert_string_equal(jget_str(end.result, "evidence.task"), "task-000001");
+		assert_int_equal(tasks_made(&world), 1);
+		since = json_incref(end.result);
+		end_free(&end);
+		/* until it is over */
+		for (;;) {
+			end = follow(&world, since);
+			assert_good(end);
+			json_decref(since);
+			since = json_incref(end.result);
+			end_free(&end);
+			if (strcmp(jget_str_or(since, "state", ""), "going") != 0)
+				break;
+			assert_in_range(jget_int(since, "have", -1), 0, 100);
+			assert_int_equal(jget_int(since, "of", -1), 100);
+		}
+		assert_string_equal(jget_str(since, "state"), rows[i].state);
+		assert_non_null(strstr(jget_str_or(since, "says", ""), rows[i].says));
+		assert_string_equal(jget_str(since, "text"), rows[i].text);
+		assert_true(jget_bool(since, "final", false));
+		json_decref(since);
+		end_free(&plan);
+		world_close(&world);
+	}
+}
+
+static void test_task_that_is_lost(void **state)
+{
+	json_t *gone = json_pack("{s:{s:s}}", "evidence", "task", "task-999999");
+	json_t *none = json_pack("{s:{s:i}}", "evidence", "status", 202);
+	json_t *odd = json_pack("{s:{s:s}}", "evidence", "task", "../datasets");
+	struct world world;
+	struct end end;
+
+	(void)state;
+	world_open(&world);
+	end = follow(&world, gone);
+	assert_good(end);
+	assert_string_equal(jget_str(end.result, "state"), "failed");
+	assert_holds(&end, "does not know this task any more");
+	end_free(&end);
+	end = follow(&world, none);
+	assert_good(end);
+	assert_holds(&end, "named no task to follow");
+	end_free(&end);
+	end = follow(&world, odd); /* an id is one part of the path */
+	assert_good(end);
+	assert_holds(&end, "named no task to follow");
+	end_free(&end);
+	fault(&world, "{\"mode\":\"close\",\"times\":9}");
+	end = follow(&world, gone);
+	assert_kind(end, ERR_RETRY);
+	end_free(&end);
+	json_decref(gone);
+	json_decref(none);
+	json_decref(odd);
+	world_close(&world);
+}
+
 static void test_checks(void **state)
 {
 	static const struct {
@@ -321,6 +434,8 @@ int main(void)
 		cmocka_unit_test(test_call),
 		cmocka_unit_test(test_call_unclear_end),
 		cmocka_unit_test(test_call_looks_where_told),
+		cmocka_unit_test(test_task),
+		cmocka_unit_test(test_task_that_is_lost),
 		cmocka_unit_test(test_checks),
 	};
 	int failed;

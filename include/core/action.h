@@ -32,7 +32,8 @@ enum action_param_type {
 	ACTION_BOOL,
 	ACTION_OBJECT,
 	ACTION_EXPR,
-	ACTION_LIST
+	ACTION_LIST,
+	ACTION_VALUE /* a text, a number or a truth */
 };
 
 struct action_param {
@@ -76,6 +77,8 @@ struct action_kind {
 	const char *name; /* "kube.scale" */
 	const char *about;
 	const struct action_param *params; /* ended by name == NULL */
+	const char *secret; /* the one parameter that a secret may fill: it is neither shown nor
+			       recorded; NULL: none */
 	/* The class; a kind whose class depends on its parameters (http.call's "retry") overrides
 	 * effect_of. */
 	enum action_effect effect;

@@ -188,20 +188,6 @@ static const char *last_warning(const json_t *events)
 	return text;
 }
 
-/* What nobody waits out: it takes somebody to put it right. */
-static bool is_trouble(const char *why)
-{
-	static const char *const signs[] = { "BackOff",           "ErrImage",
-					     "InvalidImageName",  "CreateContainer",
-					     "RunContainerError", "no node for it",
-					     "OOMKilled",         "Error" };
-
-	for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++)
-		if (strstr(why, signs[i]) != NULL)
-			return true;
-	return false;
-}
-
 static void put_why(const struct follow *follow, const struct gathered *items, char *why,
 		    bool *ret_trouble)
 {
@@ -213,7 +199,7 @@ static void put_why(const struct follow *follow, const struct gathered *items, c
 
 	if (refused == NULL && json_array_size(rows) == 0)
 		refused = last_warning(items[EVENTS].body);
-	*ret_trouble = refused != NULL || (reason != NULL && is_trouble(reason));
+	*ret_trouble = refused != NULL || (reason != NULL && pods_trouble(reason));
 	if (refused != NULL)
 		(void)snprintf(why, WHY_MAX, "no pods can be made: %.300s", refused);
 	else if (reason != NULL)

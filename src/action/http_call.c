@@ -377,6 +377,7 @@ const struct action_kind action_http_call = {
 	.name = "http.call",
 	.about = "Call an API",
 	.params = params,
+	.secret = "body",
 	.effect = ACTION_ONCE,
 	.effect_of = http_call_effect,
 	.check = http_call_check,

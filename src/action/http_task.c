@@ -200,6 +200,7 @@ const struct action_kind action_http_task = {
 	.name = "http.task",
 	.about = "Begin a long operation of an API and follow it to its end",
 	.params = params,
+	.secret = "body",
 	.effect = ACTION_ONCE,
 	.effect_of = http_call_effect,
 	.check = check_task,

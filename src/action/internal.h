@@ -290,8 +290,19 @@ struct call *nearby_start(const struct place *place, const struct action_run *ru
 
 char *pods_query(const json_t *workload); /* of a list of its pods; the caller frees */
 bool pods_ready(const json_t *pod);
+/* Is why what nobody waits out: it takes somebody to put it right? */
+bool pods_trouble(const char *why);
 /* [name, phase, restarts, why] of each that is not ready.  A new reference. */
 json_t *pods_unready_rows(const json_t *pods);
+
+/* The last lines of a log that fit into a message, without what is no text.  The caller frees. */
+char *logs_tail(const char *raw); /* kube_logs.c */
+
+/* --- follow_job.c --- */
+
+/* The strings of place must live until it is done. */
+struct call *job_follow(const struct place *place, struct action_env *env,
+			const struct action_run *run, action_done_fn done, void *data);
 
 /* --- kube_events.c --- */
 

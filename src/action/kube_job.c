@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kube_job.c - run a CronJob's task now, as kubectl create job --from does it.
+ * kube_job.c - run a task now: a CronJob's, as kubectl create job --from does it, or that of a job
+ * that serves as a template; with variables and arguments of its own.
  *
  * The job's name is made of the request's id, so that a second sending meets the first: "exists
  * already" with our mark on it is success.
@@ -13,19 +14,22 @@
 #include "base/xalloc.h"
 #include "internal.h"
 
-enum { BASE_MAX = 40, HASH_LEN = 10, ENV_MAX = 32 };
+enum { BASE_MAX = 40, HASH_LEN = 10, ENV_MAX = 32, ARGS_MAX = 32, TTL_S = 24 * 3600 };
 
 static const struct action_param params[] = {
 	{ "cluster", ACTION_TEXT, true, "a cluster of the configuration" },
-	{ "namespace", ACTION_TEXT, true, "the CronJob's namespace" },
-	{ "name", ACTION_TEXT, true, "the CronJob whose task is run" },
+	{ "namespace", ACTION_TEXT, true, "the namespace" },
+	{ "kind", ACTION_TEXT, false,
+	  "CronJob (the default), or Job: one that serves as a template, often suspended" },
+	{ "name", ACTION_TEXT, true, "the CronJob or Job whose task is run" },
 	{ "env", ACTION_OBJECT, false, "variables for its first container" },
+	{ "args", ACTION_LIST, false, "arguments of its first container, in place of its own" },
 	{ NULL, ACTION_TEXT, false, NULL },
 };
 
 struct job {
 	struct act act;
-	struct place place; /* of the CronJob */
+	struct place place; /* of the CronJob, or of the job that is the template */
 	char *job_name;
 	bool looks;
 };
@@ -46,6 +50,15 @@ static char *job_name(const char *base, const char *request_id)
 	return xasprintf("%.*s-%.*s", (int)len, base, HASH_LEN, hex);
 }
 
+static bool startable(const char *kind, struct err *err)
+{
+	if (str_eq(kind, "CronJob") || str_eq(kind, "Job"))
+		return true;
+	err_set(err, ERR_INVALID, "the task of a CronJob or of a Job can be run, not of a %s",
+		kind);
+	return false;
+}
+
 static struct job *job_new(struct action_env *env, const struct action_run *run,
 			   action_done_fn done, void *data)
 {
@@ -53,7 +66,8 @@ static struct job *job_new(struct action_env *env, const struct action_run *run,
 	struct job *job = (struct job *)act;
 
 	act->finish = on_finish;
-	if (place_read(&job->place, env, run->with, "CronJob", PLACE_OBJECT, &act->err))
+	if (place_read(&job->place, env, run->with, "CronJob", PLACE_OBJECT, &act->err) &&
+	    startable(job->place.kind->kind, &act->err))
 		job->job_name = job_name(job->place.name, run->request_id);
 	return job;
 }
@@ -97,26 +111,71 @@ static void add_env(json_t *job_spec, const json_t *wanted)
 	}
 }
 
-/* What kubectl builds: owned by the CronJob, so that its history limits clean it up. */
-static json_t *build_job(const struct job *job, const json_t *cron)
+static void set_args(json_t *job_spec, const json_t *wanted)
 {
-	const json_t *template = jget(cron, "spec.jobTemplate");
+	json_t *container = json_array_get(jget(job_spec, "template.spec.containers"), 0);
+	json_t *args, *value;
+	size_t i;
+
+	if (json_array_size(wanted) == 0)
+		return;
+	args = json_array();
+	json_array_foreach((json_t *)(uintptr_t)wanted, i, value)
+	{
+		/* An optional parameter that was not given is no argument. */
+		if (!json_is_null(value) && json_array_size(args) < ARGS_MAX)
+			json_array_append_new(args, cell_of(value));
+	}
+	json_object_set_new(container, "args", args);
+}
+
+/* What the controller put into a job that was run once, or that kept it from running. */
+static void strip(json_t *spec)
+{
+	static const char *const own[] = { "controller-uid", "job-name",
+					   "batch.kubernetes.io/controller-uid",
+					   "batch.kubernetes.io/job-name" };
+
+	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+		json_object_del(jget(spec, "template.metadata.labels"), own[i]);
+	json_object_del(spec, "selector");
+	json_object_del(spec, "manualSelector");
+	json_object_del(spec, "suspend");
+	/* Nobody owns it, so nobody else cleans it away. */
+	if (json_object_get(spec, "ttlSecondsAfterFinished") == NULL)
+		json_object_set_new(spec, "ttlSecondsAfterFinished", json_integer(TTL_S));
+}
+
+/* What kubectl builds: owned by the CronJob, so that its history limits clean it up. */
+static json_t *owners_of(const struct job *job, const json_t *source)
+{
+	return json_pack("[{s:s, s:s, s:s, s:s, s:b}]", "apiVersion", "batch/v1", "kind", "CronJob",
+			 "name", job->place.name, "uid", jget_str_or(source, "metadata.uid", ""),
+			 "controller", 1);
+}
+
+static json_t *build_job(const struct job *job, const json_t *source)
+{
+	bool cron = str_eq(job->place.kind->kind, "CronJob");
+	const json_t *template = cron ? jget(source, "spec.jobTemplate") : source;
 	json_t *spec = json_deep_copy(json_object_get(template, "spec"));
-	json_t *notes = json_deep_copy(jget(template, "metadata.annotations"));
+	json_t *notes = cron ? json_deep_copy(jget(template, "metadata.annotations")) : NULL;
 	json_t *labels = json_deep_copy(jget(template, "metadata.labels"));
-	json_t *made;
 
 	if (notes == NULL)
 		notes = json_object();
-	json_object_set_new(notes, "cronjob.kubernetes.io/instantiate", json_string("manual"));
+	if (cron)
+		json_object_set_new(notes, "cronjob.kubernetes.io/instantiate",
+				    json_string("manual"));
+	else
+		strip(spec);
 	json_object_set_new(notes, ACTION_MARK, json_string(job->act.run->request_id));
 	add_env(spec, json_object_get(job->act.run->with, "env"));
-	made = json_pack("{s:s, s:s, s:{s:s, s:o, s:o*, s:[{s:s, s:s, s:s, s:s, s:b}]}, s:o*}",
-			 "apiVersion", "batch/v1", "kind", "Job", "metadata", "name", job->job_name,
-			 "annotations", notes, "labels", labels, "ownerReferences", "apiVersion",
-			 "batch/v1", "kind", "CronJob", "name", job->place.name, "uid",
-			 jget_str_or(cron, "metadata.uid", ""), "controller", 1, "spec", spec);
-	return made;
+	set_args(spec, json_object_get(job->act.run->with, "args"));
+	return json_pack("{s:s, s:s, s:{s:s, s:o, s:o*, s:o*}, s:o*}", "apiVersion", "batch/v1",
+			 "kind", "Job", "metadata", "name", job->job_name, "annotations", notes,
+			 "labels", labels, "ownerReferences", cron ? owners_of(job, source) : NULL,
+			 "spec", spec);
 }
 
 /* --- plan --- */
@@ -126,15 +185,34 @@ static void on_near(void *data, const struct err *err)
 	act_end_badly(data, err);
 }
 
+static void put_args(struct planning *planning)
+{
+	static const char *const names[] = { "env", "args" };
+
+	for (size_t i = 0; i < 2; i++) {
+		const json_t *value = json_object_get(planning->run->with, names[i]);
+		char *text;
+
+		if (json_object_size(value) + json_array_size(value) == 0)
+			continue;
+		text = json_dumps(value, JSON_COMPACT);
+		planning_change(planning, names[i], json_null(), json_string(text));
+		free(text);
+	}
+}
+
 static void warn(struct planning *planning)
 {
-	const json_t *cron = planning->object;
-	size_t active = json_array_size(jget(cron, "status.active"));
+	const json_t *source = planning->object;
+	bool cron = str_eq(planning->place->kind->kind, "CronJob");
+	size_t active = json_array_size(jget(source, "status.active"));
 	struct owners *owners = &planning->owners;
-
-	bool vanishes = jget_int(cron, "spec.successfulJobsHistoryLimit", 3) == 0 ||
-			jget_int(cron, "spec.failedJobsHistoryLimit", 1) == 0 ||
-			jget_int(cron, "spec.jobTemplate.spec.ttlSecondsAfterFinished", 3600) < 600;
+	bool vanishes =
+		cron ? jget_int(source, "spec.successfulJobsHistoryLimit", 3) == 0 ||
+				jget_int(source, "spec.failedJobsHistoryLimit", 1) == 0 ||
+				jget_int(source, "spec.jobTemplate.spec.ttlSecondsAfterFinished",
+					 3600) < 600
+		     : jget_int(source, "spec.ttlSecondsAfterFinished", TTL_S) < 600;
 
 	if (active > 0)
 		owners_warn(owners, "%zu of its jobs run now; this one runs beside them.", active);
@@ -160,6 +238,7 @@ static void on_planned(void *data, const struct kube_answer *answer, const struc
 	}
 	planning_start(&planning, &job->place, job->act.run, answer->body);
 	planning_change(&planning, "job", json_null(), json_string(job->job_name));
+	put_args(&planning);
 	warn(&planning);
 	act_end(&job->act, planning_plan(&planning));
 }
@@ -248,9 +327,9 @@ static void on_template(void *data, const struct kube_answer *answer, const stru
 	if (!str_eq(jget_str(answer->body, "metadata.uid"),
 		    jget_str(job->act.run->plan, "precondition.uid"))) {
 		err_set(&own, ERR_INVALID,
-			"CronJob %s/%s was deleted and created again meanwhile; nothing was "
+			"%s %s/%s was deleted and created again meanwhile; nothing was "
 			"started. Ask again.",
-			job->place.space, job->place.name);
+			job->place.kind->kind, job->place.space, job->place.name);
 		act_end_badly(&job->act, &own);
 		return;
 	}
@@ -313,27 +392,56 @@ static struct call *look_job(struct action_env *env, const struct action_run *ru
 	return &job->act.call;
 }
 
+/* The name is on record: with it the look needs nothing else. */
+static struct call *follow_the_job(struct action_env *env, const struct action_run *run,
+				   action_done_fn done, void *data)
+{
+	struct place place;
+	struct err err;
+
+	if (!place_read(&place, env, run->with, "CronJob", PLACE_OBJECT, &err))
+		return act_refuse(env, run, &err, done, data);
+	place.kind = kube_kind_find("Job");
+	place.name = jget_str(run->since, "keep.job");
+	if (place.name == NULL)
+		place.name = jget_str(run->since, "evidence.job");
+	if (place.name == NULL) {
+		err_set(&err, ERR_INVALID, "it is not on record which job it is");
+		return act_refuse(env, run, &err, done, data);
+	}
+	return job_follow(&place, env, run, done, data);
+}
+
 static bool check_job(const json_t *with, const struct action_env *env, const char **ret_param,
 		      struct err *err)
 {
-	return place_check(env, with, false, ret_param, err);
+	const char *kind = jget_str_or(with, "kind", "CronJob");
+	const struct kube_kind *found = kube_kind_find(kind);
+
+	if (!place_check(env, with, false, ret_param, err))
+		return false;
+	*ret_param = "kind";
+	return has_template(kind) || startable(found != NULL ? found->kind : kind, err);
 }
 
 static const struct action_need needs[] = {
-	{ .verbs = "get", .kinds = "CronJob", .object = "name" },
-	{ .verbs = "list", .kinds = "CronJob", .spare = true },
+	{ .verbs = "get", .kinds = "CronJob Job", .object = "name" },
+	{ .verbs = "list", .kinds = "CronJob Job", .spare = true },
 	{ .verbs = "get create", .kinds = "Job" },
+	{ .verbs = "list", .kinds = "Pod", .spare = true },
+	{ .verbs = "get", .kinds = "Pod", .subresource = "log", .spare = true },
 	{ .verbs = NULL },
 };
 
 const struct action_kind action_kube_job = {
 	.name = "kube.job",
-	.about = "Run the task of a CronJob now",
+	.about = "Run a task now: that of a CronJob, or of a job that is a template",
 	.params = params,
 	.effect = ACTION_KEYED,
 	.check = check_job,
 	.plan = plan_job,
 	.apply = apply_job,
 	.look = look_job,
+	.follow = follow_the_job,
 	.needs = needs,
 };

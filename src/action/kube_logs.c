@@ -95,15 +95,24 @@ static const char *tail_of(const char *text)
 	return text;
 }
 
+char *logs_tail(const char *raw)
+{
+	char *text = clean(raw, strlen(raw)), *tail;
+
+	log_redact(text);
+	tail = xstrdup(*text != '\0' ? tail_of(text) : "(it has written nothing)");
+	free(text);
+	return tail;
+}
+
 static json_t *answer_of(const struct logs *logs, const char *raw)
 {
-	char *text = clean(raw, strlen(raw));
+	char *text = logs_tail(raw);
 	char *title = xasprintf("Log of pod %s/%s on cluster %s", logs->place.space, logs->pod,
 				kube_name(logs->place.kube));
 	json_t *result = json_object(), *shown;
 
-	log_redact(text);
-	shown = json_string(*text != '\0' ? tail_of(text) : "(it has written nothing)");
+	shown = json_string(text);
 	json_object_set_new(result, "title", json_string(title));
 	json_object_set_new(result, "text", shown != NULL ? shown : json_string("?"));
 	free(title);

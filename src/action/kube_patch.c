@@ -22,7 +22,7 @@ static const struct action_param params[] = {
 	{ "allow", ACTION_LIST, true,
 	  "the paths that may be set, like /spec/minReadySeconds; * is any one step" },
 	{ "path", ACTION_TEXT, true, "which one is set" },
-	{ "value", ACTION_TEXT, true, "its new value: a text, a number, or true or false" },
+	{ "value", ACTION_VALUE, true, "its new value: a text, a number, or true or false" },
 	{ NULL, ACTION_TEXT, false, NULL },
 };
 

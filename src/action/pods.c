@@ -141,3 +141,17 @@ json_t *pods_unready_rows(const json_t *pods)
 	}
 	return rows;
 }
+
+/* What nobody waits out: it takes somebody to put it right. */
+bool pods_trouble(const char *why)
+{
+	static const char *const signs[] = { "BackOff",           "ErrImage",
+					     "InvalidImageName",  "CreateContainer",
+					     "RunContainerError", "no node for it",
+					     "OOMKilled",         "Error" };
+
+	for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++)
+		if (strstr(why, signs[i]) != NULL)
+			return true;
+	return false;
+}

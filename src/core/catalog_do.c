@@ -146,6 +146,8 @@ static bool suits(enum action_param_type type, const json_t *value, const struct
 		return json_is_object(value);
 	case ACTION_LIST:
 		return json_is_array(value);
+	case ACTION_VALUE:
+		return json_is_string(value) || json_is_number(value) || json_is_boolean(value);
 	}
 	return false;
 }
@@ -159,6 +161,7 @@ static const char *suits_words(enum action_param_type type)
 		[ACTION_OBJECT] = "a mapping (key: value)",
 		[ACTION_EXPR] = "an expression",
 		[ACTION_LIST] = "a list",
+		[ACTION_VALUE] = "a text, a number, or true or false",
 	};
 
 	return words[type];
@@ -190,6 +193,45 @@ struct expr *catalog_compile(struct loader *loader, struct node node, const char
 	return expr;
 }
 
+/* A secret parameter that a value is filled from; NULL: none. */
+static const struct param *secret_in(const struct command *command, const json_t *value)
+{
+	const struct param *found = NULL;
+	const char *key, *name;
+	json_t *item;
+	size_t i;
+
+	for (const char *p = json_string_value(value); p != NULL && *p != '\0'; p++) {
+		size_t len = command_template(p, &name);
+		const struct param *param = len > 0 ? param_named(command, name, len) : NULL;
+
+		if (param != NULL && param->secret)
+			return param;
+	}
+	json_array_foreach((json_t *)(uintptr_t)value, i, item)
+	{
+		if (found == NULL)
+			found = secret_in(command, item);
+	}
+	json_object_foreach((json_t *)(uintptr_t)value, key, item)
+	{
+		if (found == NULL)
+			found = secret_in(command, item);
+	}
+	return found;
+}
+
+static void check_secrets(struct loader *loader, struct node node, const struct action_kind *kind,
+			  const struct action_param *own, const struct command *command)
+{
+	const struct param *secret =
+		str_eq(own->name, kind->secret) ? NULL : secret_in(command, node.value);
+
+	if (secret != NULL)
+		node_diag(loader, node, "{%s} is secret, and \"%s\" of %s is shown", secret->name,
+			  own->name, kind->name);
+}
+
 static void check_with(struct loader *loader, struct node node, const struct action_kind *kind,
 		       const struct command *command)
 {
@@ -212,6 +254,7 @@ static void check_with(struct loader *loader, struct node node, const struct act
 			(void)catalog_compile(loader, child, json_string_value(value));
 		else
 			catalog_check_templates(loader, child, command, !own->required);
+		check_secrets(loader, child, kind, own, command);
 	}
 	for (const struct action_param *p = kind->params; p->name != NULL; p++)
 		if (p->required && json_object_get(node.value, p->name) == NULL)

@@ -239,9 +239,13 @@ static void put_needs(struct buf *buf, const struct action_need *need)
 static void put_kind(struct buf *buf, const struct action_kind *kind)
 {
 	static const char *const types[] = {
-		[ACTION_TEXT] = "text",          [ACTION_NUMBER] = "number",
-		[ACTION_BOOL] = "true or false", [ACTION_OBJECT] = "mapping",
-		[ACTION_EXPR] = "expression",    [ACTION_LIST] = "list",
+		[ACTION_TEXT] = "text",
+		[ACTION_NUMBER] = "number",
+		[ACTION_BOOL] = "true or false",
+		[ACTION_OBJECT] = "mapping",
+		[ACTION_EXPR] = "expression",
+		[ACTION_LIST] = "list",
+		[ACTION_VALUE] = "text, number or truth",
 	};
 
 	buf_printf(buf, "\n## %s\n\n", kind->name);

@@ -55,11 +55,15 @@ static json_t *action_param_schema(const struct action_param *param)
 	static const char *const names[] = {
 		[ACTION_TEXT] = "string",   [ACTION_NUMBER] = "number", [ACTION_BOOL] = "boolean",
 		[ACTION_OBJECT] = "object", [ACTION_EXPR] = "string",   [ACTION_LIST] = "array",
+		[ACTION_VALUE] = "string",
 	};
 	bool template = param->type == ACTION_NUMBER || param->type == ACTION_BOOL;
 	json_t *schema = json_pack("{s:s}", "description", param->about);
 
-	if (template)
+	if (param->type == ACTION_VALUE)
+		json_object_set_new(schema, "type",
+				    json_pack("[s, s, s]", "string", "number", "boolean"));
+	else if (template)
 		json_object_set_new(schema, "type",
 				    json_pack("[s, s]", names[param->type], "string"));
 	else

@@ -206,6 +206,117 @@ static void test_job(void **state)
 	world_close(&world);
 }
 
+/* Arguments of its own, and a job that serves as a template. */
+static void test_job_of_a_template(void **state)
+{
+	static const char with[] =
+		"{\"cluster\":\"main\",\"namespace\":\"ads\",\"kind\":\"Job\","
+		"\"name\":\"import\",\"args\":[\"--day\",\"2026-11-24\",null,7]}";
+	const struct action_kind *kind = world_kind("kube.job");
+	struct world world;
+	struct end plan, end;
+	json_t *answer, *job;
+	char *all;
+
+	(void)state;
+	world_open(&world);
+	world_do(&world, "create",
+		 "{\"settled\":false,\"object\":{\"apiVersion\":\"batch/v1\",\"kind\":\"Job\","
+		 "\"metadata\":{\"namespace\":\"ads\",\"name\":\"import\"},\"spec\":{\"suspend\":"
+		 "true,"
+		 "\"template\":{\"metadata\":{\"labels\":{\"app\":\"import\",\"job-name\":"
+		 "\"import\","
+		 "\"batch.kubernetes.io/"
+		 "controller-uid\":\"u\"}},\"spec\":{\"restartPolicy\":\"Never\","
+		 "\"containers\":[{\"name\":\"t\",\"image\":\"t:1\",\"args\":[\"--all\"]}]}}}}}");
+	plan = world_act(&world, kind, ACT_PLAN, with, NULL);
+	assert_good(plan);
+	assert_holds(&plan, "\"field\":\"args\"");
+	end = world_act(&world, kind, ACT_APPLY, with, plan.result);
+	assert_good(end);
+	answer =
+		world_control(&world, "object", "{\"kind\":\"Job\",\"ns\":\"ads\",\"name\":\"%s\"}",
+			      jget_str(end.result, "evidence.job"));
+	job = json_object_get(answer, "object");
+	all = json_text(jget(job, "spec.template"));
+	assert_non_null(strstr(all, "\"args\":[\"--day\",\"2026-11-24\",\"7\"]"));
+	assert_null(strstr(all, "\"job-name\":\"import\"")); /* of the other one */
+	free(all);
+	assert_false(jget_bool(job, "spec.suspend", false));
+	assert_int_equal(jget_int(job, "spec.ttlSecondsAfterFinished", 0), 24 * 3600);
+	assert_null(jget(job, "metadata.ownerReferences"));
+	json_decref(answer);
+	end_free(&end);
+	end_free(&plan);
+	end = world_act(&world, kind, ACT_PLAN, "{" CRON ",\"kind\":\"Deployment\"}", NULL);
+	assert_says(end, "not of a Deployment");
+	world_close(&world);
+}
+
+/* Until it ends; its log is for the requester. */
+static void test_job_followed(void **state)
+{
+	static const struct {
+		const char *outcome, *state, *says;
+	} rows[] = { { "complete", "done", "is complete" },
+		     { "fail", "failed", "failed: Job has reached the specified backoff limit" } };
+	const struct action_kind *kind = world_kind("kube.job");
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct world world;
+		struct end plan, end;
+		json_t *since, *with = json_loads("{" CRON "}", 0, NULL);
+
+		world_open(&world);
+		world_do(&world, "job",
+			 "{\"outcome\":\"%s\",\"lines\":[\"one\",\"\\u001b[31mtwo\"],"
+			 "\"run_ms\":20}",
+			 rows[i].outcome);
+		plan = world_act(&world, kind, ACT_PLAN, "{" CRON "}", NULL);
+		assert_good(plan);
+		end = world_act(&world, kind, ACT_APPLY, "{" CRON "}", plan.result);
+		assert_good(end);
+		since = json_incref(end.result);
+		end_free(&end);
+		for (;;) {
+			char *text;
+
+			json_object_set(with, "test_since", since);
+			text = json_text(with);
+			end = world_act(&world, kind, ACT_FOLLOW, text, plan.result);
+			free(text);
+			assert_good(end);
+			json_decref(since);
+			since = json_incref(end.result);
+			end_free(&end);
+			if (strcmp(jget_str_or(since, "state", ""), "going") != 0)
+				break;
+		}
+		assert_string_equal(jget_str(since, "state"), rows[i].state);
+		assert_non_null(strstr(jget_str_or(since, "says", ""), rows[i].says));
+		assert_string_equal(jget_str(since, "text"), "one\ntwo\n");
+		assert_true(jget_bool(since, "final", false));
+		/* cleaned away since */
+		world_do(&world, "delete", "{\"kind\":\"Job\",\"ns\":\"ads\",\"name\":\"%s\"}",
+			 jget_str(since, "keep.job"));
+		json_object_set(with, "test_since", since);
+		{
+			char *text = json_text(with);
+
+			end = world_act(&world, kind, ACT_FOLLOW, text, plan.result);
+			free(text);
+		}
+		assert_good(end);
+		assert_holds(&end, "is gone: it ended and was cleaned away");
+		end_free(&end);
+		json_decref(since);
+		json_decref(with);
+		end_free(&plan);
+		world_close(&world);
+	}
+}
+
 /* A name that is taken by something else is no success. */
 static void test_job_name_taken(void **state)
 {
@@ -313,9 +424,14 @@ static void test_logs(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_restart),        cmocka_unit_test(test_autoscale),
-		cmocka_unit_test(test_cronjob),        cmocka_unit_test(test_job),
-		cmocka_unit_test(test_job_name_taken), cmocka_unit_test(test_events),
+		cmocka_unit_test(test_restart),
+		cmocka_unit_test(test_autoscale),
+		cmocka_unit_test(test_cronjob),
+		cmocka_unit_test(test_job),
+		cmocka_unit_test(test_job_of_a_template),
+		cmocka_unit_test(test_job_followed),
+		cmocka_unit_test(test_job_name_taken),
+		cmocka_unit_test(test_events),
 		cmocka_unit_test(test_logs),
 	};
 	int failed;

@@ -360,6 +360,10 @@ static void test_params_and_rules(void **state)
 	check_scaled("    params: { a: { type: string, secret: true, pattern: a } }\n"
 		     "    scope: { a: \"{a}\" }\n",
 		     "a.yaml:9:", "{a} is secret");
+	check_refused("    risk: 1\n    params: { a: { type: string, secret: true } }\n"
+		      "    do: { kube.scale: { cluster: main, namespace: \"{a}\", name: b, "
+		      "replicas: 1 } }\n",
+		      "a.yaml:9:", "\"namespace\" of kube.scale is shown");
 	check_scaled("    params: { a: { type: string } }\n    scope: { a: \"{a}\" }\n",
 		     "a.yaml:9:", "needs a \"pattern\"");
 	check_scaled("    params: { a: { type: text } }\n    scope: { a: \"{a}\" }\n",

@@ -449,44 +449,10 @@ static void on_page(struct intake *intake, const struct envelope *env, struct sl
 	intake_begin(intake, rq, OP_RECEIVE);
 }
 
-/* What lasts instead: its form, filled in; nothing is asked for until it is sent. */
-static void on_lever(struct intake *intake, const struct envelope *env, struct slack_via via)
-{
-	struct err err;
-	json_t *value =
-		env->value != NULL ? json_parse(env->value, strlen(env->value), 4000, &err) : NULL;
-	const struct command *command =
-		catalog_find_title(intake->catalog, jget_str(value, "command"));
-
-	if (command == NULL || env->trigger_id == NULL) {
-		intake_ack_note(intake, env, via,
-				"This button belongs to a command that has changed. Ask again.");
-	} else {
-		intake_ack(intake, via, env->id, NULL);
-		intake_open(intake, env,
-			    form_view(command, json_object_get(value, "values"), env->channel),
-			    "The form could not be opened. Use the slash command.");
-	}
-	json_decref(value);
-}
-
 static void on_action(struct intake *intake, const struct envelope *env, struct slack_via via)
 {
-	const struct command *command;
-
-	if (str_eq(env->action_id, "open_form")) {
-		intake_ack(intake, via, env->id, NULL);
-		command = catalog_find_title(intake->catalog, env->value);
-		if (command != NULL && env->trigger_id != NULL)
-			intake_open(intake, env, form_view(command, NULL, env->channel),
-				    "The form could not be opened. Use the slash command.");
-		return;
-	}
-	if (str_starts(env->action_id != NULL ? env->action_id : "", "lever")) {
-		on_lever(intake, env, via);
-		return;
-	}
-	if (intake_card_click(intake, env, via) || intake_rights_click(intake, env, via))
+	if (intake_form_click(intake, env, via) || intake_card_click(intake, env, via) ||
+	    intake_rights_click(intake, env, via))
 		return;
 	if (!str_eq(env->action_id, "confirm") && !str_eq(env->action_id, "cancel") &&
 	    !str_eq(env->action_id, "page")) {

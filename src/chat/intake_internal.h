@@ -47,6 +47,9 @@ bool intake_card_click(struct intake *intake, const struct envelope *env, struct
 bool intake_card_submit(struct intake *intake, const struct envelope *env, struct slack_via via);
 bool intake_card_answered(struct intake *intake, const struct request *rq, const struct err *err);
 
+/* intake_form.c: true when the button opens a form. */
+bool intake_form_click(struct intake *intake, const struct envelope *env, struct slack_via via);
+
 /* intake_rights.c: what people ask about their own rights. */
 bool intake_rights_slash(struct intake *intake, const struct envelope *env, struct slack_via via,
 			 const char *text);

@@ -51,9 +51,11 @@ struct service {
 	struct sender *sender;
 	struct follower *follower;
 	struct httpd *httpd;
-	uv_timer_t renew, sweep, hello, grace;
+	uv_timer_t renew, sweep, hello, grace, wake;
 	uv_signal_t on_term, on_int, on_hup;
 	struct call *hello_call, *auth_call, *renew_call, *sweep_call, *health_call, *tick_call;
+	struct call *hand_call;
+	uint64_t notified_ms; /* when others were last told that there is too much here */
 	json_t *health;  /* what the database last said of itself (store_health); NULL: not yet */
 	bool known_here; /* ops.replica has us */
 	bool home_known; /* auth.test has answered */
@@ -74,6 +76,13 @@ struct request *service_request(struct service *service, const json_t *row);
 
 /* Starts a run for a row that was claimed; first by the row's state. */
 void service_resume(struct service *service, const json_t *row);
+
+/* cmd_serve.c: takes over what is due. */
+void service_sweep(struct service *service);
+
+/* wake.c: for db_config.notice and store_outbox_set_unclaimed. */
+void service_notice(void *service, const char *payload);
+void service_unclaimed(void *service, bool crowded);
 
 /* health.c: /metrics, /healthz, /readyz. */
 int service_page(void *service, const char *path, struct buf *body, const char **ret_type);

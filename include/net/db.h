@@ -31,7 +31,7 @@ struct db_config {
 	unsigned max_queued;           /* jobs waiting; beyond it ERR_RETRY at once; 0: 2000 */
 	const char *const *on_connect; /* NULL-ended statements run after each connect (SET …) */
 	/* LISTEN channel on a connection of its own when not NULL: notice is called for each
-	 * notification and once after every (re)connect with payload NULL. */
+	 * notification of others and once after every (re)connect with payload NULL. */
 	const char *listen;
 	void (*notice)(void *data, const char *payload);
 	void *data;
@@ -42,6 +42,10 @@ struct db *db_create(uv_loop_t *loop, const struct db_config *config);
 void db_destroy(struct db *db);  /* jobs not done end silently; memory goes in close callbacks */
 bool db_up(const struct db *db); /* at least one connection is usable */
 const char *db_last_error(const struct db *db); /* "" when up */
+
+/* Tells the others that listen on our channel.  Only a hint, and never waited for: sent on the
+ * listening connection, in a transaction of its own without a flush; several become one. */
+void db_notify(struct db *db);
 
 enum { DB_PARAMS_MAX = 32, DB_STATEMENTS_MAX = 16 };
 
@@ -98,7 +102,7 @@ struct call *db_session_copy(struct db_session *session, const char *copy_sql,
 void db_session_close(struct db_session *session); /* rolls back what is open */
 
 struct db_stats {
-	uint64_t jobs, statements, failed, timeouts, reconnects;
+	uint64_t jobs, statements, failed, timeouts, reconnects, notified, notices;
 	unsigned up, in_flight, queued;
 };
 const struct db_stats *db_stats(const struct db *db);

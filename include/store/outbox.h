@@ -9,6 +9,7 @@
 #ifndef OPSD_STORE_OUTBOX_H
 #define OPSD_STORE_OUTBOX_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "core/owed.h"
@@ -19,6 +20,11 @@ struct store;
 /* Called for each message that settle, offer, receive … claimed for us; takes the struct over. */
 void store_outbox_set_ready(struct store *store, void (*ready)(void *data, struct owed *owed),
 			    void *data);
+
+/* Called when something was written that was handed to nobody.  crowded: because our sender has no
+ * room; else it is a message that is made when it is claimed. */
+void store_outbox_set_unclaimed(struct store *store, void (*unclaimed)(void *data, bool crowded),
+				void *data);
 
 /* How many more the sender can take now: above 0 new announcements are claimed when written, the
  * requester's reply before the line of the audit channel. */

@@ -95,6 +95,10 @@ typedef void (*store_found_fn)(void *data, const json_t *row);
 struct call *store_claim_due(struct store *store, unsigned limit, store_found_fn found,
 			     call_done_fn done, void *data);
 
+/* At a stop: what was not started yet is due now, and the other replicas are told.  An effect under
+ * way keeps its lease. */
+struct call *store_hand_over(struct store *store, call_done_fn done, void *data);
+
 /* Renews this replica's leases and its seen_at; every 15 s. */
 struct call *store_renew(struct store *store, call_done_fn done, void *data);
 

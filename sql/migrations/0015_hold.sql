@@ -64,6 +64,9 @@ begin
 				'command', case p_outcome when 'frozen' then 'freeze' else 'unfreeze' end, 'args', f.what, 'reason', p_reason,
 				'who', json_build_object('name', coalesce(p_observer ->> 'login', 'opsd'))), now_, now_
 			from ops.setting s where p_outcome is not null and s.audit_channel is not null;
+	if p_observer ->> 'login' is not null then -- no replica knows of it
+		perform pg_notify('opsd_wake', '');
+	end if;
 end $$;
 
 create function ops.freeze_add(p_id text, p_what jsonb, p_reason text, p_person bigint, p_by text, p_seconds integer)
@@ -347,6 +350,7 @@ begin
 	perform ops.resolve_as(r, p_state, p_reason, null, json_build_object('login', session_user),
 		'{"resolved_by":' || ops.js(session_user) || '}', (select m.channel from ops.message m where m.request_id = p_id
 			and m.kind = 'audit' order by m.id desc limit 1), 0);
+	perform pg_notify('opsd_wake', '');
 	return p_state;
 end $$;
 
@@ -413,6 +417,24 @@ begin
 	return answer;
 end $$;
 
+-- At the stop of a replica: what it did not start is due at once.  What it started keeps its lease: the effect may
+-- still come.  A notification in a transaction holds a lock of the whole database to its commit: never in the hot path.
+create function ops.hand_over(p_boot uuid) returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+	set enable_seqscan = off set jit = off as $$
+declare
+	now_ timestamptz := clock_timestamp();
+	n integer;
+begin
+	update ops.request q set wake_at = now_ where q.wake_at > now_ and q.claimed_by = p_boot
+		and q.state in ('received', 'allowed', 'confirming');
+	get diagnostics n = row_count;
+	if n > 0 then
+		perform pg_notify('opsd_wake', '');
+	end if;
+	return n;
+end $$;
+
 -- Progress
 
 -- What a request is doing now, to its requester: one message, edited.  The newest text takes the place of one that was
@@ -439,6 +461,7 @@ end $$;
 
 grant execute on function
 	ops.own(json, text, text, json),
+	ops.hand_over(uuid),
 	ops.resolve_click(uuid, json, text, text, text, text, text, text, text, text, text, text, text, text, text, integer),
 	ops.progress(uuid, text, bigint, json)
 	to opsd_service;

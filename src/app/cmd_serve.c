@@ -43,6 +43,7 @@ enum {
 	SWEEP_MAX = 20,
 	RETRY_MS = FAILPOINT_MS(1000),
 	AUTH_RETRY_MS = 2000,
+	HAND_MS = 1500,       /* for handing over what has not begun */
 	GRACE_MS = 10 * 1000, /* for runs and announcements under way at the stop */
 	SLACK_ACTIVE = 32,
 };
@@ -166,7 +167,10 @@ static void make_store(struct service *service)
 				  .url = service->database_url,
 				  .connections = (unsigned)config_int(service->config,
 								      "database.connections"),
-				  .on_connect = work_sets };
+				  .on_connect = work_sets,
+				  .listen = "opsd_wake",
+				  .notice = service_notice,
+				  .data = service };
 	struct store_config config = {
 		.boot_id = service->boot_id,
 		.version = OPSD_VERSION,
@@ -246,6 +250,7 @@ static void make_chat(struct service *service)
 	intake_set_catalog(service->intake, service->catalog);
 	service->sender = sender_create(&service->loop, service->web, &owed);
 	store_outbox_set_ready(service->store, sender_add, service->sender);
+	store_outbox_set_unclaimed(service->store, service_unclaimed, service);
 	service->follower = follower_create(service);
 }
 
@@ -414,13 +419,16 @@ static void on_swept(void *data, const struct err *err)
 		log_debug("due rows not read", LOG_STR("error", err->msg));
 }
 
-static void on_sweep(uv_timer_t *timer)
+void service_sweep(struct service *service)
 {
-	struct service *service = timer->data;
-
 	if (service->state == SERVICE_SERVING && service->sweep_call == NULL)
 		service->sweep_call =
 			store_claim_due(service->store, SWEEP_MAX, on_row, on_swept, service);
+}
+
+static void on_sweep(uv_timer_t *timer)
+{
+	service_sweep(timer->data);
 }
 
 /* reload */
@@ -488,6 +496,7 @@ static void on_ws_gone(void *data)
 
 static void close_all(struct service *service)
 {
+	call_cancel(&service->hand_call);
 	call_cancel(&service->hello_call);
 	call_cancel(&service->auth_call);
 	call_cancel(&service->renew_call);
@@ -512,6 +521,7 @@ static void close_all(struct service *service)
 	uv_close((uv_handle_t *)&service->sweep, NULL);
 	uv_close((uv_handle_t *)&service->hello, NULL);
 	uv_close((uv_handle_t *)&service->grace, NULL);
+	uv_close((uv_handle_t *)&service->wake, NULL);
 	uv_close((uv_handle_t *)&service->on_term, NULL);
 	uv_close((uv_handle_t *)&service->on_int, NULL);
 	uv_close((uv_handle_t *)&service->on_hup, NULL);
@@ -545,13 +555,24 @@ static void on_sockets_closed(void *data)
 	op_list_drained(service->ops, on_runs_over, service);
 }
 
+static void on_handed(void *data, const struct err *err)
+{
+	struct service *service = data;
+
+	service->hand_call = NULL;
+	if (err != NULL)
+		log_warn("not handed over: leases end first", LOG_STR("error", err->msg));
+	close_soon(service);
+}
+
 static void on_grace_over(uv_timer_t *timer)
 {
 	struct service *service = timer->data;
 
 	log_warn("stopping with work under way: another start takes it up",
 		 LOG_INT("runs", op_list_count(service->ops)));
-	close_all(service);
+	uv_timer_start(&service->grace, on_close_timer, HAND_MS, 0);
+	service->hand_call = store_hand_over(service->store, on_handed, service);
 }
 
 static void stop(struct service *service)
@@ -596,6 +617,7 @@ static void start_duties(struct service *service)
 	start_timer(service, &service->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
 	start_timer(service, &service->hello, on_hello_timer, 0, 0);
 	start_timer(service, &service->grace, NULL, 0, 0);
+	start_timer(service, &service->wake, NULL, 0, 0);
 	start_signal(service, &service->on_term, on_stop_signal, SIGTERM);
 	start_signal(service, &service->on_int, on_stop_signal, SIGINT);
 	start_signal(service, &service->on_hup, on_hup, SIGHUP);

@@ -69,6 +69,8 @@ static void put_db(struct buf *body, const struct db *db, const char *labels)
 	put(body, "db_failed_total", labels, stats->failed);
 	put(body, "db_timeouts_total", labels, stats->timeouts);
 	put(body, "db_reconnects_total", labels, stats->reconnects);
+	put(body, "db_notified_total", labels, stats->notified);
+	put(body, "db_notices_total", labels, stats->notices);
 	put(body, "db_in_flight", labels, stats->in_flight);
 	put(body, "db_queued", labels, stats->queued);
 }

@@ -226,15 +226,6 @@ static struct call *port_offer(void *ctx, struct request *rq, call_done_fn done,
 	return &port->call;
 }
 
-static void on_asked(void *data, const struct err *err)
-{
-	struct port_call *port = data;
-
-	port->inner = NULL;
-	sender_wake(port->service->sender);
-	port_done(port, err);
-}
-
 static struct call *port_ask(void *ctx, struct request *rq, call_done_fn done, void *data)
 {
 	struct port_call *port = port_new(ctx, rq, done, data);
@@ -242,7 +233,7 @@ static struct call *port_ask(void *ctx, struct request *rq, call_done_fn done, v
 
 	port->inner = store_ask(port->service->store, rq,
 				changed ? json_object_get(rq->offered_plan, "changes") : NULL,
-				on_asked, port);
+				on_done, port);
 	return &port->call;
 }
 
@@ -260,7 +251,6 @@ static void on_voted(void *data, const struct err *err)
 	port->inner = NULL;
 	if (err == NULL && port->row != NULL)
 		service_resume(port->service, port->row);
-	sender_wake(port->service->sender);
 	port_done(port, err);
 }
 

@@ -36,6 +36,7 @@ void db_unref(struct db *db)
 	free(db->on_connect);
 	free(db->pipes);
 	free(db->listen);
+	free(db->notify);
 	free(db->name);
 	free(db);
 }
@@ -303,15 +304,49 @@ static void send_own(struct db_pipe *pipe, const char *sql, db_done_fn done)
 	arm(pipe->db, job->deadline_ms);
 }
 
+/* ---- listening ---- */
+
+static void on_notified(void *data, const struct db_answer *answer, const struct err *err);
+
+static void send_notify(struct db *db)
+{
+	db->notify_again = false;
+	db->stats.notified++;
+	send_own(&db->pipes[db->n], db->notify, on_notified);
+}
+
+static void on_notified(void *data, const struct db_answer *answer, const struct err *err)
+{
+	struct db_pipe *pipe = data;
+
+	(void)answer;
+	if (err == NULL && pipe->db->notify_again && pipe->up && pipe->jobs.count == 0)
+		send_notify(pipe->db);
+}
+
+void db_notify(struct db *db)
+{
+	struct db_pipe *pipe = &db->pipes[db->n];
+
+	if (db->listen == NULL || !pipe->up)
+		return;
+	db->notify_again = true;
+	if (pipe->jobs.count == 0)
+		send_notify(db);
+}
+
 static void on_listening(void *data, const struct db_answer *answer, const struct err *err)
 {
 	struct db_pipe *pipe = data;
 
 	(void)answer;
-	if (err == NULL)
+	if (err == NULL) {
+		pipe->db->heard = false;
 		pipe->db->notice(pipe->db->data, NULL);
-	else if (pipe->up)
+		db_notify(pipe->db); /* to hear ourselves: see on_alive */
+	} else if (pipe->up) {
 		db_pipe_drop(pipe, err);
+	}
 }
 
 static void on_alive_done(void *data, const struct db_answer *answer, const struct err *err)
@@ -326,6 +361,11 @@ static void on_alive(uv_timer_t *timer)
 	struct db *db = timer->data;
 	struct db_pipe *pipe = &db->pipes[db->n];
 
+	if (pipe->up && !db->heard && !db->deaf)
+		log_warn("notifications do not come; what is due is found by asking every second",
+			 LOG_STR("database", db->name),
+			 LOG_STR("hint", "a pooler in transaction mode drops LISTEN"));
+	db->deaf = pipe->up && !db->heard;
 	if (pipe->up && pipe->jobs.count == 0)
 		send_own(pipe, "SELECT 1", on_alive_done);
 }
@@ -400,10 +440,18 @@ static void on_done(struct db_pipe *pipe, struct list *again)
 	db_unref(db);
 }
 
-static void on_notify(struct db_pipe *pipe, const char *payload)
+static void on_notify(struct db_pipe *pipe, const char *payload, bool own)
 {
-	if (is_listener(pipe->db, pipe))
-		pipe->db->notice(pipe->db->data, payload);
+	struct db *db = pipe->db;
+
+	if (!is_listener(db, pipe))
+		return;
+	if (own) {
+		db->heard = true;
+		return;
+	}
+	db->stats.notices++;
+	db->notice(db->data, payload);
 }
 
 static const struct db_pipe_events pipe_events = {
@@ -448,6 +496,11 @@ struct db *db_create(uv_loop_t *loop, const struct db_config *config)
 	db->on_connect = config->on_connect != NULL ? copy_list(config->on_connect) : NULL;
 	db->max_queued = config->max_queued != 0 ? config->max_queued : DB_QUEUED;
 	db->listen = config->listen != NULL ? xasprintf("LISTEN %s", config->listen) : NULL;
+	db->notify = config->listen != NULL
+			     ? xasprintf("SELECT set_config('synchronous_commit', 'off', true), "
+					 "pg_notify('%s', '')",
+					 config->listen)
+			     : NULL;
 	db->notice = config->notice;
 	db->data = config->data;
 	db->n = config->connections;

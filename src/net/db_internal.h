@@ -153,7 +153,7 @@ struct db_pipe;
 
 struct db_pipe_events {
 	void (*up)(struct db_pipe *pipe);
-	void (*notify)(struct db_pipe *pipe, const char *payload);
+	void (*notify)(struct db_pipe *pipe, const char *payload, bool own);
 	/* A group ended: the jobs of answered are the owner's.  Those of again were undone with one
 	 * that the server refused, and are to be sent once more, each alone. */
 	void (*done)(struct db_pipe *pipe, struct list *again);
@@ -193,7 +193,11 @@ struct db {
 	struct db_target *target;
 	char **on_connect;
 	unsigned max_queued;
-	char *listen; /* the statement; NULL: none */
+	char *listen;      /* the statement; NULL: none */
+	char *notify;      /* the other one */
+	bool notify_again; /* it was asked for while one was on its way */
+	bool heard;        /* our own notification came back: the channel works */
+	bool deaf;         /* it did not, and that was logged */
 	void (*notice)(void *data, const char *payload);
 	void *data;
 

@@ -284,7 +284,7 @@ static void read_notices(struct db_pipe *pipe)
 
 		if (notify == NULL)
 			return;
-		pipe->events->notify(pipe, notify->extra);
+		pipe->events->notify(pipe, notify->extra, notify->be_pid == PQbackendPID(pg));
 		PQfreemem(notify);
 	}
 }

@@ -25,6 +25,7 @@ static bool take_asked(struct job *job, const struct db_answer *answer, struct e
 	if (rq->state == REQUEST_DENIED)
 		store_take_decision(rq, db_text(rows, 0, WRITTEN_CODE),
 				    db_text(rows, 0, WRITTEN_DETAIL));
+	job->unmade = rq->state == REQUEST_APPROVING;
 	store_release(job->store, rq->id); /* it waits for clicks; nobody's */
 	store_take_owed(job->store, db_text(rows, 0, WRITTEN_OWED), job->sent_ms);
 	return true;
@@ -66,6 +67,7 @@ static bool take_vote(struct job *job, const struct db_answer *answer, struct er
 	rq->fence = db_int(rows, 0, ANSWER_FENCE);
 	store_take_decision(rq, db_text(rows, 0, ANSWER_CODE), db_text(rows, 0, ANSWER_DETAIL));
 	*job->ret_row = store_json(db_text(rows, 0, ANSWER_ROW));
+	job->unmade = rq->code == NULL; /* the card is to be drawn anew */
 	if (*job->ret_row != NULL)
 		store_hold(job->store, rq);
 	store_take_owed(job->store, db_text(rows, 0, ANSWER_OWED), job->sent_ms);
@@ -114,6 +116,7 @@ static bool take_resolved(struct job *job, const struct db_answer *answer, struc
 	rq->known_state = arena_strdup(rq->arena, db_text(rows, 0, ANSWER_KNOWN_STATE));
 	store_take_decision(rq, db_text(rows, 0, ANSWER_CODE), db_text(rows, 0, ANSWER_DETAIL));
 	*job->ret_row = store_json(db_text(rows, 0, ANSWER_ROW));
+	job->unmade = rq->code == NULL;
 	if (*job->ret_row != NULL) {
 		(void)snprintf(again.id, sizeof(again.id), "%s",
 			       jget_str_or(*job->ret_row, "id", ""));

@@ -42,6 +42,13 @@ void store_outbox_set_ready(struct store *store, void (*ready)(void *data, struc
 	store->ready_data = data;
 }
 
+void store_outbox_set_unclaimed(struct store *store, void (*unclaimed)(void *data, bool crowded),
+				void *data)
+{
+	store->unclaimed = unclaimed;
+	store->unclaimed_data = data;
+}
+
 void store_outbox_room(struct store *store, unsigned room)
 {
 	store->room = room;
@@ -51,6 +58,7 @@ unsigned store_reserve(struct store *store, unsigned n)
 {
 	unsigned room = store->ready != NULL ? store->room : 0;
 
+	store->crowded = room < 2;
 	if (room >= n)
 		store->room -= n; /* until the sender says anew how much it takes */
 	return room;

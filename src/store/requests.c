@@ -355,6 +355,7 @@ static bool take_settled(struct job *job, const struct db_answer *answer, struct
 	if (!store_written_ok(job, answer, err))
 		return false;
 	store_release(job->store, job->rq->id);
+	job->unmade = job->rq->state == REQUEST_UNKNOWN;
 	give(job, rows, "audit", WRITTEN_AUDIT_ID, job->announce);
 	give(job, rows, "reply", WRITTEN_REPLY_ID, job->reply);
 	return true;

@@ -31,6 +31,7 @@ enum {
 	SWEEP_LIMIT = 500,
 	HELLO_MS = 10 * 1000,
 	RENEW_MS = 8 * 1000,
+	HAND_MS = 1000,
 	SWEEP_MS = 8 * 1000,
 	IDS_MAX = 1 << 20,
 };
@@ -191,6 +192,7 @@ static void on_answer(void *data, const struct db_answer *answer, const struct e
 	struct job *job = data;
 	call_done_fn done = job->done;
 	void *done_data = job->data;
+	struct store *store = job->store;
 	struct err mine;
 
 	job->inner = NULL;
@@ -202,8 +204,19 @@ static void on_answer(void *data, const struct db_answer *answer, const struct e
 	}
 	if (err != NULL && job->lost != NULL)
 		job->lost(job, err);
+	if (err == NULL && (job->crowded || job->unmade) && store->unclaimed != NULL)
+		store->unclaimed(store->unclaimed_data, job->crowded);
 	job_free(job);
 	done(done_data, err);
+}
+
+/* Whether the call that is being made may owe what it does not hand over; asked once. */
+static bool store_crowded(struct store *store)
+{
+	bool crowded = store->crowded;
+
+	store->crowded = false;
+	return crowded;
 }
 
 struct call *job_start(struct job *job, struct db *db, const char *name, const char *sql,
@@ -218,6 +231,7 @@ struct call *job_start(struct job *job, struct db *db, const char *name, const c
 		.name = name, .sql = sql, .n = params->n, .params = params->values
 	};
 	job->sent_ms = clock_mono_ms();
+	job->crowded = store_crowded(job->store);
 	job->inner = db_start(db, statements, job->at + 1, timeout_ms, on_answer, job);
 	params_finish(params);
 	return &job->call;
@@ -331,6 +345,27 @@ struct call *store_hello(struct store *store, call_done_fn done, void *data)
 	return job_start(job, store->work, "ops_hello",
 			 "SELECT h.* FROM ops.channels($6, $7), ops.hello($1, $2, $3, $4, $5) h",
 			 &params, HELLO_MS);
+}
+
+/* hand over */
+
+static bool take_handed(struct job *job, const struct db_answer *answer, struct err *err)
+{
+	(void)err;
+	log_info("handed over", LOG_INT("requests", db_int(answer->results[0], 0, 0)));
+	store_release_all(job->store);
+	return true;
+}
+
+struct call *store_hand_over(struct store *store, call_done_fn done, void *data)
+{
+	struct job *job = job_create(store, NULL, done, data);
+	struct params params = { 0 };
+
+	params_text(&params, store->boot_id);
+	job->take = take_handed;
+	return job_start(job, store->work, "ops_hand_over", "SELECT ops.hand_over($1)", &params,
+			 HAND_MS);
 }
 
 /* renew */

@@ -31,6 +31,9 @@ struct store {
 	char *observer; /* JSON text: who wrote an audit entry */
 	void (*ready)(void *data, struct owed *owed);
 	void *ready_data;
+	void (*unclaimed)(void *data, bool crowded); /* something is owed to nobody's hands */
+	void *unclaimed_data;
+	bool crowded;      /* the call that is being made may leave something so */
 	unsigned room;     /* messages the sender still takes */
 	struct held *held; /* by request id */
 	unsigned renewals;
@@ -78,6 +81,8 @@ struct job {
 	json_t **ret_row;
 	void (*found)(void *data, const json_t *row);
 	bool click;
+	bool crowded; /* it may owe what it does not hand over */
+	bool unmade;  /* it owes a message that is made when it is claimed */
 	struct owed_mark *marks;
 	unsigned n_marks;
 	const char

@@ -275,6 +275,45 @@ static void test_notify(void **state)
 	assert_string_equal(world.payload, "R2");
 }
 
+static void on_other(void *data, const char *payload)
+{
+	if (payload != NULL)
+		(*(int *)data)++;
+}
+
+/* Others hear it, we do not; many that are wanted at once are few; it does not wait for the disk.
+ */
+static void test_notify_others(void **state)
+{
+	int heard = 0;
+	struct db_config config = { .name = "other",
+				    .url = url(),
+				    .connections = 1,
+				    .listen = "ops_wake",
+				    .notice = on_other,
+				    .data = &heard };
+	struct db *other;
+
+	(void)state;
+	create_full(url(), 1, 0, "ops_wake");
+	while (world.listening == 0)
+		once();
+	other = db_create(&world.loop, &config);
+	while (world.notices ==
+	       0) /* one that begins to listen is heard, as a test of the channel */
+		once();
+	for (int i = 0; i < 100; i++)
+		db_notify(world.db);
+	while (heard < 2)
+		once();
+	good("SELECT 1");
+	assert_in_range(heard, 2, 3);
+	assert_int_equal(db_stats(other)->notices, heard);
+	assert_in_range(db_stats(world.db)->notified, 2, 4);
+	assert_int_equal(world.notices, 1); /* not our own */
+	db_destroy(other);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -289,6 +328,7 @@ int main(void)
 		TEST(test_silent_host),
 		TEST(test_tls),
 		TEST(test_notify),
+		TEST(test_notify_others),
 	};
 
 	return world_main(tests, sizeof(tests) / sizeof(tests[0]));

@@ -18,6 +18,10 @@ create table authz.action (
 );
 comment on column authz.action.deny_after is 'Directory older than this: deny; null: authz.max_age(risk)';
 
+-- It demands approvals whatever a command says.  One expression: it is put straight into its caller.
+create function authz.has_floor(a authz.action) returns boolean
+language sql immutable parallel safe as $$ select a.min_approvals > 0 or not a.approver_may_execute $$;
+
 create table authz.action_param (
 	action_id integer not null references authz.action on delete cascade,
 	param     text collate "C" not null,

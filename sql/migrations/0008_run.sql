@@ -99,10 +99,19 @@ declare
 	w ops.written;
 	round_ ops.approval;
 	attempt_ smallint;
+	demands record; -- of the action
 begin
 	-- not in the middle of a new directory, new grants or a freeze
 	perform pg_advisory_xact_lock_shared(hashtextextended('dirsync', 0));
-	p_rules := (select ops.rules_now(q, p_rules) from ops.request q where q.id = p_id);
+	select authz.has_floor(x) as floor_, exists (select 1 from authz.sod_rule s where x.action_id in (s.a, s.b)) as apart
+		into demands
+		from ops.request q join authz.action x on x.name = q.action where q.id = p_id;
+	if demands.apart then -- one at a time: each sees what the other was part of
+		perform pg_advisory_xact_lock(hashtextextended('opsd separation', 0));
+	end if;
+	if p_rules is not null or demands.floor_ then
+		p_rules := (select ops.rules_now(q, p_rules) from ops.request q where q.id = p_id);
+	end if;
 	if p_rules is not null then -- decided before the state changes: a refused start leaves no trace of one
 		select * into r from ops.request q where q.id = p_id and q.fence = p_fence and q.claimed_by = p_boot
 			and q.state in ('allowed', 'confirming') and q.wake_at > now_ for no key update;
@@ -144,7 +153,6 @@ begin
 		delete from ops.step s where s.request_id = p_id and s.attempt = attempt_;
 		return ops.not_started(p_boot, p_observer, p_id, p_fence, p_plan, p_target, p_waits, p_audit_channel, p_room);
 	end if;
-	perform ops.one_by_one(r.action);
 	if exists (select 1 from ops.link l where l.slack_team = r.team and l.slack_user = r.slack_user
 			and l.person_id = r.person_id and l.state = 'live') then
 		d := authz.decide(r.person_id, 'request', r.action, r.scope::jsonb, r.risk);
@@ -160,7 +168,10 @@ begin
 	if p_waits > 0 then
 		perform ops.waited(r, null);
 	end if;
-	r.detail := ops.decision_json(d, r.person_id, r.action, r.scope::jsonb)::json;
+	if (r.detail ->> 'grant', r.detail ->> 'generation', r.detail ->> 'revision')
+			is distinct from (d.grant_key, d.generation::text, d.revision::text) then -- else it is known already
+		r.detail := ops.decision_json(d, r.person_id, r.action, r.scope::jsonb)::json;
+	end if;
 	insert into ops.audit (at, request_id, person_id, slack_user, event, action, outcome, body)
 	values (now_, p_id, r.person_id, r.slack_user, 'request.started', r.action, 'attempt',
 		ops.entry(r, now_, p_observer, 'started', 'attempt', ops.facts(r, null, null), '{'
@@ -169,7 +180,9 @@ begin
 		|| '"digest":' || ops.js(p_digest) || ',"effect":"' || p_effect || '","generation":'
 		|| coalesce(d.generation::text, 'null') || ',"grant":' || ops.js(d.grant_key) || ',"kind":' || ops.js(p_kind)
 		|| ',"revision":' || coalesce(d.revision::text, 'null') || '}'));
-	perform ops.took_part(r, round_.round);
+	if demands.apart then
+		perform ops.took_part(r, round_.round);
+	end if;
 	return (true, 'running', d.code, null, null, null, null, null, null, null, null)::ops.written;
 end $$;
 

@@ -30,7 +30,7 @@ declare
 	rules jsonb := coalesce(p_rules, '[]');
 begin
 	select a.min_approvals, a.approver_may_execute into floor_ from authz.action a
-		where a.name = p_action and (a.min_approvals > 0 or not a.approver_may_execute);
+		where a.name = p_action and authz.has_floor(a);
 	if not found then
 		return p_rules;
 	end if;
@@ -64,22 +64,10 @@ begin
 	return p_rules;
 end $$;
 
--- Starts of actions that are to be kept apart come one after the other, so that each sees the one before.
-create function ops.one_by_one(p_action text) returns void
-language plpgsql as $$
-begin
-	if exists (select 1 from authz.action a join authz.sod_rule s on a.action_id in (s.a, s.b) where a.name = p_action) then
-		perform pg_advisory_xact_lock(hashtextextended('opsd separation', 0));
-	end if;
-end $$;
-
 -- Who took part in what starts now, for the actions that are to be kept apart from others.
 create function ops.took_part(r ops.request, p_round smallint) returns void
 language plpgsql as $$
 begin
-	if not exists (select 1 from authz.action a join authz.sod_rule s on a.action_id in (s.a, s.b) where a.name = r.action) then
-		return;
-	end if;
 	insert into authz.sod_use (person_id, action_id, scope, request_id, part)
 		select x.person_id, a.action_id, coalesce(r.scope::jsonb, '{}'), r.id, x.part from authz.action a, (
 			select r.person_id, 'request' as part

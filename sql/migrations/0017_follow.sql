@@ -23,9 +23,10 @@ create index follow_by_age on ops.follow using brin (begun_at) with (pages_per_r
 
 -- Called by settle.
 create function ops.follow_begin(p_id text, p_outcome json) returns void
-language sql as $$
-	insert into ops.follow (request_id, since, wake_at) values (p_id, p_outcome, clock_timestamp()) on conflict do nothing
-$$;
+language plpgsql as $$
+begin -- plpgsql: its plan is kept
+	insert into ops.follow (request_id, since, wake_at) values (p_id, p_outcome, clock_timestamp()) on conflict do nothing;
+end $$;
 
 -- Looks that are due, claimed for the caller: JSON texts.  params: of the step; null when they hold a secret.
 create function ops.follow_claim(p_boot uuid, p_limit integer) returns setof text

@@ -395,7 +395,7 @@ static void test_role_cannot_touch_the_directory(void **state)
 		"UPDATE authz.plan_approval SET at = now()",
 		"DELETE FROM authz.revision",
 		"UPDATE authz.revision SET git_commit = 'x'",
-		"SELECT dir.sync_open('x', 'file', '{}', '0', NULL)",
+		"SELECT dir.sync_open('x', 'file', '{}', '0', NULL, '', '{}')",
 		"SELECT * FROM ops.request",
 	};
 	struct db *owner, *grants;

@@ -31,6 +31,7 @@ enum op_step {
 	OP_START,  /* decide again, count the approvals again, commit the intent */
 	OP_ACT,    /* the effect, or the read */
 	OP_LOOK,   /* it is not clear what came of the effect: look at the target */
+	OP_REPEAT, /* it did not happen: may it still?  The freezes of now are asked */
 	OP_SETTLE, /* outcome, audit entry and what is owed */
 	OP_DONE,
 };

@@ -81,6 +81,7 @@ struct request {
 	int64_t fence;  /* grows with each claim; every later write carries it */
 	bool busy;      /* start: somebody else is changing the target; it is tried again */
 	unsigned waits; /* how often that was so */
+	bool frozen;    /* repeat: a freeze covers it now; err says which */
 	const char *known_id, *known_state; /* duplicate: the request that this intent already is */
 
 	json_t *plan;

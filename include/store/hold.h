@@ -8,7 +8,13 @@
 #include "store/audit.h"
 
 struct db;
+struct request;
 struct store;
+
+/* RUNNING, and a look said that the effect did not happen: may it be tried once more?  Renews the
+ * lease.  Out: rq->frozen with the reason in rq->err when a freeze covers it by now; ERR_DENIED
+ * when another replica has taken the request over. */
+struct call *store_repeat(struct store *store, struct request *rq, call_done_fn done, void *data);
 
 /* What the kinds opsd.* ask for (core/own.h): one function, one commit. */
 struct call *store_own(struct store *store, const char *what, const char *request,

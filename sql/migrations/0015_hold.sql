@@ -205,6 +205,29 @@ begin
 	end case;
 end $$;
 
+-- An effect did not happen, as a look says, and is about to be tried once more: null, or why not.  No row: fenced off.
+create function ops.repeat(p_boot uuid, p_observer json, p_id text, p_fence bigint) returns setof text
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+	now_ timestamptz := clock_timestamp();
+	r ops.request;
+	why text;
+begin
+	perform pg_advisory_xact_lock_shared(hashtextextended('dirsync', 0)); -- as ops.start: a freeze waits for it
+	update ops.request q set wake_at = now_ + ops.request_lease()
+		where q.id = p_id and q.fence = p_fence and q.claimed_by = p_boot and q.state = 'running'
+		  and coalesce(q.wake_at, '-infinity') > now_
+		returning * into r;
+	if not found then
+		return;
+	end if;
+	select string_agg(f.by_name || ': ' || f.reason, '; ' order by f.since) into why from ops.freeze f
+		where ops.freeze_covers(f, r.action, r.scope, r.plan);
+	perform ops.audit_request(r, p_observer, 'repeated', case when why is null then 'attempt' else 'denied' end,
+		ops.facts(r, null, why), null);
+	return next why;
+end $$;
+
 -- Locks of targets
 
 -- Who is changing a target, since when, until when at the earliest somebody looks after it; null: nobody.
@@ -462,6 +485,7 @@ end $$;
 grant execute on function
 	ops.own(json, text, text, json),
 	ops.hand_over(uuid),
+	ops.repeat(uuid, json, text, bigint),
 	ops.resolve_click(uuid, json, text, text, text, text, text, text, text, text, text, text, text, text, text, integer),
 	ops.progress(uuid, text, bigint, json)
 	to opsd_service;

@@ -323,6 +323,13 @@ static struct call *port_look(void *ctx, struct request *rq, call_done_fn done, 
 	return &port->call;
 }
 
+static struct call *port_repeat(void *ctx, struct request *rq, call_done_fn done, void *data)
+{
+	struct service *service = ctx;
+
+	return store_repeat(service->store, rq, done, data);
+}
+
 static struct call *port_settle(void *ctx, struct request *rq, call_done_fn done, void *data)
 {
 	struct service *service = ctx;
@@ -390,6 +397,7 @@ void service_ports(struct service *service, struct op_ports *ret_ports)
 			  [OP_START] = port_start,
 			  [OP_ACT] = port_act,
 			  [OP_LOOK] = port_look,
+			  [OP_REPEAT] = port_repeat,
 			  [OP_SETTLE] = port_settle },
 		.step_ms = { [OP_RECEIVE] = 3000,
 			     [OP_CONFIRM] = 3000,
@@ -403,6 +411,7 @@ void service_ports(struct service *service, struct op_ports *ret_ports)
 			     [OP_START] = 10000,
 			     [OP_ACT] = 20000,
 			     [OP_LOOK] = 15000,
+			     [OP_REPEAT] = 10000,
 			     [OP_SETTLE] = 10000 },
 		.settle_retry_ms = FAILPOINT_MS(1000),
 		.busy_retry_ms = FAILPOINT_MS(500),

@@ -26,7 +26,7 @@ static const char *const op_names[] = {
 	[OP_VOTE] = "vote",       [OP_PEOPLE] = "people",   [OP_DECIDE] = "decide",
 	[OP_PLAN] = "plan",       [OP_OFFER] = "offer",     [OP_ASK] = "ask",
 	[OP_START] = "start",     [OP_ACT] = "act",         [OP_LOOK] = "look",
-	[OP_SETTLE] = "settle",   [OP_DONE] = "done",
+	[OP_REPEAT] = "repeat",   [OP_SETTLE] = "settle",   [OP_DONE] = "done",
 };
 
 /* How often the effect of one run may be tried: the first, and once more when a look says "not
@@ -189,7 +189,7 @@ static enum op_step next_of_look(struct op *op)
 	if (strcmp(state, "done") == 0)
 		return end_as(op, REQUEST_SUCCEEDED);
 	if (strcmp(state, "not_done") == 0)
-		return may_repeat(op) ? OP_ACT : end_as(op, REQUEST_FAILED);
+		return may_repeat(op) ? OP_REPEAT : end_as(op, REQUEST_FAILED);
 	return end_as(op, REQUEST_UNKNOWN);
 }
 
@@ -234,6 +234,8 @@ static enum op_step next_on_success(struct op *op)
 		return end_as(op, REQUEST_SUCCEEDED);
 	case OP_LOOK:
 		return next_of_look(op);
+	case OP_REPEAT:
+		return op->rq->frozen ? end_as(op, REQUEST_FAILED) : OP_ACT;
 	case OP_VOTE:
 	case OP_OFFER:
 	case OP_SETTLE:
@@ -271,6 +273,7 @@ static enum op_step next_on_error(struct op *op)
 	case OP_OFFER:
 	case OP_ASK:
 	case OP_START:
+	case OP_REPEAT:
 		/* The database did not take it.  The row, if there is one, is taken up again by its
 		 * timer. */
 	case OP_SETTLE:

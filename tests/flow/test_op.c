@@ -26,6 +26,7 @@ struct script {
 	const char *look[2];               /* states that a look finds, in order */
 	const struct approval_rule *rules; /* NULL: none; else one */
 	const char *approved;              /* the plan that was approved; NULL: none */
+	bool frozen;                       /* when it would be tried again */
 	unsigned busy;                     /* so many starts find the target busy */
 };
 
@@ -42,7 +43,7 @@ struct stage {
 static struct stage *stage;
 
 /* One letter a step, in the order of enum op_step. */
-static const char letters[] = "RCKVPDpOaSA?!";
+static const char letters[] = "RCKVPDpOaSA?G!";
 
 static struct call *answer(enum op_step step, call_done_fn done, void *data)
 {
@@ -151,6 +152,13 @@ static struct call *on_look(void *ctx, struct request *rq, call_done_fn done, vo
 	return answer(OP_LOOK, done, data);
 }
 
+static struct call *on_repeat(void *ctx, struct request *rq, call_done_fn done, void *data)
+{
+	(void)ctx;
+	rq->frozen = stage->script.frozen;
+	return answer(OP_REPEAT, done, data);
+}
+
 static struct call *on_settle(void *ctx, struct request *rq, call_done_fn done, void *data)
 {
 	(void)ctx;
@@ -188,8 +196,9 @@ static const struct op_ports ports = {
 		  [OP_START] = on_start,
 		  [OP_ACT] = on_act,
 		  [OP_LOOK] = on_look,
+		  [OP_REPEAT] = on_repeat,
 		  [OP_SETTLE] = on_settle },
-	.step_ms = { 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20 },
+	.step_ms = { 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20 },
 	.settle_retry_ms = 1,
 	.busy_retry_ms = 1,
 	.answered = on_answered,
@@ -441,14 +450,14 @@ static void test_unclear_effect_is_looked_at(void **state)
 
 	script.look[0] = "not_done"; /* excluded at the target: once more */
 	end = play(&script, 1, &conditional, OP_RECEIVE, NULL);
-	assert_string_equal(end.trace, "RpSA?A!");
+	assert_string_equal(end.trace, "RpSA?GA!");
 	assert_int_equal(end.final, REQUEST_SUCCEEDED);
 
 	script.fail[OP_ACT][1] =
 		ERR_INVALID; /* its own precondition: the late first one got there */
 	script.look[1] = "done";
 	end = play(&script, 1, &conditional, OP_RECEIVE, NULL);
-	assert_string_equal(end.trace, "RpSA?A?!");
+	assert_string_equal(end.trace, "RpSA?GA?!");
 	assert_int_equal(end.final, REQUEST_SUCCEEDED);
 
 	script = good;
@@ -487,7 +496,12 @@ static void test_takeover_looks_first(void **state)
 	assert_int_equal(end.final, REQUEST_SUCCEEDED);
 	script.look[0] = "not_done";
 	end = play(&script, 1, &conditional, OP_LOOK, NULL);
-	assert_string_equal(end.trace, "?A!");
+	assert_string_equal(end.trace, "?GA!");
+	script.frozen = true; /* meanwhile */
+	end = play(&script, 1, &conditional, OP_LOOK, NULL);
+	assert_string_equal(end.trace, "?G!");
+	assert_int_equal(end.final, REQUEST_FAILED);
+	script.frozen = false;
 	end = play(&script, 1, &once, OP_LOOK, NULL);
 	assert_string_equal(end.trace, "?!");
 }

@@ -15,7 +15,7 @@ ENDS = ("succeeded", "failed", "denied", "rejected", "expired", "cancelled")
 # The state that an entry of the audit log leaves behind.
 LEAVES = {"request.received": "received", "request.allowed": "allowed", "request.offered": "confirming",
           "request.confirmed": "confirming", "request.asked": "approving", "request.escalated": "approving",
-          "request.approved": "allowed", "request.approval_lost": "approving", "request.started": "running",
+          "request.approved": "allowed", "request.approval_lost": "approving", "request.started": "running", "request.repeated": "running",
           "request.unknown": "unknown", "request.reminded": "unknown", **{f"request.{s}": s for s in ENDS}}
 TAKEN_BACK = "request.disowned"     # a click: confirming; a vote: approving
 

@@ -212,6 +212,20 @@ def test_lock_of_a_killed_replica(make):
     assert world.wait_state(second, *ENDS, timeout=15)["state"] == "succeeded"
 
 
+def test_freeze_after_a_crash(world):
+    """The intent is there, the effect is not: under a freeze it is not tried again."""
+    world.kube.fault(mode="hang", verb="patch", dry_run=False, times=1)
+    rid = scale(world, "U0ANA", 5)
+    world.kube.wait(request={"verb": "patch", "dry_run": False})
+    world.kill()
+    world.kube.clear()
+    world.command("freeze", "reason=incident 7")
+    world.sql("update ops.request set wake_at = clock_timestamp() where id = $1", rid)
+    world.start()
+    row = world.wait_state(rid, *ENDS, timeout=15)
+    assert row["state"] == "failed" and "incident 7" in row["error"] and world.kube.replicas("ads", "workers-dev") == 3
+
+
 # what is unknown
 
 def unknown(world):

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "store/approvals.h"
+#include "store/hold.h"
 
 #define A (&replicas[0])
 #define B (&replicas[1])
@@ -345,6 +346,36 @@ static void test_freeze_waits_for_starts(void **state)
 	request_destroy(rq);
 }
 
+/* An effect that did not happen is not tried again under a freeze, nor by who lost the request. */
+static void test_freeze_stops_a_repeat(void **state)
+{
+	struct request *rq = planned(A, "ana", "w");
+	struct end end = { 0 };
+
+	(void)state;
+	expect_start(A, rq, REQUEST_RUNNING);
+	store_repeat(A->store, rq, on_end, &end);
+	wait_end(&end);
+	expect_good(&end);
+	assert_false(rq->frozen);
+	good(FREEZE("{}"));
+	end = (struct end){ 0 };
+	store_repeat(A->store, rq, on_end, &end);
+	wait_end(&end);
+	expect_good(&end);
+	assert_true(rq->frozen);
+	assert_non_null(strstr(rq->err.msg, "incident"));
+	expect_sql("SELECT string_agg(outcome::text, ' ' ORDER BY id) FROM ops.audit WHERE event = "
+		   "'request.repeated'",
+		   "attempt denied");
+	good("UPDATE ops.request SET fence = fence + 1");
+	end = (struct end){ 0 };
+	store_repeat(A->store, rq, on_end, &end);
+	wait_end(&end);
+	assert_int_equal(end.kind, ERR_DENIED);
+	request_destroy(rq);
+}
+
 static void test_preview_and_reader_show_it(void **state)
 {
 	struct request *rq = make("workers restart", "ana", "{\"team\":\"ads\"}", NULL);
@@ -608,6 +639,7 @@ int main(void)
 		STORE_TEST(test_what_a_freeze_covers),
 		STORE_TEST(test_freeze_ends_by_itself),
 		STORE_TEST(test_freeze_waits_for_starts),
+		STORE_TEST(test_freeze_stops_a_repeat),
 		STORE_TEST(test_preview_and_reader_show_it),
 		STORE_TEST(test_read_only),
 		STORE_TEST(test_unknown_owes_a_message),

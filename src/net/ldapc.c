@@ -48,6 +48,10 @@ static void put_error(const struct ldapc *ldap, int code, const char *what, stru
 
 	if (ldap->handle != NULL)
 		(void)ldap_get_option(ldap->handle, LDAP_OPT_DIAGNOSTIC_MESSAGE, &more);
+	if (str_starts(more, "(unknown error code)")) { /* GnuTLS had nothing to say */
+		ldap_memfree(more);
+		more = NULL;
+	}
 	switch (code) {
 	case LDAP_INVALID_CREDENTIALS:
 		advice = "; check bind_dn and password";
@@ -63,7 +67,8 @@ static void put_error(const struct ldapc *ldap, int code, const char *what, stru
 		break;
 	case LDAP_SERVER_DOWN:
 	case LDAP_CONNECT_ERROR:
-		advice = "; check url, ca_file and the way there";
+		advice = "; check url, ca_file, that the certificate names the host, and the way "
+			 "there";
 		break;
 	default:
 		break;

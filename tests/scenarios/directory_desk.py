@@ -97,5 +97,5 @@ class Desk:
         """The decision's code for somebody by the address in front of the @, as the service would find them."""
         return self.db.value("""select coalesce((authz.decide((select e.person_id from dir.person_email e
             left join dir.email_quarantine q on q.email_key = e.email_key and q.released_at is null
-            where e.email_key = $1 and q.email_key is null), 'request', 'workers.status', '{}')).code, 'nobody')""",
+            where e.email_key = $1 and q.email_key is null), 'request', 'workers.status', '{}')).code, 'unknown_person')""",
                              f"{person}@example.com")

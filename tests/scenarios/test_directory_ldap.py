@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""LDAP on a real slapd: TLS both ways, pages, nested groups with circles, and what a server does when it will not."""
+
+import pytest
+from directory_desk import Desk
+
+from sandbox.authority import Authority
+from sandbox.directory import Company
+from sandbox.directory.slapd import BASE, PASSWORD, PROGRAM, READER, Slapd, uuid_of
+
+pytestmark = pytest.mark.skipif(not PROGRAM.exists(), reason="slapd is not installed")
+
+
+@pytest.fixture(scope="module")
+def migrated(postgres):
+    desk = Desk(postgres, {"kind": "file", "path": "none.csv", "domains": ["example.com"]})
+    desk.opsd("migrate")
+    desk.db.close()
+    yield desk.database
+    postgres.drop(desk.database)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+def company_of(many=False):
+    """With a circle of three groups, and a member that is nobody's."""
+    it = Company.small()
+    if many:
+        for n in range(60):
+            it.groups["g-all"].members.append(it.hire(f"x{n}", f"x{n}@example.com", f"X {n}").id)
+    it.groups["g-ads"].groups.append("g-sre")
+    it.groups["g-sre"].groups.append("g-web")       # sre > web > ads > sre
+    it.groups["g-all"].outside.append("printer")
+    return it
+
+
+@pytest.fixture(scope="module")
+def slapd(authority):
+    with Slapd(company_of(), authority) as server:
+        yield server
+
+
+@pytest.fixture
+def make(postgres, migrated, authority):
+    desks = []
+
+    def build(server, **settings):
+        desk = Desk(postgres, {"kind": "file"}, template=migrated)
+        desks.append(desk)
+        (desk.folder / "ldap").write_text(PASSWORD, encoding="utf-8")
+        desk.write({"kind": "ldap", "schema": "openldap", "url": server.tls_url, "ca_file": str(authority.file),
+                    "bind_dn": READER, "password": {"file": "ldap"}, "people_base": f"ou=people,{BASE}",
+                    "groups_base": f"ou=groups,{BASE}", "page": 2, "domains": ["example.com"], **settings})
+        return desk
+    yield build
+    for desk in desks:
+        desk.close()
+
+
+def expected(company):
+    def below(group, seen):
+        for child in company.groups[group].groups:
+            if child not in seen:
+                seen.add(child)
+                below(child, seen)
+        return seen - {group}
+    out = set()
+    for g in company.groups.values():
+        out |= {f"{g.name} {uuid_of(m)}" for m in g.members}
+        out |= {f"{g.name} {uuid_of(m)}*" for c in below(g.id, set()) for m in company.groups[c].members
+                if m not in g.members}
+    return out
+
+
+@pytest.mark.parametrize("way", ["tls_url", "url"])
+def test_whole(make, slapd, way):
+    """ldaps, and StartTLS: the server takes nothing without TLS."""
+    company = company_of()
+    company.who("ana").aliases = ["z.ana@example.com"]
+    slapd.load(company)
+    desk = make(slapd, url=getattr(slapd, way))
+    said = desk.sync()
+    assert "1 members are no person or group of this source: left out" in said
+    people = desk.people()
+    assert people[uuid_of(company.who("ana").id)] == ("active", "human", "ana@example.com z.ana@example.com*")
+    assert len(people) == 12
+    assert desk.members() == expected(company)
+    assert "Nothing to change" in desk.sync()
+
+
+def test_departure_and_new_name(make, slapd):
+    """Somebody who marries is the same person: the id stays, the DN does not."""
+    company = company_of()
+    slapd.load(company)
+    desk = make(slapd)
+    desk.sync()
+    desk.use("sre@example.com")
+    assert desk.may("ben") == "allowed"
+    company.who("ben").email = "ben.new@example.com"
+    company.leave("cho")
+    slapd.load(company)
+    desk.sync()
+    assert desk.may("ben.new") == "allowed" and desk.may("ben") == "unknown_person"
+    assert desk.may("cho") == "person_not_active"
+
+
+def test_server_that_cuts_off(make, authority):
+    """Entries that came before a limit are no directory."""
+    with Slapd(company_of(), authority, prtotal=7) as server:
+        desk = make(server)
+        said = desk.sync(status=4)
+        assert "limit" in said and "raise its limit for bind_dn" in said, said
+        assert desk.people() == {} and desk.told() == ["directory.failed"]
+
+
+def refused(desk, *texts, before=None):
+    said = desk.sync(status=4)
+    for text in texts:
+        assert text in said, said
+    assert desk.copy() == (before or ({}, set(), []))
+
+
+def test_what_is_refused(make, slapd, authority, tmp_path):
+    slapd.load(company_of())
+    desk = make(slapd)
+    desk.sync()
+    before = desk.copy()
+    (desk.folder / "ldap").write_text("wrong", encoding="utf-8")
+    refused(desk, "Invalid credentials", "check bind_dn and password", before=before)
+    (desk.folder / "ldap").write_text(PASSWORD, encoding="utf-8")
+    desk.write(people_base=f"ou=gone,{BASE}")
+    refused(desk, "No such object", "check the base", before=before)
+    desk.write(people_base=f"ou=secret,{BASE}")       # hidden: no right to see it
+    refused(desk, "check the base", before=before)
+    desk.write(people_base=f"ou=people,{BASE}", people_filter="(objectClass=inetOrgPerson")
+    refused(desk, "Bad search filter", before=before)
+    desk.write(people_filter="(objectClass=inetOrgPerson)", ca_file=str(Authority(tmp_path, "Other CA").file))
+    refused(desk, "check url, ca_file", before=before)
+    desk.write(ca_file=str(authority.file), url=slapd.tls_url.replace("127.0.0.1", "localhost"))
+    refused(desk, "that the certificate names the host", before=before)
+    desk.write(url=slapd.tls_url)
+    assert "Nothing to change" in desk.sync()
+    slapd.end()
+    refused(desk, "Can't contact LDAP server", before=before)
+    slapd.start()
+
+
+def test_half_a_directory_and_an_empty_one(make, slapd):
+    company = company_of(many=True)
+    slapd.load(company)
+    desk = make(slapd, page=50)
+    desk.sync()
+    desk.use("sre@example.com")
+    before = desk.copy()
+    for n in range(40):
+        company.leave(f"x{n}")
+    slapd.load(company)
+    assert "people_lost" in desk.sync(status=3)
+    assert desk.copy() == before and desk.told() == ["directory.refused"]
+    desk.write(people_filter="(uid=nobody)")
+    assert "empty_source" in desk.sync(status=3)
+    assert desk.copy() == before

@@ -115,8 +115,11 @@ begin
 	return 'ok';
 end $$;
 
-create function dir.sync_plan_people(p_src smallint, p_gen bigint) returns void
+-- Answers with how many people are new.  Update and insert apart: "on conflict" writes to each row that it meets.
+create function dir.sync_plan_people(p_src smallint, p_gen bigint) returns bigint
 language plpgsql set search_path = pg_catalog, dir, pg_temp as $$
+declare
+	fresh bigint;
 begin
 	insert into sync_line select case when p.person_id is null
 			then format('+ person %s (%s, %s, %s)', u.ext, u.name, u.state, u.kind)
@@ -127,20 +130,24 @@ begin
 	insert into sync_line select format('- person %s (%s)', p.external_id, p.display_name)
 		from dir.person p where p.source_id = p_src and p.state <> 'gone'
 			and not exists (select 1 from sync_user u where u.ext = p.external_id);
+	update dir.person p set state = u.state, kind = u.kind, display_name = u.name, last_gen = p_gen,
+			gone_gen = case when u.state = 'gone' then p_gen end
+		from sync_user u where p.source_id = p_src and p.external_id = u.ext
+			and (p.state, p.kind, p.display_name) is distinct from (u.state, u.kind, u.name);
 	insert into dir.person (source_id, external_id, state, kind, display_name, first_gen, last_gen, gone_gen)
 		select p_src, u.ext, u.state, u.kind, u.name, p_gen, p_gen, case when u.state = 'gone' then p_gen end from sync_user u
-	on conflict (source_id, external_id) do update
-		set state = excluded.state, kind = excluded.kind, display_name = excluded.display_name,
-			gone_gen = excluded.gone_gen, last_gen = excluded.last_gen
-		where (person.state, person.kind, person.display_name)
-			is distinct from (excluded.state, excluded.kind, excluded.display_name);
+		where not exists (select 1 from dir.person p where p.source_id = p_src and p.external_id = u.ext);
+	get diagnostics fresh = row_count;
 	update dir.person p set state = 'gone', gone_gen = p_gen, last_gen = p_gen
 		where p.source_id = p_src and p.state <> 'gone'
 			and not exists (select 1 from sync_user u where u.ext = p.external_id);
+	return fresh;
 end $$;
 
-create function dir.sync_plan_groups(p_src smallint, p_gen bigint) returns void
+create function dir.sync_plan_groups(p_src smallint, p_gen bigint) returns bigint
 language plpgsql set search_path = pg_catalog, dir, pg_temp as $$
+declare
+	fresh bigint;
 begin
 	insert into sync_line select case
 			when g.group_id is null and old.group_id is not null
@@ -161,12 +168,14 @@ begin
 	-- Two groups may have exchanged their names, which are unique.
 	update dir.grp g set name_key = '~' || g.external_id from sync_grp s
 		where g.source_id = p_src and g.external_id = s.ext and g.name_key <> s.name_key;
+	update dir.grp g set name_key = s.name_key, state = 'active', everyone = s.everyone, gone_gen = null, last_gen = p_gen
+		from sync_grp s where g.source_id = p_src and g.external_id = s.ext
+			and (g.name_key, g.state, g.everyone) is distinct from (s.name_key, 'active', s.everyone);
 	insert into dir.grp (source_id, external_id, name_key, state, everyone, in_scope_since_gen, first_gen, last_gen)
 		select p_src, s.ext, s.name_key, 'active', s.everyone, p_gen, p_gen, p_gen from sync_grp s
-	on conflict (source_id, external_id) do update
-		set name_key = excluded.name_key, state = 'active', everyone = excluded.everyone, gone_gen = null,
-			last_gen = excluded.last_gen
-		where (grp.name_key, grp.state, grp.everyone) is distinct from (excluded.name_key, 'active', excluded.everyone);
+		where not exists (select 1 from dir.grp g where g.source_id = p_src and g.external_id = s.ext);
+	get diagnostics fresh = row_count;
+	return fresh;
 end $$;
 
 create function dir.sync_plan_addresses(p_src smallint) returns void
@@ -174,7 +183,7 @@ language plpgsql set search_path = pg_catalog, dir, pg_temp as $$
 begin
 	create temp table sync_addr on commit drop as
 		select e.email_key, min(p.person_id) as person_id, min(e.ext) as ext, bool_or(e.is_primary) as is_primary,
-			count(distinct e.ext) > 1 as disputed, min(o.person_id) as owner, min(op.external_id) as owner_ext
+			min(e.ext) <> max(e.ext) as disputed, min(o.person_id) as owner, min(op.external_id) as owner_ext
 		from sync_email e
 		join dir.person p on p.source_id = p_src and p.external_id = e.ext
 		left join dir.person_email o on o.email_key = e.email_key
@@ -227,12 +236,13 @@ begin
 			and not exists (select 1 from sync_held_addr h where h.email_key = a.email_key);
 end $$;
 
--- Flattens and compares: sync_plan_row is what would change, sync_edge the direct nesting.
+-- Flattens and compares: sync_plan_row is what would change ('~': direct becomes indirect, or the other way),
+-- sync_edge the direct nesting.  A pair that is listed twice counts once from sync_eff on.
 create function dir.sync_plan_members(p_src smallint, p_gen bigint) returns void
 language plpgsql set search_path = pg_catalog, dir, pg_temp as $$
 begin
 	create temp table sync_direct on commit drop as
-		select distinct g.group_id, p.person_id from sync_mu m
+		select g.group_id, p.person_id from sync_mu m
 		join dir.grp g on g.source_id = p_src and g.external_id = m.gext
 		join dir.person p on p.source_id = p_src and p.external_id = m.uext;
 	create temp table sync_edge on commit drop as
@@ -248,25 +258,23 @@ begin
 			union
 			select c.anc, e.child_id from c join sync_edge e on e.parent_id = c.des)
 		select anc, des from c where anc <> des;
+	analyze sync_closure;
 	create temp table sync_eff on commit drop as
 		select x.person_id, x.group_id, bool_or(x.direct) as direct from (
 			select d.person_id, d.group_id, true as direct from sync_direct d
 			union all
 			select d.person_id, c.anc, false from sync_closure c join sync_direct d on d.group_id = c.des) x
 		group by 1, 2;
-	create unique index on sync_eff (person_id, group_id);
 	analyze sync_eff;
 	create temp table sync_plan_row on commit drop as
-		select '+'::"char" as op, e.person_id, e.group_id, e.direct from sync_eff e
-			left join dir.membership m using (person_id, group_id) where m.person_id is null
-		union all
-		select '-'::"char", m.person_id, m.group_id, m.direct from dir.membership m
-			join dir.grp g on g.group_id = m.group_id and g.source_id = p_src
-			left join sync_eff e on (e.person_id, e.group_id) = (m.person_id, m.group_id) where e.person_id is null;
+		select case when m.person_id is null then '+' when e.person_id is null then '-' else '~' end::"char" as op,
+			coalesce(e.person_id, m.person_id) as person_id, coalesce(e.group_id, m.group_id) as group_id,
+			coalesce(e.direct, m.direct) as direct
+		from sync_eff e full join (select m.person_id, m.group_id, m.direct from dir.membership m
+				join dir.grp g on g.group_id = m.group_id and g.source_id = p_src) m
+			on (e.person_id, e.group_id) = (m.person_id, m.group_id)
+		where m.person_id is null or e.person_id is null or m.direct <> e.direct;
 	analyze sync_plan_row;
-	insert into sync_line select format('%s member %s of %s%s', r.op, p.external_id, g.name_key,
-			case when r.direct then '' else ' (through another group)' end)
-		from sync_plan_row r join dir.person p using (person_id) join dir.grp g using (group_id);
 	-- A group in use that existed before and grows by much, or by a group: its additions wait.
 	create temp table sync_hold on commit drop as
 		select g.group_id, g.name_key, count(*) as adds,
@@ -326,6 +334,33 @@ begin
 	from b where tripped);
 end $$;
 
+-- What a plan is known by: its lines, and for each group who comes and goes, by the ids of the source.
+create function dir.sync_digest() returns text
+language plpgsql set search_path = pg_catalog, dir, pg_temp as $$
+begin
+	return encode(sha256(convert_to(coalesce((select string_agg(l.line, e'\n' order by l.line) from sync_line l), '')
+		|| coalesce((select string_agg(x.digest, e'\n' order by x.digest) from (
+			select g.external_id || e'\n' || encode(sha256(convert_to(string_agg(r.op::text || p.external_id, e'\n'
+				order by p.external_id), 'UTF8')), 'hex') as digest
+			from sync_plan_row r join dir.person p using (person_id) join dir.grp g using (group_id)
+			where r.op <> '~' group by g.group_id) x), ''), 'UTF8')), 'hex');
+end $$;
+
+-- The first lines of a plan: a first load has a million.
+create function dir.sync_lines(p_limit integer) returns jsonb
+language plpgsql set search_path = pg_catalog, dir, pg_temp as $$
+begin
+	return (select coalesce(jsonb_agg(y.line order by y.line), '[]') from (
+		select x.line from (
+			(select l.line from sync_line l order by l.line limit p_limit)
+			union all
+			(select format('%s member %s of %s%s', r.op, p.external_id, g.name_key,
+					case when r.direct then '' else ' (through another group)' end) collate "C"
+				from sync_plan_row r join dir.person p using (person_id) join dir.grp g using (group_id)
+				where r.op <> '~' order by r.op, p.external_id, g.name_key limit p_limit)) x
+		order by x.line limit p_limit) y);
+end $$;
+
 create function dir.sync_plan(p_run bigint) returns jsonb
 language plpgsql set search_path = pg_catalog, dir, pg_temp as $$
 declare
@@ -333,21 +368,24 @@ declare
 	gen bigint;
 	active bigint;
 	lost bigint;
+	fresh bigint;
+	m record;
 	plan jsonb;
 	brakes jsonb;
 begin
 	select s.source_id, s.generation + 1 into strict src, gen
 		from dir.sync_run r join dir.source s using (source_id) where r.run_id = p_run;
-	create temp table sync_line (line text collate "C" not null) on commit drop;
+	create temp table sync_line (line text collate "C" not null) on commit drop; -- but those of members
 	analyze sync_user, sync_email, sync_grp, sync_mu, sync_mg;
 	-- who is a guest now is lost too: a list of users that is cut off makes guests of members
 	select count(*), count(*) filter (where u.ext is null or u.state <> 'active' or (p.kind = 'human' and u.kind <> 'human'))
 		into active, lost
 		from dir.person p left join sync_user u on u.ext = p.external_id
 		where p.source_id = src and p.state = 'active';
-	perform dir.sync_plan_people(src, gen);
-	perform dir.sync_plan_groups(src, gen);
-	perform dir.refresh_statistics();
+	fresh := dir.sync_plan_people(src, gen) + dir.sync_plan_groups(src, gen);
+	if fresh > 1000 or gen = 1 then
+		perform dir.refresh_statistics();
+	end if;
 	perform dir.sync_plan_addresses(src);
 	perform dir.sync_plan_members(src, gen);
 	brakes := dir.sync_brakes(src, active, lost) || (
@@ -355,10 +393,10 @@ begin
 			format('group %s had %s members and would gain %s%s', h.name_key, h.had, h.adds,
 				case when h.nested then ' through a newly nested group' else '' end)) order by h.name_key), '[]')
 		from sync_hold h);
-	select jsonb_build_object('generation', gen, 'brakes', brakes,
-			'sha256', encode(sha256(convert_to(coalesce(string_agg(l.line, e'\n' order by l.line), ''), 'UTF8')), 'hex'),
-			'changes', count(*),
-			'lines', coalesce((select jsonb_agg(f.line) from (select x.line from sync_line x order by x.line limit 500) f), '[]'),
+	select count(*) filter (where r.op = '+') as adds, count(*) filter (where r.op = '-') as removals
+		into strict m from sync_plan_row r;
+	select jsonb_build_object('generation', gen, 'brakes', brakes, 'sha256', dir.sync_digest(),
+			'changes', count(*) + m.adds + m.removals, 'lines', dir.sync_lines(500),
 			'counts', jsonb_build_object(
 				'people', (select count(*) from sync_user), 'groups', (select count(*) from sync_grp),
 				'memberships', (select count(*) from sync_eff),
@@ -366,11 +404,10 @@ begin
 				'people_changed', count(*) filter (where l.line like '~ person %'),
 				'people_gone', count(*) filter (where l.line like '- person %'),
 				'active_lost', lost,
-				'members_added', count(*) filter (where l.line like '+ member %'),
-				'members_removed', count(*) filter (where l.line like '- member %'),
-				'adds', count(*) filter (where l.line like '+%'),
+				'members_added', m.adds, 'members_removed', m.removals,
+				'adds', count(*) filter (where l.line like '+%') + m.adds,
 				'changes', count(*) filter (where l.line like '~%'),
-				'removals', count(*) filter (where l.line like '-%'),
+				'removals', count(*) filter (where l.line like '-%') + m.removals,
 				'warnings', count(*) filter (where l.line like '!%'),
 				'addresses_held', (select count(*) from sync_held_addr),
 				'losses', (select coalesce(jsonb_agg(jsonb_build_object('group', x.name_key, 'members', x.n) order by x.n desc,
@@ -406,13 +443,14 @@ begin
 	-- No request starts between two generations: those who start one take this lock shared.
 	perform pg_advisory_xact_lock(hashtextextended('dirsync', 0));
 	insert into dir.membership_change (generation, op, person_id, group_id)
-		select gen, r.op, r.person_id, r.group_id from sync_plan_row r where gen > 1; -- a first load is summed up in sync_run
+		select gen, r.op, r.person_id, r.group_id from sync_plan_row r where gen > 1 and r.op <> '~'; -- a first load is summed up in sync_run
 	delete from dir.membership m using sync_plan_row r
 		where r.op = '-' and (r.person_id, r.group_id) = (m.person_id, m.group_id);
 	insert into dir.membership (person_id, group_id, direct, since_gen)
-		select r.person_id, r.group_id, r.direct, gen from sync_plan_row r where r.op = '+';
-	update dir.membership m set direct = e.direct from sync_eff e
-		where (e.person_id, e.group_id) = (m.person_id, m.group_id) and m.direct <> e.direct;
+		select r.person_id, r.group_id, r.direct, gen from sync_plan_row r where r.op = '+'
+		order by r.person_id, r.group_id; -- as the primary key grows
+	update dir.membership m set direct = r.direct from sync_plan_row r
+		where r.op = '~' and (r.person_id, r.group_id) = (m.person_id, m.group_id);
 	get diagnostics turned = row_count;
 	delete from dir.member_group o using dir.grp g where g.group_id = o.parent_id and g.source_id = src
 		and not exists (select 1 from sync_edge e where (e.parent_id, e.child_id) = (o.parent_id, o.child_id));
@@ -556,6 +594,7 @@ grant execute on function dir.quarantine(text, bigint, bigint), dir.sync_validat
 	dir.sync_open(text, text, text[], interval, text, text, jsonb), dir.sync_enter(bigint, timestamptz),
 	dir.sync_fresh(bigint, text), dir.sync_close(bigint, text, text), dir.sync_begin(bigint, timestamptz),
 	dir.sync_plan_people(smallint, bigint), dir.sync_plan_groups(smallint, bigint), dir.sync_plan_addresses(smallint),
-	dir.sync_plan_members(smallint, bigint), dir.sync_brakes(smallint, bigint, bigint), dir.sync_plan(bigint),
+	dir.sync_plan_members(smallint, bigint), dir.sync_brakes(smallint, bigint, bigint), dir.sync_digest(), dir.sync_lines(integer),
+	dir.sync_plan(bigint),
 	dir.sync_apply(bigint, jsonb, timestamptz, text, text, text, text[]),
 	dir.sync_check_accept(smallint, jsonb, text, text[]), dir.sync_refuse(bigint, jsonb, text) to opsd_sync;

@@ -18,4 +18,8 @@ if [ -z "${PEER_GO:-}" ]; then
 	done
 fi
 export PEER_GO=${PEER_GO:-} OPSD=${OPSD:-$root/build/opsd} PYTHONDONTWRITEBYTECODE=1
+if [ "${1:-}" = --directory ]; then
+	shift
+	exec /usr/bin/python3 -m bench.directory "$@"
+fi
 exec /usr/bin/python3 -m bench "$@"

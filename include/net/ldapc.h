@@ -4,8 +4,12 @@
  * loop.
  *
  * Always under TLS: ldaps://, or ldap:// with StartTLS; the certificate and its name are checked.
- * Every wait on the network has a limit.  Referrals are not followed.  What counts is the result
- * code: entries that came before a failure are no result.
+ * Referrals are not followed.  What counts is the result code: entries that came before a failure
+ * are no result.
+ *
+ * libldap's own limits do not hold during a TLS handshake, so every wait is watched from outside:
+ * somebody else's thread calls ldapc_watch_look() each second, which ends the connection of a call
+ * that takes longer than wait_s.
  */
 #ifndef OPSD_NET_LDAPC_H
 #define OPSD_NET_LDAPC_H
@@ -13,10 +17,20 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <uv.h>
 
 struct err;
 struct ldapc;
 struct ldapc_entry;
+
+struct ldapc_watch { /* outlives the connection */
+	uv_mutex_t lock;
+	int fd;           /* -1: no connection */
+	int64_t until_ms; /* clock_mono_ms; 0: no call */
+};
+void ldapc_watch_init(struct ldapc_watch *watch);
+void ldapc_watch_finish(struct ldapc_watch *watch);
+void ldapc_watch_look(struct ldapc_watch *watch);
 
 struct ldapc_config {         /* all lent until ldapc_open returns */
 	const char *url;      /* ldaps://host:port or ldap://host:port, nothing behind it */
@@ -24,6 +38,7 @@ struct ldapc_config {         /* all lent until ldapc_open returns */
 	const char *bind_dn;  /* NULL: anonymous */
 	const char *password; /* secret */
 	unsigned wait_s;      /* the most that one answer may take */
+	struct ldapc_watch *watch;
 };
 
 bool ldapc_url_ok(const char *url, struct err *err);

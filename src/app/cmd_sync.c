@@ -117,6 +117,7 @@ static void on_fetched(void *data, const struct source_answer *answer, const str
 	sync->validator = syncing->validator;
 	sync->notes = syncing->notes;
 	sync->fetch_ms = clock_mono_ms() - syncing->began_ms;
+	uv_update_time(syncing->loop); /* a large directory was read in this turn */
 	(void)store_sync_start(syncing->db, sync, on_synced, syncing);
 }
 

@@ -17,11 +17,19 @@
 #include "net/ldapc.h"
 #include "roster.h"
 
-enum { WAIT_S = 60, PAGE = 500, PAGE_MAX = 1000, GUID_LEN = 16, UAC_DISABLED = 2, ROUNDS_MAX = 3 };
+enum {
+	WAIT_S = 60,
+	WAIT_MAX_S = 600,
+	PAGE = 500,
+	PAGE_MAX = 1000,
+	GUID_LEN = 16,
+	UAC_DISABLED = 2,
+	ROUNDS_MAX = 3
+};
 
-static const char *const keys[] = { "bind_dn",       "password",      "schema",
-				    "people_base",   "people_filter", "groups_base",
-				    "groups_filter", "page",          NULL };
+static const char *const keys[] = { "bind_dn",       "password",    "schema",        "people_base",
+				    "people_filter", "groups_base", "groups_filter", "page",
+				    "wait_seconds",  NULL };
 
 static const struct schema {
 	const char *name, *people, *groups; /* filters */
@@ -51,11 +59,13 @@ static const struct schema {
 struct job { /* the thread's own until it has ended */
 	struct call call;
 	uv_work_t work;
+	uv_timer_t second; /* looks after the thread; the memory goes in its close callback */
+	struct ldapc_watch watch;
 	bool cancelled;
 	const struct schema *schema;
 	char *label, *url, *ca_file, *bind_dn, *password;
 	char *people_base, *people_filter, *groups_base, *groups_filter;
-	unsigned page, minutes;
+	unsigned page, minutes, wait_s;
 	int64_t until_ms;
 	struct ldapc *ldap;
 	struct roster *roster;
@@ -77,6 +87,7 @@ static const struct schema *find_schema(const char *name)
 static bool check(struct source *source, struct err *err)
 {
 	int64_t page = jget_int(source->node, "page", PAGE);
+	int64_t wait = jget_int(source->node, "wait_seconds", WAIT_S);
 
 	if (!ldapc_url_ok(source->url, err))
 		return false;
@@ -86,6 +97,11 @@ static bool check(struct source *source, struct err *err)
 	}
 	if (page < 1 || page > PAGE_MAX) {
 		err_set(err, ERR_INVALID, "page must be a whole number from 1 to %d", PAGE_MAX);
+		return false;
+	}
+	if (wait < 1 || wait > WAIT_MAX_S) {
+		err_set(err, ERR_INVALID, "wait_seconds must be a whole number from 1 to %d",
+			WAIT_MAX_S);
 		return false;
 	}
 	return source_need(source, "bind_dn", err) && source_need_secret(source, "password", err) &&
@@ -368,7 +384,8 @@ static void on_work(uv_work_t *work)
 					     .ca_file = job->ca_file,
 					     .bind_dn = job->bind_dn,
 					     .password = job->password,
-					     .wait_s = WAIT_S };
+					     .wait_s = job->wait_s,
+					     .watch = &job->watch };
 
 	if (job->password == NULL)
 		return; /* err is set */
@@ -380,8 +397,14 @@ static void on_work(uv_work_t *work)
 	ldapc_close(job->ldap);
 }
 
-static void job_free(struct job *job)
+static void on_second(uv_timer_t *second)
 {
+	ldapc_watch_look(&((struct job *)second->data)->watch);
+}
+
+static void job_free(uv_handle_t *second)
+{
+	struct job *job = second->data;
 	char *texts[] = {
 		job->label,       job->url,           job->ca_file,     job->bind_dn,
 		job->people_base, job->people_filter, job->groups_base, job->groups_filter
@@ -392,6 +415,7 @@ static void job_free(struct job *job)
 	secret_free(job->password);
 	directory_destroy(job->directory);
 	json_decref(job->notes);
+	ldapc_watch_finish(&job->watch);
 	free(job);
 }
 
@@ -410,7 +434,7 @@ static void on_worked(uv_work_t *work, int status)
 		job->directory = NULL; /* the receiver's */
 		job->done(job->data, &answer, NULL);
 	}
-	job_free(job);
+	uv_close((uv_handle_t *)&job->second, job_free);
 }
 
 static void on_cancel(struct call *call)
@@ -444,6 +468,11 @@ static struct call *fetch(struct source *source, const char *validator, source_d
 	job->groups_filter = text_or(source, "groups_filter", job->schema->groups);
 	job->page = (unsigned)jget_int(source->node, "page", PAGE);
 	job->minutes = source->minutes;
+	job->wait_s = (unsigned)jget_int(source->node, "wait_seconds", WAIT_S);
+	ldapc_watch_init(&job->watch);
+	(void)uv_timer_init(source->loop, &job->second);
+	job->second.data = job;
+	(void)uv_timer_start(&job->second, on_second, 1000, 1000);
 	job->notes = json_object();
 	job->done = done;
 	job->data = data;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/time.h>
 
 #include "base/clock.h"
@@ -19,6 +20,8 @@ struct ldapc {
 	LDAP *handle;
 	char *url;
 	unsigned wait_s;
+	struct ldap_conncb callbacks;
+	struct ldapc_watch *watch;
 };
 
 struct ldapc_entry {
@@ -26,6 +29,76 @@ struct ldapc_entry {
 	LDAPMessage *message;
 	char *dn;
 };
+
+/* ---- the watch ---- */
+
+void ldapc_watch_init(struct ldapc_watch *watch)
+{
+	*watch = (struct ldapc_watch){ .fd = -1 };
+	(void)uv_mutex_init(&watch->lock);
+}
+
+void ldapc_watch_finish(struct ldapc_watch *watch)
+{
+	uv_mutex_destroy(&watch->lock);
+}
+
+void ldapc_watch_look(struct ldapc_watch *watch)
+{
+	uv_mutex_lock(&watch->lock);
+	if (watch->fd >= 0 && watch->until_ms > 0 && clock_mono_ms() > watch->until_ms) {
+		(void)shutdown(watch->fd, SHUT_RDWR);
+		watch->until_ms = 0;
+	}
+	uv_mutex_unlock(&watch->lock);
+}
+
+static void set_until(struct ldapc *ldap, int64_t until_ms)
+{
+	uv_mutex_lock(&ldap->watch->lock);
+	ldap->watch->until_ms = until_ms;
+	uv_mutex_unlock(&ldap->watch->lock);
+}
+
+static void set_fd(struct ldapc *ldap, int fd)
+{
+	uv_mutex_lock(&ldap->watch->lock);
+	ldap->watch->fd = fd;
+	uv_mutex_unlock(&ldap->watch->lock);
+}
+
+/* Around every call that may wait. */
+static void begin_wait(struct ldapc *ldap)
+{
+	set_until(ldap, clock_mono_ms() + (int64_t)ldap->wait_s * 1000);
+}
+
+static void end_wait(struct ldapc *ldap)
+{
+	set_until(ldap, 0);
+}
+
+/* Connected, and not yet secured: from here on the socket blocks, since libldap with GnuTLS runs in
+ * circles on one that does not. */
+static int on_connected(LDAP *handle, Sockbuf *socket, LDAPURLDesc *server,
+			struct sockaddr *address, struct ldap_conncb *callbacks)
+{
+	ber_socket_t fd = -1;
+
+	(void)server;
+	(void)address;
+	(void)ldap_set_option(handle, LDAP_OPT_NETWORK_TIMEOUT, NULL);
+	(void)ber_sockbuf_ctrl(socket, LBER_SB_OPT_GET_FD, &fd);
+	set_fd(callbacks->lc_arg, fd);
+	return 0;
+}
+
+static void on_disconnected(LDAP *handle, Sockbuf *socket, struct ldap_conncb *callbacks)
+{
+	(void)handle;
+	(void)socket;
+	set_fd(callbacks->lc_arg, -1);
+}
 
 bool ldapc_url_ok(const char *url, struct err *err)
 {
@@ -67,6 +140,7 @@ static void put_error(const struct ldapc *ldap, int code, const char *what, stru
 		break;
 	case LDAP_SERVER_DOWN:
 	case LDAP_CONNECT_ERROR:
+	case LDAP_TIMEOUT:
 		advice = "; check url, ca_file, that the certificate names the host, and the way "
 			 "there";
 		break;
@@ -82,8 +156,9 @@ static void put_error(const struct ldapc *ldap, int code, const char *what, stru
 /* ---- opening ---- */
 
 /* NULL: done; else what could not be set. */
-static const char *set_options(LDAP *handle, const struct ldapc_config *config)
+static const char *set_options(struct ldapc *ldap, const struct ldapc_config *config)
 {
+	LDAP *handle = ldap->handle;
 	const struct timeval wait = { .tv_sec = (time_t)config->wait_s };
 	const int version = LDAP_VERSION3, demand = LDAP_OPT_X_TLS_DEMAND, never = LDAP_DEREF_NEVER;
 	const int tls = LDAP_OPT_X_TLS_PROTOCOL_TLS1_2, client = 0;
@@ -93,7 +168,8 @@ static const char *set_options(LDAP *handle, const struct ldapc_config *config)
 	    ldap_set_option(handle, LDAP_OPT_DEREF, &never) != LDAP_SUCCESS)
 		return "the protocol";
 	if (ldap_set_option(handle, LDAP_OPT_NETWORK_TIMEOUT, &wait) != LDAP_SUCCESS ||
-	    ldap_set_option(handle, LDAP_OPT_TIMEOUT, &wait) != LDAP_SUCCESS)
+	    ldap_set_option(handle, LDAP_OPT_TIMEOUT, &wait) != LDAP_SUCCESS ||
+	    ldap_set_option(handle, LDAP_OPT_CONNECT_CB, &ldap->callbacks) != LDAP_SUCCESS)
 		return "its time limits";
 	if (ldap_set_option(handle, LDAP_OPT_X_TLS_REQUIRE_CERT, &demand) != LDAP_SUCCESS ||
 	    ldap_set_option(handle, LDAP_OPT_X_TLS_PROTOCOL_MIN, &tls) != LDAP_SUCCESS)
@@ -139,18 +215,28 @@ struct ldapc *ldapc_open(const struct ldapc_config *config, struct err *err)
 {
 	struct ldapc *ldap = xcalloc(1, sizeof(*ldap));
 	const char *wrong = NULL;
+	bool good = false;
 	int code;
 
 	ldap->url = xstrdup(config->url);
 	ldap->wait_s = config->wait_s;
+	ldap->watch = config->watch;
+	ldap->callbacks = (struct ldap_conncb){ .lc_add = on_connected,
+						.lc_del = on_disconnected,
+						.lc_arg = ldap };
 	code = ldap_initialize(&ldap->handle, config->url);
 	if (code != LDAP_SUCCESS)
 		put_error(ldap, code, "url", err);
 	else
-		wrong = set_options(ldap->handle, config);
+		wrong = set_options(ldap, config);
 	if (wrong != NULL)
 		err_set(err, ERR_INVALID, "libldap does not take %s", wrong);
-	if (code == LDAP_SUCCESS && wrong == NULL && secure_and_bind(ldap, config, err))
+	if (code == LDAP_SUCCESS && wrong == NULL) {
+		begin_wait(ldap);
+		good = secure_and_bind(ldap, config, err);
+		end_wait(ldap);
+	}
+	if (good)
 		return ldap;
 	err_prefix(err, "%s", config->url);
 	ldapc_close(ldap);
@@ -221,10 +307,12 @@ static int ask_page(struct ldapc *ldap, const struct ldapc_search *search, struc
 			return code;
 		controls[0] = page;
 	}
+	begin_wait(ldap);
 	code = ldap_search_ext_s(ldap->handle, search->base,
 				 search->base_only ? LDAP_SCOPE_BASE : LDAP_SCOPE_SUBTREE,
 				 search->filter, (char **)(uintptr_t)search->attributes, 0,
 				 controls, NULL, &wait, LDAP_NO_LIMIT, ret_result);
+	end_wait(ldap);
 	if (page != NULL)
 		ldap_control_free(page);
 	return code;

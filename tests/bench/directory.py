@@ -67,15 +67,22 @@ class Bench:
             sys.exit(f"opsd {args} ended with {done.returncode}: {done.stdout}{done.stderr}")
         return took
 
+    def cpu(self):
+        """Of sessions that have ended, and of opsd: what a busy machine does not lengthen."""
+        fields = Path(f"/proc/{self.postgres.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        own = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK") + own.ru_utime + own.ru_stime
+
     def measure(self, name, *args, status=(0,)):
         log = self.postgres.home / "log"
-        before = log.stat().st_size
+        before, worked = log.stat().st_size, self.cpu()
         took = self.opsd(*args, status=status)
-        row = {"what": name, "seconds": round(took, 1), "aim": AIMS.get(name),
+        time.sleep(0.2)     # the session's end reaches the postmaster
+        row = {"what": name, "seconds": round(took, 1), "cpu": round(self.cpu() - worked, 1), "aim": AIMS.get(name),
                "peak_mib": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024}
         self.rows.append(row)
         if not self.options.json:
-            print(f"{name:<28}{took:>8.1f} s" + (f"   aim {row['aim']} s" if row["aim"] else ""), flush=True)
+            print(f"{name:<28}{took:>8.1f} s{row['cpu']:>8.1f} s of processor" + (f"   aim {row['aim']} s" if row["aim"] else ""), flush=True)
         if self.options.statements:
             with open(log, encoding="utf-8", errors="replace") as lines:
                 lines.seek(before)

@@ -143,6 +143,10 @@ def test_what_is_refused(make, slapd, authority, tmp_path):
     refused(desk, "that the certificate names the host", before=before)
     desk.write(url=slapd.tls_url)
     assert "Nothing to change" in desk.sync()
+    slapd.pause()       # takes connections and says nothing, as behind a broken network
+    for url in (slapd.tls_url, slapd.url):
+        desk.write(url=url, wait_seconds=1)
+        refused(desk, "check url", before=before)
     slapd.end()
     refused(desk, "Can't contact LDAP server", before=before)
     slapd.start()

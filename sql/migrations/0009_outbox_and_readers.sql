@@ -192,6 +192,11 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
 		'directory', (select json_build_object('sources', count(*), 'generation', max(s.generation),
 			'age_s', extract(epoch from clock_timestamp() - min(coalesce(s.fetch_started_at, 'epoch')))::bigint)
 			from dir.source s),
+		'sources', (select coalesce(json_agg(json_build_object('name', s.name,
+				'age_s', extract(epoch from clock_timestamp() - coalesce(s.fetch_started_at, 'epoch'))::bigint,
+				'failing', coalesce((select r.state in ('failed', 'refused') from dir.sync_run r
+					where r.source_id = s.source_id and r.finished_at is not null order by r.run_id desc limit 1), false))
+			order by s.name), '[]') from dir.source s),
 		'grants_revision', (select max(v.revision) from authz.revision v),
 		'migration', (select max(m.number) from ops.migration m))::text
 $$;

@@ -13,8 +13,10 @@
 #include "base/err.h"
 #include "base/secret.h"
 #include "base/str.h"
+#include "base/xalloc.h"
 #include "core/catalog.h"
 #include "core/grants.h"
+#include "directory/source.h"
 
 enum { PRINT_MAX = 64 * 1024, SAYS_MAX = 1000 };
 
@@ -134,6 +136,29 @@ static void check_catalog(struct check *check, const struct config *config, bool
 	free(dir);
 }
 
+/* Settings of the directory's sources; nobody is asked anything. */
+static void check_sources(struct check *check, const struct config *config)
+{
+	json_t *sources = jget(config_node(config, "directory"), "sources");
+	const char *name;
+	json_t *node;
+
+	json_object_foreach(sources, name, node)
+	{
+		const struct source_config own = { .name = name,
+						   .node = node,
+						   .dir = config_dir(config) };
+		struct err err;
+		struct source *source = source_open(&own, &err);
+		char *what = xasprintf("directory %s", name);
+
+		check_line(check, source != NULL, what, "%s",
+			   source != NULL ? source_kind(source) : err.msg);
+		source_close(source);
+		free(what);
+	}
+}
+
 static int report(struct check *check, bool json)
 {
 	size_t i;
@@ -197,6 +222,7 @@ int cmd_check(struct app_options *options)
 	if (config != NULL) {
 		check_line(&check, true, "configuration", "%s", config_path(config));
 		check_secrets(&check, config);
+		check_sources(&check, config);
 		check_catalog(&check, config, policy || online);
 		if (online)
 			check_online(&check, config);

@@ -98,11 +98,25 @@ static void put_work(struct service *service, struct buf *body)
 	put(body, "slack_http_failed_total", "", http->failed);
 }
 
+/* A source's name is the operator's own text: without what would end a label. */
+static void put_source(struct buf *body, const json_t *source)
+{
+	const char *name = jget_str_or(source, "name", "");
+	char labels[64];
+
+	if (strpbrk(name, "\"\\\n") != NULL)
+		return;
+	(void)snprintf(labels, sizeof(labels), "{source=\"%.40s\"}", name);
+	put(body, "directory_source_age_seconds", labels, (uint64_t)jget_int(source, "age_s", 0));
+	put(body, "directory_sync_failing", labels, jget_bool(source, "failing", false));
+}
+
 /* As the database said at the last renewal: at most 15 s ago while it answers. */
 static void put_health(const json_t *health, struct buf *body)
 {
 	const char *state;
-	json_t *n;
+	json_t *n, *source;
+	size_t i;
 	char labels[64];
 
 	if (health == NULL)
@@ -120,6 +134,10 @@ static void put_health(const json_t *health, struct buf *body)
 	put(body, "directory_age_seconds", "", (uint64_t)jget_int(health, "directory.age_s", 0));
 	put(body, "directory_generation", "",
 	    (uint64_t)jget_int(health, "directory.generation", 0));
+	json_array_foreach(json_object_get(health, "sources"), i, source)
+	{
+		put_source(body, source);
+	}
 	put(body, "grants_revision", "", (uint64_t)jget_int(health, "grants_revision", 0));
 }
 

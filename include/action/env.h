@@ -30,6 +30,8 @@ struct action_env *action_env_create(uv_loop_t *loop, const json_t *clusters, co
 				     const char *dir, struct diags *diags);
 /* For the kinds opsd.*; copied.  Without it they cannot run. */
 void action_env_set_own(struct action_env *env, const struct own_port *own);
+/* Does a cluster that with names want to know for whom? */
+bool action_env_impersonates(const struct action_env *env, const json_t *with);
 void action_env_destroy(struct action_env *env); /* every run must be done or cancelled before */
 
 /* opsd check --online: one line per cluster and API: reachable, who we are, what is missing. */

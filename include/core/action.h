@@ -17,6 +17,7 @@
 struct action_env; /* clusters, APIs and their clients: defined by action/, opaque to core */
 struct diags;
 struct err;
+struct kube_person;
 
 enum action_effect {
 	ACTION_READ,        /* may be repeated freely */
@@ -45,12 +46,14 @@ struct action_param {
 
 struct action_run {             /* lent until done or cancel */
 	const char *request_id; /* goes to the target as Audit-ID, annotation, idempotency key */
-	const json_t *with;     /* the kind's parameters, filled in */
-	const json_t *args;     /* the typed arguments */
-	const json_t *plan;     /* apply, look, revert, follow: as recorded; NULL in plan */
-	const json_t *since;    /* follow: the outcome of apply, then the last progress */
-	const char *cursor;     /* reads: the page; NULL: the first */
-	bool asked;             /* plan: somebody will be shown it before anything happens */
+	/* For whom the target shall take it, where it can (kube/client.h); NULL: for opsd. */
+	const struct kube_person *person;
+	const json_t *with;  /* the kind's parameters, filled in */
+	const json_t *args;  /* the typed arguments */
+	const json_t *plan;  /* apply, look, revert, follow: as recorded; NULL in plan */
+	const json_t *since; /* follow: the outcome of apply, then the last progress */
+	const char *cursor;  /* reads: the page; NULL: the first */
+	bool asked;          /* plan: somebody will be shown it before anything happens */
 	unsigned timeout_ms;
 };
 

@@ -34,6 +34,7 @@ struct kube *kube_create(uv_loop_t *loop, const char *name, const json_t *node, 
 void kube_destroy(struct kube *kube); /* every call must be done or cancelled before */
 
 const char *kube_name(const struct kube *kube);
+bool kube_impersonates(const struct kube *kube); /* requests are made as request.person */
 const char *kube_server(const struct kube *kube);
 const char *kube_namespace(const struct kube *kube); /* the context's; "default" */
 const struct http_stats *kube_stats(const struct kube *kube);

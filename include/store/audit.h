@@ -39,6 +39,11 @@ struct call *store_tell(struct store *store, const json_t *question, store_json_
 /* Puts ends of rights on record and brings up what must be reviewed: how much there was. */
 struct call *store_access_tick(struct store *store, store_json_fn done, void *data);
 
+/* As whom a cluster takes what the person asks for: { "name", "uid", "groups", "extra" }; null:
+ * they may not act. */
+struct call *store_acting(struct db *db, int64_t person, const char *slack_user, store_json_fn done,
+			  void *data);
+
 /* The actions a Slack user may use at all (any scope): array of names; for help and App Home. */
 struct call *store_may(struct db *db, const char *team, const char *user, store_json_fn done,
 		       void *data);

@@ -178,6 +178,17 @@ begin
 			and not exists (select 1 from authz.permit_scope s where s.grant_id = g.grant_id)))::text;
 end $$;
 
+-- As whom a cluster takes what a person asks for: the address, the groups, the Slack user. null: nobody who may act.
+create function ops.acting(p_person bigint, p_slack_user text) returns text
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+	select json_build_object('name', e.email_key, 'uid', p.person_id::text,
+		'groups', (select coalesce(json_agg(g.name_key order by g.name_key), '[]') from dir.membership m
+			join dir.grp g using (group_id) where m.person_id = p.person_id and g.state = 'active'),
+		'extra', json_build_object('slack-user', json_build_array(p_slack_user)))::text
+	from dir.person p join dir.person_email e on e.person_id = p.person_id and e.is_primary
+	where p.person_id = p_person and p.state = 'active'
+$$;
+
 create function ops.health() returns text
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
 	select json_build_object(
@@ -242,7 +253,8 @@ grant execute on function
 	ops.warm(),
 	ops.outbox_claim(uuid, integer),
 	ops.outbox_mark(uuid, json, bigint[], text[], text[], bigint[], text[], text[]),
-	ops.may(text, text)
+	ops.may(text, text),
+	ops.acting(bigint, text)
 	to opsd_service;
 grant execute on function
 	ops.audit_list(text, text, text, timestamptz, text, integer),

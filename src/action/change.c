@@ -217,6 +217,7 @@ static void read_again(struct change *change)
 					.space = change->place.space,
 					.name = change->place.name,
 					.request_id = change->act.run->request_id,
+					.person = change->act.run->person,
 					.timeout_ms = change->act.run->timeout_ms };
 
 	change->act.inner = kube_call(change->place.kube, &request, on_read_again, change);
@@ -246,6 +247,7 @@ static void patch(struct change *change)
 					.body = body,
 					.content_type = change_content(change->kind),
 					.request_id = run->request_id,
+					.person = run->person,
 					.timeout_ms = run->timeout_ms };
 
 	change->patches++;
@@ -360,6 +362,7 @@ struct call *change_look(const struct change_kind *kind, struct action_env *env,
 	struct change *change = change_new(kind, env, run, done, data);
 	struct kube_request request = { .method = "GET",
 					.request_id = run->request_id,
+					.person = run->person,
 					.timeout_ms = run->timeout_ms };
 
 	if (!place_read(&change->place, env, run->with, kind->fixed, PLACE_OBJECT,

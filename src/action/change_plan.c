@@ -209,6 +209,7 @@ static bool ask_more(struct planner *planner)
 	for (size_t i = 0; i < n; i++) {
 		requests[i].method = "GET";
 		requests[i].request_id = run->request_id;
+		requests[i].person = run->person;
 		requests[i].timeout_ms = run->timeout_ms;
 	}
 	if (n > 0)
@@ -252,6 +253,7 @@ static void ask(struct planner *planner)
 		requests[i].space = planner->place.space;
 		requests[i].query = i == OBJECT ? NULL : "limit=500";
 		requests[i].request_id = run->request_id;
+		requests[i].person = run->person;
 		requests[i].timeout_ms = run->timeout_ms;
 	}
 	requests[OBJECT].kind = planner->place.kind;

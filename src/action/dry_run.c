@@ -84,6 +84,7 @@ struct call *dry_run_start(const struct change_kind *kind, const struct place *p
 					.body = body,
 					.content_type = change_content(kind),
 					.request_id = run->request_id,
+					.person = run->person,
 					.dry_run = true,
 					.timeout_ms = run->timeout_ms };
 

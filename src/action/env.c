@@ -280,6 +280,14 @@ void env_set_keda_missing(struct action_env *env, const struct kube *kube)
 	find_cluster(env, kube_name(kube))->keda_missing_ms = clock_mono_ms();
 }
 
+bool action_env_impersonates(const struct action_env *env, const json_t *with)
+{
+	const char *name = jget_str(with, "cluster");
+	const struct kube *kube = name == NULL ? NULL : env_kube(env, name);
+
+	return kube != NULL && kube_impersonates(kube);
+}
+
 /* --- metrics --- */
 
 static void put_stats(struct buf *buf, const char *kind, const char *name,

@@ -246,6 +246,7 @@ static void ask_pods(struct follow *follow)
 		requests[i].space = follow->place.space;
 		requests[i].query = i == EVENTS ? events : query;
 		requests[i].request_id = run->request_id;
+		requests[i].person = run->person;
 		requests[i].timeout_ms = run->timeout_ms;
 	}
 	follow->act.inner = gather_start(follow->place.kube, requests, ASKED, on_pods, follow);
@@ -307,6 +308,7 @@ struct call *change_follow(const struct change_kind *kind, struct action_env *en
 	struct follow *follow = (struct follow *)act;
 	struct kube_request request = { .method = "GET",
 					.request_id = run->request_id,
+					.person = run->person,
 					.timeout_ms = run->timeout_ms };
 
 	act->finish = on_finish;

@@ -294,6 +294,7 @@ static struct call *show(struct action_env *env, const struct action_run *run, a
 	struct config *config = (struct config *)act;
 	struct kube_request request = { .method = "GET",
 					.request_id = run->request_id,
+					.person = run->person,
 					.timeout_ms = run->timeout_ms };
 
 	if (!place_read(&config->place, env, run->with, change.fixed, PLACE_OBJECT, &act->err))

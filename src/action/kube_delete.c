@@ -37,6 +37,7 @@ static void ask(struct removal *removal, const char *method, const json_t *body,
 					.name = removal->place.name,
 					.body = body,
 					.request_id = run->request_id,
+					.person = run->person,
 					.timeout_ms = run->timeout_ms };
 
 	removal->act.inner = kube_call(removal->place.kube, &request, done, removal);

@@ -133,6 +133,7 @@ static struct call *apply_events(struct action_env *env, const struct action_run
 	struct kube_request request = { .method = "GET",
 					.query = "limit=500",
 					.request_id = run->request_id,
+					.person = run->person,
 					.timeout_ms = run->timeout_ms };
 
 	act->finish = on_finish;

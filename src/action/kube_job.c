@@ -82,6 +82,7 @@ static void ask(struct job *job, const char *method, const struct kube_kind *kin
 					.name = name,
 					.body = body,
 					.request_id = run->request_id,
+					.person = run->person,
 					.timeout_ms = run->timeout_ms };
 
 	job->act.inner = kube_call(job->place.kube, &request, done, job);

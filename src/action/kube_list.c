@@ -125,6 +125,7 @@ static struct call *apply_list(struct action_env *env, const struct action_run *
 		.method = "GET",
 		.accept = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json",
 		.request_id = run->request_id,
+		.person = run->person,
 		.timeout_ms = run->timeout_ms,
 	};
 	struct buf query;

@@ -143,6 +143,7 @@ static void ask_log(struct logs *logs)
 					.subresource = "log",
 					.accept = "*/*", /* text/plain alone is refused */
 					.request_id = run->request_id,
+					.person = run->person,
 					.timeout_ms = run->timeout_ms,
 					.max_body = LOG_MAX + 4096 };
 	struct buf query;
@@ -232,6 +233,7 @@ static void on_workload(void *data, const struct kube_answer *answer, const stru
 					.kind = kube_kind_find("Pod"),
 					.space = logs->place.space,
 					.request_id = run->request_id,
+					.person = run->person,
 					.timeout_ms = run->timeout_ms };
 	char *query;
 
@@ -257,6 +259,7 @@ static struct call *apply_logs(struct action_env *env, const struct action_run *
 	struct logs *logs = (struct logs *)act;
 	struct kube_request request = { .method = "GET",
 					.request_id = run->request_id,
+					.person = run->person,
 					.timeout_ms = run->timeout_ms };
 
 	act->finish = on_finish;

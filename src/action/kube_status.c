@@ -160,6 +160,7 @@ static void ask_pods(struct status *status, const json_t *object)
 					.space = status->place.space,
 					.query = query,
 					.request_id = run->request_id,
+					.person = run->person,
 					.timeout_ms = run->timeout_ms / 2 + 1 };
 
 	status->act.inner = kube_call(status->place.kube, &request, on_pods, status);
@@ -201,6 +202,7 @@ static void ask_one(struct status *status)
 		requests[i].method = "GET";
 		requests[i].space = status->place.space;
 		requests[i].request_id = status->act.run->request_id;
+		requests[i].person = status->act.run->person;
 		requests[i].timeout_ms = status->act.run->timeout_ms;
 	}
 	requests[0].kind = status->place.kind;
@@ -245,6 +247,7 @@ static void ask_all(struct status *status)
 					.kind = status->place.kind,
 					.space = status->place.space,
 					.request_id = run->request_id,
+					.person = run->person,
 					.timeout_ms = run->timeout_ms };
 	struct buf query;
 	char *escaped;

@@ -388,6 +388,7 @@ static struct call *apply_undo(struct action_env *env, const struct action_run *
 	struct undo *undo = undo_new(env, run, done, data);
 	struct kube_request request = { .method = "GET",
 					.request_id = run->request_id,
+					.person = run->person,
 					.timeout_ms = run->timeout_ms };
 
 	if (!place_read(&undo->place, env, run->with, change.fixed, PLACE_OBJECT, &undo->act.err))

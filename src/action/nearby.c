@@ -72,6 +72,7 @@ struct call *nearby_start(const struct place *place, const struct action_run *ru
 		.accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,"
 			  "application/json",
 		.request_id = run->request_id,
+		.person = run->person,
 		.timeout_ms = run->timeout_ms / 2 + 1,
 	};
 

@@ -22,6 +22,7 @@
 #include "core/facts.h"
 #include "core/own.h"
 #include "core/request.h"
+#include "kube/client.h"
 #include "slack/people.h"
 #include "store/approvals.h"
 #include "store/hold.h"
@@ -35,6 +36,10 @@ struct port_call {
 	struct service *service;
 	struct request *rq;
 	struct action_run run;
+	action_fn step; /* what waits for person */
+	action_done_fn step_done;
+	struct kube_person person; /* its texts are in acting */
+	json_t *acting;
 	json_t *with, *row, *preview;
 	call_done_fn done;
 	void *data;
@@ -42,6 +47,7 @@ struct port_call {
 
 static void port_free(struct port_call *port)
 {
+	json_decref(port->acting);
 	json_decref(port->with);
 	json_decref(port->row);
 	json_decref(port->preview);
@@ -192,6 +198,50 @@ static void fill_run(struct port_call *port, unsigned timeout_ms)
 	};
 }
 
+/* --- as whom --- */
+
+static void on_acting(void *data, const json_t *value, const struct err *err)
+{
+	struct port_call *port = data;
+	struct err wrong;
+
+	port->inner = NULL;
+	if (err == NULL && !json_is_object(value)) {
+		err_set(&wrong, ERR_DENIED, "the directory no longer has the person who asks");
+		err = &wrong;
+	} else if (err != NULL) { /* whatever became of the question: nothing was done */
+		wrong = *err;
+		wrong.kind = ERR_RETRY;
+		err = &wrong;
+	}
+	if (err != NULL) {
+		port->step_done(port, NULL, err);
+		return;
+	}
+	port->acting = json_incref((json_t *)(uintptr_t)value);
+	port->person = (struct kube_person){ .name = jget_str(value, "name"),
+					     .uid = jget_str(value, "uid"),
+					     .groups = json_object_get(value, "groups"),
+					     .extra = json_object_get(value, "extra") };
+	port->run.person = &port->person;
+	port->inner = port->step(port->service->env, &port->run, port->step_done, port);
+}
+
+/* What a person asked for is done as that person where the cluster wants it so. */
+static void act_as(struct port_call *port, action_fn step, action_done_fn done)
+{
+	struct service *service = port->service;
+
+	fill_run(port, ACTION_MS);
+	port->step = step;
+	port->step_done = done;
+	if (action_env_impersonates(service->env, port->with))
+		port->inner = store_acting(service->work_db, port->rq->person, port->rq->asker.user,
+					   on_acting, port);
+	else
+		port->inner = step(service->env, &port->run, done, port);
+}
+
 static void take(json_t **slot, const json_t *value)
 {
 	json_decref(*slot);
@@ -212,8 +262,7 @@ static struct call *port_plan(void *ctx, struct request *rq, call_done_fn done, 
 {
 	struct port_call *port = port_new(ctx, rq, done, data);
 
-	fill_run(port, ACTION_MS);
-	port->inner = rq->command->kind->plan(port->service->env, &port->run, on_planned, port);
+	act_as(port, rq->command->kind->plan, on_planned);
 	return &port->call;
 }
 
@@ -299,8 +348,7 @@ static struct call *port_act(void *ctx, struct request *rq, call_done_fn done, v
 {
 	struct port_call *port = port_new(ctx, rq, done, data);
 
-	fill_run(port, ACTION_MS);
-	port->inner = rq->command->kind->apply(port->service->env, &port->run, on_acted, port);
+	act_as(port, rq->command->kind->apply, on_acted);
 	return &port->call;
 }
 

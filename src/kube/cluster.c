@@ -136,6 +136,11 @@ const char *kube_name(const struct kube *kube)
 	return kube->name;
 }
 
+bool kube_impersonates(const struct kube *kube)
+{
+	return kube->target.impersonate;
+}
+
 const char *kube_server(const struct kube *kube)
 {
 	return kube->target.server;

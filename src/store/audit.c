@@ -112,6 +112,16 @@ struct call *store_access_tick(struct store *store, store_json_fn done, void *da
 			  &params, done, data);
 }
 
+struct call *store_acting(struct db *db, int64_t person, const char *slack_user, store_json_fn done,
+			  void *data)
+{
+	struct params params = { 0 };
+
+	params_int(&params, person);
+	params_text(&params, slack_user);
+	return store_read(db, "ops_acting", "SELECT ops.acting($1, $2)", &params, done, data);
+}
+
 struct call *store_may(struct db *db, const char *team, const char *user, store_json_fn done,
 		       void *data)
 {

@@ -169,7 +169,7 @@ declare
 	r ops.request;
 	f ops.freeze;
 begin
-	select q.* into r from ops.request q where q.id = p_request and (p_do not in ('freeze', 'unfreeze') or exists (
+	select q.* into r from ops.request q where q.id = p_request and (p_do not in ('freeze', 'unfreeze', 'resolve') or exists (
 		select 1 from ops.step s where s.request_id = q.id and s.state = 'intent' and s.kind = 'opsd.' || p_do));
 	case p_do
 	when 'freeze.plan' then
@@ -200,6 +200,17 @@ begin
 		return json_build_object('lifted', f.id is not null)::text;
 	when 'unfreeze.look' then
 		return (select json_build_object('done', not exists (select 1 from ops.freeze x where x.id = p_args ->> 'id'))::text);
+	when 'resolve.plan' then
+		return (select json_build_object('state', q.state, 'command', q.command, 'name', q.person_name)::text
+			from ops.request q where q.id = p_args ->> 'id');
+	when 'resolve' then
+		if r.id is null or p_args ->> 'state' not in ('succeeded', 'failed') then
+			raise exception 'resolve: % is not under way', p_request using errcode = 'OP011';
+		end if;
+		return json_build_object('resolved', ops.resolve_for(r, p_args, p_observer))::text;
+	when 'resolve.look' then
+		return (select json_build_object('done', exists (select 1 from ops.audit a where a.request_id = p_args ->> 'id'
+			and a.body::json #>> '{evidence,request}' = p_request))::text);
 	else
 		return ops.access(p_observer, substr(p_do, 8), p_request, p_args::jsonb); -- access.…
 	end case;
@@ -354,6 +365,23 @@ begin
 	facts := ops.facts(r, p_state, p_why);
 	perform ops.audit_request(r, p_observer, p_state, ops.final_outcome(p_state), facts, p_evidence);
 	return ops.owe(r, p_boot, p_audit_channel, facts, true, true, null, p_room);
+end $$;
+
+-- By a request of somebody with the grant ops.resolve.  false: somebody has said it before.
+create function ops.resolve_for(p_by ops.request, p_args json, p_observer json) returns boolean
+language plpgsql as $$
+declare
+	r ops.request;
+begin
+	select * into r from ops.request q where q.id = p_args ->> 'id' for no key update;
+	if r.state is distinct from 'unknown' then
+		return false;
+	end if;
+	perform ops.resolve_as(r, p_args ->> 'state', p_by.person_name || case p_args ->> 'state' when 'succeeded'
+			then ' looked and says that it happened: ' else ' looked and says that it did not happen: ' end
+			|| (p_args ->> 'reason'), null, p_observer, '{"name":' || ops.js(p_by.person_name) || ',"request":'
+			|| ops.js(p_by.id) || ',"resolved_by":' || p_by.person_id || '}', (select s.audit_channel from ops.setting s), 0);
+	return true;
 end $$;
 
 -- Run by an operator, under a login of their own:

@@ -30,6 +30,7 @@ const struct action_kind *const action_kinds[] = {
 	&action_kube_status,
 	&action_kube_undo,
 	&action_opsd_freeze,
+	&action_opsd_resolve,
 	&action_opsd_unfreeze,
 	NULL,
 };

@@ -327,6 +327,6 @@ extern const struct action_kind action_access_break_glass, action_access_end, ac
 	action_kube_cordon, action_kube_cronjob, action_kube_delete, action_kube_events,
 	action_kube_job, action_kube_keda, action_kube_list, action_kube_logs, action_kube_patch,
 	action_kube_restart, action_kube_scale, action_kube_set, action_kube_status,
-	action_kube_undo, action_opsd_freeze, action_opsd_unfreeze;
+	action_kube_undo, action_opsd_freeze, action_opsd_resolve, action_opsd_unfreeze;
 
 #endif

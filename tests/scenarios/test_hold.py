@@ -292,3 +292,19 @@ def test_unknown_is_tried_again(world):
     assert world.wait_state(fresh, *ENDS)["state"] == "succeeded"
     assert world.kube.replicas("ads", "workers-dev") == 5
     assert "dia@example.com" in words(world.wait_audit(fresh))
+
+
+def test_unknown_is_settled_by_a_command(world):
+    rid, _ = unknown(world)
+    since = world.last_ts("U0EVE")
+    world.slash("U0EVE", f'resolve {rid} happened=no reason="three replicas are running"')
+    world.see("U0EVE", ["Done", rid], since=since)
+    row = world.wait_state(rid, "succeeded", "failed")
+    assert row["state"] == "failed" and "Eve Lindqvist looked" in row["error"] and "three replicas" in row["error"]
+    world.slack.wait("message", channel="C0APPROVE", contains=[rid, "It did not happen", "Eve Lindqvist"])
+    since = world.last_ts("U0EVE")
+    world.slash("U0EVE", f"resolve {rid} happened=yes reason=again")
+    world.see("U0EVE", ["is failed, not unknown"], since=since)
+    since = world.last_ts("U0ANA")
+    said = world.slash("U0ANA", f"resolve {rid} happened=yes reason=x")["text"]
+    assert "You may not do this" in said or world.see("U0ANA", ["data-platform"], since=since)

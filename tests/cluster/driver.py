@@ -66,7 +66,7 @@ def follow(driver, kind, given, plan, outcome, seconds=30, **more):
         time.sleep(min(since.get("again_ms", 100), 200) / 1000)
 
 
-def seeds(suffix=""):
+def seeds(ns, suffix=""):
     """The objects, each with its collection's path; with a suffix: others of nearly the same name."""
     apps, core = "/apis/apps/v1/namespaces/{ns}/", "/api/v1/namespaces/{ns}/"
     batch, hpa = "/apis/batch/v1/namespaces/{ns}/", "/apis/autoscaling/v2/namespaces/{ns}/horizontalpodautoscalers"
@@ -80,7 +80,11 @@ def seeds(suffix=""):
     vpa = {"apiVersion": "autoscaling.k8s.io/v1", "kind": "VerticalPodAutoscaler", "metadata": {"name": "web" + suffix},
            "spec": {"targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web" + suffix},
                     "updatePolicy": {"updateMode": "Auto"}}}
-    return [(apps + "deployments", web), ("/apis/autoscaling.k8s.io/v1/namespaces/{ns}/verticalpodautoscalers", vpa), (apps + "statefulsets", queue), (apps + "daemonsets", agent),
+    # What Argo CD leaves alone: it says who it is, and its Application says that it changes nothing by itself.
+    web["metadata"]["annotations"] = {"argocd.argoproj.io/tracking-id": f"fleet:apps/Deployment:{ns}/web{suffix}"}
+    fleet = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": "fleet"},
+             "spec": {"project": "default", "destination": {"namespace": ns}, "syncPolicy": {}}}
+    return [("/apis/argoproj.io/v1alpha1/namespaces/argocd/applications", fleet), (apps + "deployments", web), ("/apis/autoscaling.k8s.io/v1/namespaces/{ns}/verticalpodautoscalers", vpa), (apps + "statefulsets", queue), (apps + "daemonsets", agent),
             (core + "configmaps", config("settings" + suffix)), (core + "configmaps", config("shown" + suffix)),
             (hpa, scaled), ("/apis/keda.sh/v1alpha1/namespaces/{ns}/scaledobjects", keda),
             (batch + "cronjobs", cron("nightly" + suffix)), (batch + "jobs", job("spent" + suffix))]

@@ -21,10 +21,11 @@ def place(request, tmp_path_factory):
     server = request.getfixturevalue(request.param)
     ns = f"opsd-kinds-{next(NUMBERS)}-{int(time.time())}"
     server.admin("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": ns}})
+    server.admin("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "argocd"}})
     if request.param == "standin":
         for n in (1, 2):
             server.admin("POST", "/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": f"node-{n}"}})
-    for path, obj in seeds():
+    for path, obj in seeds(ns):
         made = server.admin("PATCH", f"{path.replace('{ns}', ns)}/{obj['metadata']['name']}", obj, APPLY,
                             fieldManager="helm")
         assert made.status == 201, made.body

@@ -5,12 +5,16 @@ on 127.0.0.1. Prints one URL and runs until Ctrl-C or SIGTERM; then all that it 
 
 With SLACK_APP_TOKEN and SLACK_BOT_TOKEN set, the real Slack takes the place of its stand-in (--audit-channel is
 needed, and a directory and grants that know its people); with KUBECONFIG set beside them, so does the cluster of its
-current context. KUBECONFIG alone changes nothing: nobody means to try things out on a cluster by accident."""
+current context. KUBECONFIG alone changes nothing: nobody means to try things out on a cluster by accident.
+
+--real-kubernetes takes a control plane of its own instead of the cluster's stand-in (tests/controlplane; Go builds it
+once, ten minutes): real controllers, real RBAC with the privileges that opsd catalog rbac makes, pods that kwok plays."""
 
 import argparse
 import ctypes
 import os
 import signal
+import subprocess
 import sys
 import threading
 import traceback
@@ -35,6 +39,31 @@ class CannotStart(Exception):
     pass
 
 
+def own_plane():
+    """A control plane with the objects of the sandbox and an account of opsd's least privileges."""
+    from controlplane.plane import Cannot, ControlPlane, Trouble
+    from sandbox.kube import kinds, seed
+    os.environ["VERBOSE"] = "1"
+    try:
+        plane = ControlPlane().start()
+    except (Cannot, Trouble) as e:
+        raise CannotStart(f"--real-kubernetes: {e}") from None
+    for obj in seed.objects():
+        if obj["kind"] != "Node" and obj["metadata"]["name"] != "coredns":
+            plane.make({"apiVersion": kinds.named(obj["kind"]).api_version, **obj})
+    plane.make({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "opsd"}})
+    made = subprocess.run([town.binary(), "catalog", "rbac", "--dir", town.ROOT / "commands", "--cluster", "main",
+                           "--namespace", "ads", "--namespace", "web"], capture_output=True, text=True, check=False)
+    if made.returncode != 0:
+        raise CannotStart(f"opsd catalog rbac: {made.stderr}")
+    for obj in yaml.safe_load_all(made.stdout):
+        if obj and obj["metadata"].get("namespace", "ads") in ("ads", "web"):
+            plane.make(obj)
+    config = plane.folder / "opsd.kubeconfig"
+    config.write_text(yaml.safe_dump(plane.kubeconfig(plane.service_account("opsd", "opsd", 86400))), encoding="utf-8")
+    return plane, config
+
+
 class Sandbox(town.World):
     """A World for people: the real Slack or cluster may take a stand-in's place."""
 
@@ -51,6 +80,8 @@ class Sandbox(town.World):
             slack["audit_channel"] = o.audit_channel
             if o.approval_channel:
                 slack["approval_channel"] = o.approval_channel
+        if o.plane_config:
+            out["clusters"] = {"main": {"kubeconfig": {"file": str(o.plane_config), "context": "main"}}}
         if o.real_cluster:
             out["clusters"] = {"main": {"kubeconfig": {"file": o.kubeconfig, "context": o.context}}}
         company = out["directory"]["sources"]["company"]
@@ -77,6 +108,7 @@ class Sandbox(town.World):
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--no-opsd", action="store_true", help="only PostgreSQL and the stand-ins")
+    parser.add_argument("--real-kubernetes", action="store_true", help="a real control plane instead of the cluster's stand-in")
     parser.add_argument("--replicas", type=int, default=1, help="how many opsd serve (1)")
     parser.add_argument("--quiet", action="store_true", help="opsd's warnings and errors only")
     parser.add_argument("--audit-channel", help="with the real Slack: the audit channel's id")
@@ -99,6 +131,9 @@ def look_around(options):
         raise CannotStart("the real Slack needs --audit-channel C…: a channel that the app's bot is a member of")
     options.kubeconfig = os.environ.get("KUBECONFIG", "").partition(":")[0]
     options.real_cluster = bool(options.real_slack and options.kubeconfig)
+    options.plane_config = None
+    if options.real_cluster and options.real_kubernetes:
+        raise CannotStart("--real-kubernetes and KUBECONFIG exclude each other")
     if options.real_cluster:
         try:
             config = yaml.safe_load(Path(options.kubeconfig).read_text(encoding="utf-8")) or {}
@@ -143,6 +178,8 @@ def greet(world, options):
         say(f"  Open      {world.standin.base_url}/")
     if options.real_cluster:
         say(f"  Cluster   the real one: context {options.context} of {options.kubeconfig}")
+    if options.plane_config:
+        say(f"  Cluster   a real control plane: KUBECONFIG={options.plane_config.parent / 'admin.kubeconfig'} kubectl get pods -A")
     if not options.no_opsd:
         say(f"  opsd      {world.health}/metrics /healthz /readyz")
     say(f"  SQL       {world.postgres.url(world.database)}")
@@ -159,13 +196,26 @@ def greet(world, options):
 
 def serve(options, stop):
     """Everything, until `stop` is set."""
+    plane = None
+    if options.real_kubernetes:
+        plane, options.plane_config = own_plane()
+    try:
+        return serve_with(options, stop)
+    finally:
+        if plane:
+            plane.stop()
+
+
+def serve_with(options, stop):
     with LoopThread() as loop, Postgres() as postgres:
         world = Sandbox(loop, postgres, options, kube=PACE, switches={"pacing": True},
                         template=(lambda world: "template1") if options.no_opsd else None)
         page = followers = None
         try:
             page = AuditPage(lambda: postgres.session(world.database))
-            world.standin.page_config.update(kube=world.cluster.control_url, audit=page.url)
+            world.standin.page_config.update(audit=page.url)
+            if not options.plane_config:
+                world.standin.page_config.update(kube=world.cluster.control_url)
             # from three to five, as the README tries, is less than twice as many: it needs no approval
             world.kube.set(kind="Deployment", ns="ads", name="workers-dev", replicas=3, manager="kubectl")
             if not options.no_opsd:
@@ -206,7 +256,7 @@ def child(options, parent):
         return 1
     try:
         return serve(options, stop)
-    except (PostgresError, AssertionError, OSError) as e:
+    except (CannotStart, PostgresError, AssertionError, OSError) as e:
         print(f"sandbox: {e}", file=sys.stderr)
         return 3
 

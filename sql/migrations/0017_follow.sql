@@ -7,6 +7,7 @@ set local role opsd_owner;
 
 create table ops.follow (
 	request_id text collate "C" primary key,
+	target     text,          -- what was changed, as its lock is named
 	fence      bigint not null default 0,
 	claimed_by uuid,
 	since      json not null, -- what the next look is given: the outcome, then what the last look said
@@ -19,13 +20,21 @@ create table ops.follow (
 	autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 50000);
 comment on table ops.follow is 'What is looked at after its request succeeded';
 create index follow_due on ops.follow (wake_at) where wake_at is not null;
+create index follow_by_target on ops.follow (target) where wake_at is not null;
 create index follow_by_age on ops.follow using brin (begun_at) with (pages_per_range = 32, autosummarize = on);
 
--- Called by settle.
+-- Called by settle.  What is changed again before anybody was told of the change before is followed once, from the
+-- second change on: the first one is no news any more, and looks are requests to the cluster.
 create function ops.follow_begin(p_id text, p_outcome json) returns void
 language plpgsql as $$
-begin -- plpgsql: its plan is kept
-	insert into ops.follow (request_id, since, wake_at) values (p_id, p_outcome, clock_timestamp()) on conflict do nothing;
+declare
+	target_ text;
+begin
+	select s.target into target_ from ops.step s where s.request_id = p_id order by s.attempt desc limit 1;
+	update ops.follow f set ended = 'superseded', wake_at = null, claimed_by = null, fence = f.fence + 1
+		where f.target = target_ and f.wake_at is not null and f.since ->> 'told' is null;
+	insert into ops.follow (request_id, target, since, wake_at)
+		values (p_id, target_, p_outcome, clock_timestamp() + interval '1 second') on conflict do nothing;
 end $$;
 
 -- Looks that are due, claimed for the caller: JSON texts.  params: of the step; null when they hold a secret.

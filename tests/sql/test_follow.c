@@ -25,6 +25,11 @@ static struct request *changed(struct replica *replica)
 				"generation", 4, "follow", 1);
 	end = settle(replica, rq, REQUEST_SUCCEEDED);
 	expect_good(&end);
+	expect_sql(
+		"SELECT bool_and(wake_at > clock_timestamp()) FROM ops.follow WHERE ended IS NULL "
+		"AND claimed_by IS NULL AND done_at IS NULL AND fence = 0",
+		"t");
+	good("UPDATE ops.follow SET wake_at = clock_timestamp() WHERE ended IS NULL");
 	return rq;
 }
 
@@ -132,6 +137,28 @@ static void test_dead_replica(void **state)
 	request_destroy(rq);
 }
 
+/* Changes of one object in a row are looked at as one, unless somebody was told of the first. */
+static void test_changed_again(void **state)
+{
+	struct request *first = changed(A), *second = changed(A), *third;
+	struct claimed claimed = claim(A);
+	char sql[200];
+
+	(void)state;
+	(void)snprintf(sql, sizeof(sql), "SELECT ended FROM ops.follow WHERE request_id = '%s'",
+		       first->id);
+	expect_sql(sql, "superseded");
+	assert_int_equal(claimed.rows, 1);
+	assert_string_equal(jget_str(claimed.row, "id"), second->id);
+	mark(A, claimed.row, "{\"since\":{\"told\":\"x\"},\"done\":false,\"again_ms\":60000}");
+	third = changed(B);
+	expect_sql("SELECT count(*) FROM ops.follow WHERE ended IS NULL", "2");
+	json_decref(claimed.row);
+	request_destroy(first);
+	request_destroy(second);
+	request_destroy(third);
+}
+
 static void test_ends(void **state)
 {
 	static const struct {
@@ -202,9 +229,8 @@ static void test_not_followed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		STORE_TEST(test_claim_and_mark),
-		STORE_TEST(test_dead_replica),
-		STORE_TEST(test_ends),
+		STORE_TEST(test_claim_and_mark), STORE_TEST(test_dead_replica),
+		STORE_TEST(test_changed_again),        STORE_TEST(test_ends),
 		STORE_TEST(test_not_followed),
 	};
 

@@ -18,6 +18,7 @@ const struct action_kind *const action_kinds[] = {
 	&action_kube_cordon,
 	&action_kube_cronjob,
 	&action_kube_delete,
+	&action_kube_drain,
 	&action_kube_events,
 	&action_kube_job,
 	&action_kube_keda,

@@ -304,6 +304,12 @@ char *logs_tail(const char *raw); /* kube_logs.c */
 struct call *job_follow(const struct place *place, struct action_env *env,
 			const struct action_run *run, action_done_fn done, void *data);
 
+/* --- kube_node.c: a node that takes no new pods, as a change --- */
+
+json_t *cordon_fields(const json_t *plan);
+json_t *cordon_value(const json_t *object, const json_t *plan);
+json_t *cordon_path(const json_t *plan);
+
 /* --- kube_events.c --- */
 
 /* When an event was seen last; "": unknown. */
@@ -321,12 +327,36 @@ char *own_what_text(const json_t *what); /* "team=ads cluster=main" or "everythi
 
 /* --- the kinds --- */
 
-extern const struct action_kind action_access_break_glass, action_access_end, action_access_grant,
-	action_access_list, action_access_relink, action_access_suspend, action_http_call,
-	action_http_list, action_http_task, action_kube_autoscale, action_kube_config,
-	action_kube_cordon, action_kube_cronjob, action_kube_delete, action_kube_events,
-	action_kube_job, action_kube_keda, action_kube_list, action_kube_logs, action_kube_patch,
-	action_kube_restart, action_kube_scale, action_kube_set, action_kube_status,
-	action_kube_undo, action_opsd_freeze, action_opsd_resolve, action_opsd_unfreeze;
+/* clang-format off */
+extern const struct action_kind action_access_break_glass;
+extern const struct action_kind action_access_end;
+extern const struct action_kind action_access_grant;
+extern const struct action_kind action_access_list;
+extern const struct action_kind action_access_relink;
+extern const struct action_kind action_access_suspend;
+extern const struct action_kind action_http_call;
+extern const struct action_kind action_http_list;
+extern const struct action_kind action_http_task;
+extern const struct action_kind action_kube_autoscale;
+extern const struct action_kind action_kube_config;
+extern const struct action_kind action_kube_cordon;
+extern const struct action_kind action_kube_cronjob;
+extern const struct action_kind action_kube_delete;
+extern const struct action_kind action_kube_drain;
+extern const struct action_kind action_kube_events;
+extern const struct action_kind action_kube_job;
+extern const struct action_kind action_kube_keda;
+extern const struct action_kind action_kube_list;
+extern const struct action_kind action_kube_logs;
+extern const struct action_kind action_kube_patch;
+extern const struct action_kind action_kube_restart;
+extern const struct action_kind action_kube_scale;
+extern const struct action_kind action_kube_set;
+extern const struct action_kind action_kube_status;
+extern const struct action_kind action_kube_undo;
+extern const struct action_kind action_opsd_freeze;
+extern const struct action_kind action_opsd_resolve;
+extern const struct action_kind action_opsd_unfreeze;
+/* clang-format on */
 
 #endif

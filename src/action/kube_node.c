@@ -14,18 +14,18 @@ static const struct action_param params[] = {
 	{ NULL, ACTION_TEXT, false, NULL },
 };
 
-static json_t *cordon_fields(const json_t *plan)
+json_t *cordon_fields(const json_t *plan)
 {
 	return json_pack("{s:{s:O}}", "spec", "unschedulable", jget(plan, "precondition.to"));
 }
 
-static json_t *cordon_value(const json_t *object, const json_t *plan)
+json_t *cordon_value(const json_t *object, const json_t *plan)
 {
 	(void)plan;
 	return json_boolean(jget_bool(object, "spec.unschedulable", false));
 }
 
-static json_t *cordon_path(const json_t *plan)
+json_t *cordon_path(const json_t *plan)
 {
 	(void)plan;
 	return json_pack("[s, s]", "f:spec", "f:unschedulable");

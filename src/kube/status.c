@@ -87,14 +87,19 @@ static json_t *causes_of(const struct reading *r)
 	return jget(r->body, "details.causes");
 }
 
-static bool cause_is(const struct reading *r, const char *key, const char *value)
+static const json_t *find_cause(const struct reading *r, const char *key, const char *value)
 {
 	json_t *cause;
 	size_t i;
 
 	json_array_foreach(causes_of(r), i,
-			   cause) if (str_eq(jget_str(cause, key), value)) return true;
-	return false;
+			   cause) if (str_eq(jget_str(cause, key), value)) return cause;
+	return NULL;
+}
+
+static bool cause_is(const struct reading *r, const char *key, const char *value)
+{
+	return find_cause(r, key, value) != NULL;
 }
 
 /* Does the message hold the whole object? */
@@ -306,8 +311,12 @@ static enum kube_problem failing(const struct reading *r, struct err *err)
 
 static enum kube_problem blocked(const struct reading *r, struct err *err)
 {
-	if (cause_is(r, "reason", "DisruptionBudget")) {
-		err_set(err, ERR_INVALID, "%s: %s", r->where, r->shown);
+	const json_t *budget = find_cause(r, "reason", "DisruptionBudget");
+	char shown[SHOWN_MAX + 1];
+
+	if (budget != NULL) { /* which one, and how many it needs, is in the cause */
+		clip(shown, jget_str_or(budget, "message", r->shown), SHOWN_MAX);
+		err_set(err, ERR_INVALID, "%s: %s", r->where, shown);
 		return KUBE_POLICY;
 	}
 	err_set(err, ERR_RETRY, "%s: the cluster is busy; nothing was changed: %s", r->where,

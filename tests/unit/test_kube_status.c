@@ -119,8 +119,9 @@ static const struct row rows[] = {
 	  "Too many requests" },
 	{ "POST", 429,
 	  STATUS("429", "TooManyRequests", "Cannot evict pod as it would violate the budget.",
-		 "\"causes\":[{\"reason\":\"DisruptionBudget\",\"message\":\"m\"}]"),
-	  KUBE_POLICY, ERR_INVALID, "Cannot evict pod" },
+		 "\"causes\":[{\"reason\":\"DisruptionBudget\",\"message\":\"The "
+		 "disruption budget b needs 2 healthy pods and has 2 currently\"}]"),
+	  KUBE_POLICY, ERR_INVALID, "The disruption budget b needs 2 healthy pods" },
 	{ "PATCH", 500,
 	  STATUS("500", "InternalError",
 		 "Internal error occurred: failed calling webhook \\\"w\\\": connection refused",

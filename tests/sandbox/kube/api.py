@@ -7,7 +7,7 @@ import json
 import yaml
 
 from . import fields, patch, selectors, status, views
-from .kinds import EVENT, EVENTS_V1, JOB, NAMESPACE, POD, QUOTA
+from .kinds import BUDGET, EVENT, EVENTS_V1, JOB, NAMESPACE, POD, QUOTA
 from .schema import KINDS, Check
 from .status import TRUE, Failure, answer, bad_request, dumps
 from .store import Item, now
@@ -272,6 +272,42 @@ class Api:
             hard = (obj.get("spec") or {}).get("hard") or {}
             self.store.set_status(kind, obj, {"hard": hard, "used": {k: "0" for k in hard}})
         return answer(201, item.raw, headers=headers)
+
+    def evict(self, req, target, args):
+        """Delete a pod, unless a disruption budget has too few left."""
+        body = read_body(req, "Eviction")
+        pod = self.store.item(POD, target.ns, target.name).obj
+        meta = pod["metadata"]
+        uid = ((body.get("deleteOptions") or {}).get("preconditions") or {}).get("uid")
+        if uid and uid != meta["uid"]:
+            raise status.uid_differs(POD, target.name, uid, meta["uid"])
+        labels = meta.get("labels") or {}
+        budgets = [b for b in self.store.objects(BUDGET, target.ns) if all(
+            labels.get(k) == v for k, v in (b["spec"]["selector"].get("matchLabels") or {}).items())]
+        if len(budgets) > 1:
+            raise Failure(500, "InternalError", "This pod has more than one PodDisruptionBudget, which the eviction "
+                          "subresource does not support.")
+        if pod.get("status", {}).get("phase") not in ("Succeeded", "Failed"):
+            for budget in budgets:
+                self.disrupt(budget)
+        if args.get("dryRun") != "All":
+            self.store.delete(POD, pod)
+        return answer(201, dumps({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",
+                                  "code": 201}))
+
+    def disrupt(self, budget):
+        """As many healthy pods as the budget wants must be left."""
+        spec, ns = budget["spec"], budget["metadata"]["namespace"]
+        wanted = spec["selector"].get("matchLabels") or {}
+        healthy = [p for p in self.store.objects(POD, ns) if all(
+            (p["metadata"].get("labels") or {}).get(k) == v for k, v in wanted.items()) and any(
+                c["type"] == "Ready" and c["status"] == "True" for c in p.get("status", {}).get("conditions") or [])]
+        need = spec.get("minAvailable", 0)
+        if len(healthy) - 1 < need:
+            name = budget["metadata"]["name"]
+            raise Failure(429, "TooManyRequests", "Cannot evict pod as it would violate the pod's disruption budget.", {
+                "causes": [{"reason": "DisruptionBudget", "message": f"The disruption budget {name} needs {need} healthy "
+                            f"pods and has {len(healthy)} currently"}]})
 
     def need_namespace(self, kind, ns, name):
         found = self.store.peek(NAMESPACE, "", ns)

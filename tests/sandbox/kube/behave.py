@@ -9,7 +9,7 @@ import secrets
 
 from . import owners, workloads
 from .jobs import Jobs
-from .kinds import DAEMON_SET, DEPLOYMENT, EVENT, JOB, POD, REPLICA_SET, REVISION, STATEFUL_SET
+from .kinds import DAEMON_SET, DEPLOYMENT, EVENT, JOB, NODE, POD, REPLICA_SET, REVISION, STATEFUL_SET
 from .store import new_uid, now
 
 EVENTS_MAX = 2000
@@ -167,7 +167,7 @@ class Behave:
             name = f"{meta['name']}-{len(names)}" if ordinal_names else f"{meta['name']}-{secrets.token_hex(3)[:5]}"
             names.append(name)
             spec = json.loads(json.dumps(template["spec"]))
-            spec["nodeName"] = f"node-{len(names) % 3 + 1}"
+            spec["nodeName"] = self.node(len(names))
             self.make(POD, meta["namespace"], name, owner, {**(template["metadata"].get("labels") or {}),
                                                             **(labels or {})},
                       spec=spec, status=self.pod_status(spec, False, stuck))
@@ -176,7 +176,7 @@ class Behave:
             if pod is None:             # somebody deleted it; its name comes back
                 pod = self.make(POD, meta["namespace"], name, owner, {**(template["metadata"].get("labels") or {}),
                                                                       **(labels or {})},
-                                spec=json.loads(json.dumps(template["spec"])),
+                                spec={**json.loads(json.dumps(template["spec"])), "nodeName": self.node(i)},
                                 status=self.pod_status(template["spec"], False, stuck))
             want = self.pod_status(pod["spec"], i < ready, stuck)
             want["startTime"] = pod["status"].get("startTime", want["startTime"])
@@ -186,6 +186,11 @@ class Behave:
                 self.store.set_status(POD, pod, want)
                 if i < ready:
                     self.first_lines(pod)
+
+    def node(self, n):
+        """One that takes new pods, in turn; the first when none does."""
+        nodes = [o["metadata"]["name"] for o in self.store.objects(NODE) if not o.get("spec", {}).get("unschedulable")]
+        return nodes[n % len(nodes)] if nodes else "node-1"
 
     def first_lines(self, pod):
         meta = pod["metadata"]

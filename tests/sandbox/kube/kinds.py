@@ -29,11 +29,12 @@ READ = ("get", "list", "watch")
 ALL = [
     Kind("", "v1", "Namespace", "namespaces", ["ns"], namespaced=False, subs=("status",)),
     Kind("", "v1", "Node", "nodes", ["no"], namespaced=False, subs=("status",)),
-    Kind("", "v1", "Pod", "pods", ["po"], subs=("status", "log")),
+    Kind("", "v1", "Pod", "pods", ["po"], subs=("status", "log", "eviction")),
     Kind("", "v1", "ConfigMap", "configmaps", ["cm"]),
     Kind("", "v1", "Secret", "secrets"),
     Kind("", "v1", "Event", "events", ["ev"]),
     Kind("", "v1", "ResourceQuota", "resourcequotas", ["quota"], subs=("status",)),
+    Kind("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", ["pdb"], subs=("status",)),
     Kind("apps", "v1", "Deployment", "deployments", ["deploy"], subs=("status", "scale")),
     Kind("apps", "v1", "StatefulSet", "statefulsets", ["sts"], subs=("status", "scale")),
     Kind("apps", "v1", "DaemonSet", "daemonsets", ["ds"], subs=("status",)),
@@ -76,6 +77,7 @@ NAMESPACE, POD, CONFIG_MAP, EVENT = named("Namespace"), named("Pod"), named("Con
 DEPLOYMENT, STATEFUL_SET, DAEMON_SET = named("Deployment"), named("StatefulSet"), named("DaemonSet")
 REPLICA_SET, JOB, CRON_JOB = named("ReplicaSet"), named("Job"), named("CronJob")
 HPA, SCALED_OBJECT, APPLICATION = named("HorizontalPodAutoscaler"), named("ScaledObject"), named("Application")
+BUDGET = named("PodDisruptionBudget")
 QUOTA, NODE, REVISION = named("ResourceQuota"), named("Node"), named("ControllerRevision")
 EVENTS_V1 = BY_KEY["events.k8s.io", "v1", "events"]
 

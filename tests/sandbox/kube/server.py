@@ -302,6 +302,10 @@ class KubeStandin:
             return api.patch(req, target, args)
         if verb == "update" and target.name:
             return api.update(req, target, args)
+        if target.sub == "eviction":
+            if verb != "create":
+                raise status.no_method()
+            return api.evict(req, target, args)
         if verb == "create" and not target.name and (target.ns or not target.kind.namespaced):
             return api.create(req, target, args)
         if verb == "delete" and not target.sub:

@@ -242,6 +242,13 @@ create table ops.audit (
 ) partition by range (at);
 create index audit_in_order on ops.audit (xid, id); -- of sealing, and of reading newest first
 create index audit_by_request on ops.audit (request_id) where request_id is not null;
+-- what people search by, newest first; those that three entries of each change need no line in leave them out
+create index audit_by_person on ops.audit (person_id, xid, id) where person_id is not null;
+create index audit_by_stranger on ops.audit (slack_user, xid, id) where person_id is null and slack_user is not null;
+create index audit_by_action on ops.audit (action, xid, id) where action is not null;
+create index audit_by_event on ops.audit (event, xid, id)
+	where event not in ('request.allowed', 'request.started', 'request.succeeded');
+create index audit_by_outcome on ops.audit (outcome, xid, id) where outcome in ('failure', 'denied', 'unknown');
 create index audit_by_time on ops.audit using brin (at) with (pages_per_range = 32, autosummarize = on);
 
 create trigger append_only before update or delete on ops.audit for each row execute function ops.forbid();

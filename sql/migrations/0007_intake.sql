@@ -38,10 +38,13 @@ language plpgsql as $$
 declare
 	answer ops.answer;
 begin
-	select d.request_id, coalesce(r.state::text, 'cancelled') into answer.known_id, answer.known_state
-		from ops.delivery d left join ops.request r on r.id = d.request_id
-		where d.dedup = p_dedup or d.envelope_id = p_envelope
-		order by (d.dedup = p_dedup) desc limit 1;
+	-- each by its own key: as one statement with OR and a join it is planned as a walk over every request there was
+	select d.request_id into answer.known_id from ops.delivery d where d.dedup = p_dedup;
+	if not found then
+		select d.request_id into answer.known_id from ops.delivery d where d.envelope_id = p_envelope;
+	end if;
+	select r.state::text into answer.known_state from ops.request r where r.id = answer.known_id;
+	answer.known_state := coalesce(answer.known_state, 'cancelled');
 	answer.state := answer.known_state;
 	answer.fence := 0;
 	return answer;

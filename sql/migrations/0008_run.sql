@@ -343,30 +343,32 @@ begin
 	return coalesce(lost, '{}');
 end $$;
 
--- Forgets what is kept for a time only; a small piece at a call, so that no call is long.
+-- Forgets what is kept for a time only; a small piece at a call, so that no call is long.  By arrays of keys, and with a
+-- time that is fixed: else each call would walk over all that is kept.
 create function ops.sweep(p_observer json, p_limit integer) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
+	now_ timestamptz := clock_timestamp();
 	n integer;
 	total integer := 0;
 begin
-	delete from ops.delivery where dedup in (
-		select v.dedup from ops.delivery v where v.received_at < clock_timestamp() - interval '24 hours'
-		limit p_limit for update skip locked);
+	delete from ops.delivery where dedup = any (array(
+		select v.dedup from ops.delivery v where v.received_at < now_ - interval '24 hours'
+		limit p_limit for update skip locked));
 	get diagnostics n = row_count;
 	total := total + n;
-	delete from ops.message where id in (
-		select m.id from ops.message m where m.created_at < clock_timestamp() - interval '7 days'
+	delete from ops.message where id = any (array(
+		select m.id from ops.message m where m.created_at < now_ - interval '7 days'
 			and m.delivered_at is not null
-		limit p_limit for update skip locked);
+		limit p_limit for update skip locked));
 	get diagnostics n = row_count;
 	total := total + n;
-	delete from ops.follow where request_id in (
-		select f.request_id from ops.follow f where f.ended is not null and f.begun_at < clock_timestamp() - interval '7 days'
-		limit p_limit for update skip locked);
+	delete from ops.follow where request_id = any (array(
+		select f.request_id from ops.follow f where f.ended is not null and f.begun_at < now_ - interval '7 days'
+		limit p_limit for update skip locked));
 	get diagnostics n = row_count;
 	total := total + n + ops.thaw(p_observer);
-	delete from ops.replica where seen_at < clock_timestamp() - interval '7 days' and boot_id not in (
+	delete from ops.replica where seen_at < now_ - interval '7 days' and boot_id not in (
 		select q.claimed_by from ops.request q where q.wake_at is not null and q.claimed_by is not null);
 	return total;
 end $$;

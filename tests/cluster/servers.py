@@ -35,7 +35,7 @@ def role_of_rules(name="opsd-suite"):
 
 
 class Standin:
-    name, ca_file = "stand-in", None
+    name, ca_file, own = "stand-in", None, True
 
     def __init__(self, loop_thread):
         self.thread = loop_thread
@@ -63,7 +63,7 @@ class Standin:
 class Real:
     """Over a ControlPlane of our own."""
 
-    name = "control plane"
+    name, own = "control plane", True
 
     def __init__(self, plane=None):
         self.plane = plane or ControlPlane().start()
@@ -93,9 +93,10 @@ class Real:
 
 
 class Named:
-    """The current context of KUBECONFIG; everything that is made there goes again with its namespaces."""
+    """The current context of KUBECONFIG; everything that is made there goes again with its namespaces. Not `own`: no
+    node and no kind is changed there, and our images cannot be pulled, so that no pod becomes ready."""
 
-    name = "named cluster"
+    name, own = "named cluster", False
 
     def __init__(self):
         path = Path(os.environ.get("KUBECONFIG", "").partition(":")[0])

@@ -193,6 +193,9 @@ def patch_types(p):
     p.patch(WEB, {"metadata": {"namespace": "other"}}, MERGE)
     p.patch(SETTINGS, {"data": {"N": None, "M": "6"}}, MERGE, see=("data",))
     p.patch(SETTINGS, {}, MERGE, see=("data",))
+
+
+def custom(p):
     so = "/apis/keda.sh/v1alpha1/namespaces/{ns}/scaledobjects"
     p.quiet("POST", so, {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": {"name": "web"},
                          "spec": {"scaleTargetRef": {"name": "web"}}})
@@ -407,6 +410,12 @@ def expired(p):
                    "goes on": bool(body["metadata"].get("continue"))})
     again = p.get(at, labelSelector="page=yes", **{"continue": body["metadata"]["continue"]}).json
     p.said.append({"names": [i["metadata"]["name"] for i in again["items"]]})
+    gone = p.c.stream(p.path(at), watch="1", resourceVersion="1")       # inside a good answer
+    event = gone.event()
+    gone.close()
+    p.said.append({"too old": event["type"], "kind": event["object"]["kind"], "code": event["object"].get("code"),
+                   "reason": event["object"].get("reason"),
+                   "message": re.sub(r"\d+", "N", event["object"].get("message", ""))})
 
 
 def watches(p):
@@ -432,12 +441,6 @@ def watches(p):
     p.quiet("POST", at, config("x"))
     hear(1, fieldSelector="metadata.name=x")                            # the present first
     hear(1, fieldSelector="metadata.name=x", resourceVersion="0")
-    gone = p.c.stream(p.path(at), watch="1", resourceVersion="1")       # inside a good answer
-    event = gone.event()
-    gone.close()
-    p.said.append({"too old": event["type"], "kind": event["object"]["kind"], "code": event["object"].get("code"),
-                   "reason": event["object"].get("reason"),
-                   "message": re.sub(r"\d+", "N", event["object"].get("message", ""))})
     p.get(at, watch="1", resourceVersion="old")
     t = time.monotonic()
     short = p.c.stream(p.path(at), watch="1", timeoutSeconds="1", resourceVersion=version, labelSelector="none=x")
@@ -515,12 +518,16 @@ def deployments(p):
     p.said.append({"zero": sorted(k for k in zero["status"] if k != "terminatingReplicas")})
 
 
-PLAYS = [missing, conflict, json_patches, patch_types, apply, validation, jobs, strictness, dry_run, scale, managers, tables,
+NEED_PODS = {scale, deployments}
+NEED_KINDS = {custom}
+PLAYS = [missing, conflict, json_patches, patch_types, custom, apply, validation, jobs, strictness, dry_run, scale, managers, tables,
          selectors, paging, expired, watches, permissions, quota, sizes, deployments]
 
 
 @pytest.mark.parametrize("play", PLAYS, ids=lambda f: f.__name__)
 def test_same_answers(play, standin, real):
+    if not real.own and play in NEED_PODS | NEED_KINDS:
+        pytest.skip("no pod becomes ready, and no kind is added, on a cluster that is not ours")
     ns = f"opsd-play-{next(NUMBERS)}-{int(time.time())}"
     heard = []
     for server in (standin, real):

@@ -291,6 +291,8 @@ begin
 		if p_waits > 0 and holder is not null then
 			perform ops.waited(r, holder);
 		end if;
+		update ops.request q set wake_at = clock_timestamp() + ops.request_lease()
+			where q.id = p_id and q.wake_at < clock_timestamp() + interval '50 seconds';
 		return (true, r.state, 'busy', holder, null, null, null, null, null, null, null)::ops.written;
 	end if;
 	if p_waits > 0 then

@@ -74,8 +74,14 @@ static void test_who_waits_is_told_for_whom(void **state)
 	(void)state;
 	expect_start(A, first, REQUEST_RUNNING);
 	expect_start(B, second, REQUEST_ALLOWED);
-	second->waits = 1; /* not for a moment only */
+	second->waits = 1; /* not for a moment only: its lease goes with it */
+	good("UPDATE ops.request SET wake_at = clock_timestamp() + interval '5 s' WHERE state = "
+	     "'allowed'");
 	expect_start(B, second, REQUEST_ALLOWED);
+	expect_sql("SELECT wake_at > clock_timestamp() + interval '50 s' FROM ops.request WHERE "
+		   "state = "
+		   "'allowed'",
+		   "t");
 	owed_forget(B);
 	good("DELETE FROM ops.message WHERE kind <> 'progress'");
 	end = outbox_claim(B, 10);

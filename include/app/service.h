@@ -21,6 +21,7 @@ struct http;
 struct httpd;
 struct intake;
 struct loop;
+struct openid;
 struct sender;
 struct slack_people;
 struct slack_socket;
@@ -43,6 +44,8 @@ struct service {
 	struct ws_context *ws;
 	struct db *intake_db, *work_db;
 	struct store *store;
+	struct openid *openid; /* NULL: no provider is configured */
+	char *openid_secret, *openid_ca;
 	struct slack_web *web;
 	struct slack_people *people;
 	struct slack_socket *socket;
@@ -83,6 +86,10 @@ void service_sweep(struct service *service);
 /* wake.c: for db_config.notice and store_outbox_set_unclaimed. */
 void service_notice(void *service, const char *payload);
 void service_unclaimed(void *service, bool crowded);
+
+/* ports_prove.c: company sign-ins, when identity.issuer is set.  false: said on stderr. */
+bool service_openid(struct service *service);
+struct call *port_prove(void *ctx, struct request *rq, call_done_fn done, void *data);
 
 /* health.c: /metrics, /healthz, /readyz. */
 int service_page(void *service, const char *path, struct buf *body, const char **ret_type);

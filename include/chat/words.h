@@ -72,6 +72,15 @@ char *words_why(const json_t *why, const char *what);
 /* That the copy of the directory is old; NULL: it is not. */
 char *words_stale(int64_t age_s);
 
+/* The code of a company sign-in, to the one who must type it; and why one did not count (a code of
+ * store/prove.h). */
+struct sign_in_code {
+	const char *code, *url;
+	int64_t lives_s;
+};
+char *words_sign_in(const char *what, const char *request, const struct sign_in_code *code);
+char *words_proof(const char *code);
+
 /* To a person whose Slack account was linked just now: { "email" }. */
 char *words_linked(const json_t *link);
 

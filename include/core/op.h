@@ -24,6 +24,7 @@ enum op_step {
 	OP_CLICKER, /* ask Slack who clicked on a card, unless that is known afresh */
 	OP_VOTE,   /* record what that click says; the run ends, the last approval begins another */
 	OP_PEOPLE, /* ask Slack who the asker is */
+	OP_PROVE,  /* a company sign-in, when the decision asks for one: minutes */
 	OP_DECIDE, /* identify and decide, now that it is known */
 	OP_PLAN,   /* read the target, make the plan */
 	OP_OFFER,  /* show the plan to the requester; the run ends, a click begins the next */

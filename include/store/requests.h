@@ -17,6 +17,12 @@
 struct db;
 struct store;
 
+struct store_proof {            /* company sign-ins */
+	bool possible;          /* a provider is configured */
+	int64_t link_from_risk; /* from here on a link made by address alone is not enough */
+	int64_t each_from_risk; /* from here on each request needs a sign-in of its own; 4: none */
+};
+
 struct store_config {
 	struct db *intake; /* receive, confirm, disown only: never behind other work */
 	struct db *work;
@@ -25,7 +31,8 @@ struct store_config {
 	const char *audit_channel;
 	const char *approval_channel; /* of cards; NULL: what needs approval is refused */
 	int64_t approval_s;           /* how long approvers have, unless a rule says less */
-	const char *deployment;       /* mark in audit entries; "" none */
+	struct store_proof proof;
+	const char *deployment; /* mark in audit entries; "" none */
 	bool read_only; /* a freeze of everything, for as long as one of such replicas lives */
 };
 

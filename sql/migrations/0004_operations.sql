@@ -84,6 +84,14 @@ create table ops.proof (
 	proved_at    timestamptz not null default clock_timestamp()
 );
 
+create table ops.proof_try (
+	request_id text collate "C" primary key,
+	slack_team text collate "C" not null,
+	slack_user text collate "C" not null,
+	at         timestamptz not null default clock_timestamp()
+);
+create index proof_try_by_user on ops.proof_try (slack_user, at);
+
 create table ops.request (
 	id             text collate "C" primary key,
 	created_at     timestamptz not null default clock_timestamp(),

@@ -172,7 +172,7 @@ begin
 	r.person_id := coalesce(r.person_id, i.person_id);
 	r.person_name := coalesce(i.person_name, r.person_name, p_name);
 	r.person_email := coalesce(i.person_email, r.person_email);
-	if i.code = 'step_up' and r.state = 'received' and r.attempts = 0 then
+	if i.code = 'step_up' and r.state = 'received' and (r.attempts = 0 or r.code is distinct from 'step_up') then
 		update ops.request q set code = i.code, person_id = r.person_id, person_name = r.person_name,
 				person_email = r.person_email, wake_at = clock_timestamp() + ops.request_lease()
 			where q.id = p_id returning * into r;

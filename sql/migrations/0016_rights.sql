@@ -3,11 +3,14 @@
 -- looked at by a second one afterwards.  What is permanent is in the reviewed file.
 set local role opsd_owner;
 
--- Where this deployment speaks, for what is written without a replica that could say it.
-create function ops.channels(p_audit text, p_approval text) returns void
+-- What the database must know of the configuration: where this deployment speaks, and which proof it asks for.
+create function ops.configure(p_audit text, p_approval text, p_can_step_up boolean, p_proof_from smallint, p_step_up_from smallint)
+returns void
 language sql security definer set search_path = pg_catalog, pg_temp as $$
-	update ops.setting set audit_channel = p_audit, approval_channel = p_approval
-		where (audit_channel, approval_channel) is distinct from (p_audit, p_approval)
+	update ops.setting set audit_channel = p_audit, approval_channel = p_approval, can_step_up = p_can_step_up,
+			proof_from_risk = p_proof_from, step_up_from_risk = p_step_up_from
+		where (audit_channel, approval_channel, can_step_up, proof_from_risk, step_up_from_risk)
+			is distinct from (p_audit, p_approval, p_can_step_up, p_proof_from, p_step_up_from)
 $$;
 
 -- Everything that speaks for or against one use of an action by one person.
@@ -494,4 +497,89 @@ begin
 	return json_build_object('code', 'reviewed', 'by', ops.person_text(p_person), 'review', ops.review_json(v));
 end $$;
 
-grant execute on function ops.channels(text, text), ops.tell(jsonb, json), ops.access_tick(json, integer) to opsd_service;
+-- Company sign-ins
+
+-- Before a code is shown: at most three an hour for one account, and one for a request.
+create function ops.prove_begin(p_boot uuid, p_observer json, p_id text, p_fence bigint) returns text
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+	r ops.request;
+begin
+	select * into r from ops.request q where q.id = p_id and q.fence = p_fence and q.claimed_by = p_boot
+		and q.state = 'received' and q.code = 'step_up' for no key update;
+	if not found then
+		return '"taken_over"';
+	end if;
+	perform pg_advisory_xact_lock(hashtextextended('opsd sign-in ' || r.slack_user, 0));
+	delete from ops.proof_try t where t.slack_user = r.slack_user and t.at < clock_timestamp() - interval '1 hour';
+	if (select count(*) from ops.proof_try t where t.slack_user = r.slack_user) >= 3
+			or exists (select 1 from ops.request q join ops.proof_try t on t.request_id = q.id
+				where t.slack_user = r.slack_user and q.state = 'received' and q.code = 'step_up' and q.id <> p_id) then
+		perform ops.audit_note(p_id, r.person_id, r.slack_user, p_observer, 'proof.refused', 'denied', '{"why":"too_many"}');
+		return '"too_many"';
+	end if;
+	insert into ops.proof_try (request_id, slack_team, slack_user) values (p_id, r.team, r.slack_user) on conflict do nothing;
+	if not found then
+		return '"once"';
+	end if;
+	perform ops.audit_note(p_id, r.person_id, r.slack_user, p_observer, 'proof.asked', 'attempt', '{"risk":' || r.risk || '}');
+	return '"ok"';
+end $$;
+
+-- A token was verified: its subject must be the very person whose Slack account asked.  For this request only; the
+-- link is proved by it besides.
+create function ops.prove(p_boot uuid, p_observer json, p_id text, p_fence bigint, p_source text, p_proof jsonb) returns text
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+	r ops.request;
+	named dir.person;
+	l ops.link;
+	code_ text := 'ok';
+	facts text;
+begin
+	select * into r from ops.request q where q.id = p_id and q.fence = p_fence and q.claimed_by = p_boot
+		and q.state = 'received' and q.code = 'step_up' for no key update;
+	if not found then
+		return '"taken_over"';
+	end if;
+	select p.* into named from dir.person p join dir.source s using (source_id)
+		where s.name = p_source and p.external_id = p_proof ->> 'subject';
+	select * into l from ops.link k where k.slack_team = r.team and k.slack_user = r.slack_user for update;
+	if named.person_id is distinct from r.person_id then
+		code_ := 'another_person';
+	elsif named.state <> 'active' or named.kind <> 'human' then
+		code_ := 'person_not_active';
+	elsif l.person_id is distinct from named.person_id or l.state = 'retired' then
+		code_ := 'binding_changed';
+	else
+		insert into ops.proof (request_id, person_id, issuer, subject, token_sha256, signed_in_at)
+			values (p_id, named.person_id, p_proof ->> 'issuer', p_proof ->> 'subject', p_proof ->> 'token',
+				to_timestamp(nullif((p_proof ->> 'signed_in_s')::bigint, 0)))
+			on conflict do nothing;
+		if not found then
+			code_ := 'token_used';
+		end if;
+	end if;
+	facts := '{' || '"code":' || ops.js(code_) || ',"issuer":' || ops.js(p_proof ->> 'issuer') || ',"named":'
+		|| coalesce(named.person_id::text, 'null') || ',"signed_in_s":' || coalesce(p_proof ->> 'signed_in_s', '0') || ',"subject":'
+		|| ops.js(p_proof ->> 'subject') || '}';
+	if code_ <> 'ok' then
+		perform ops.audit_note(p_id, r.person_id, r.slack_user, p_observer, 'proof.refused', 'denied', facts);
+		if code_ = 'another_person' then
+			perform ops.alarm(json_build_object('alarm', 'proof_of_another', 'user', r.slack_user, 'mention', 'here', 'request', p_id,
+				'whose', coalesce(ops.person_text(named.person_id), 'somebody the directory does not know')), p_id);
+		end if;
+		return to_json(code_)::text;
+	end if;
+	update ops.link set how = 'idp', proved_external_id = named.external_id, proved_at = clock_timestamp(), state = 'live',
+			state_reason = '' where slack_team = r.team and slack_user = r.slack_user;
+	perform ops.audit_note(p_id, r.person_id, r.slack_user, p_observer, 'proof.given', 'success', facts);
+	if l.state = 'suspended' then
+		perform ops.audit_note(p_id, r.person_id, r.slack_user, p_observer, 'link.released', 'success', '{"by":"proof"}');
+	end if;
+	return '"ok"';
+end $$;
+
+grant execute on function ops.configure(text, text, boolean, smallint, smallint), ops.tell(jsonb, json),
+	ops.access_tick(json, integer), ops.prove_begin(uuid, json, text, bigint),
+	ops.prove(uuid, json, text, bigint, text, jsonb) to opsd_service;

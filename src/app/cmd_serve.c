@@ -12,6 +12,7 @@
 #include "action/env.h"
 #include "app/config.h"
 #include "app/follower.h"
+#include "app/openid.h"
 #include "app/options.h"
 #include "app/service.h"
 #include "base/diag.h"
@@ -177,6 +178,10 @@ static void make_store(struct service *service)
 		.audit_channel = config_str(service->config, "slack.audit_channel"),
 		.approval_channel = config_str(service->config, "slack.approval_channel"),
 		.approval_s = config_int(service->config, "slack.approval_minutes") * 60,
+		.proof = { .possible = service->openid != NULL,
+			   .link_from_risk = config_int(service->config, "identity.link_from_risk"),
+			   .each_from_risk =
+				   config_int(service->config, "identity.sign_in_from_risk") },
 		.deployment = config_str(service->config, "deployment"),
 		.read_only = config_bool(service->config, "read_only"),
 	};
@@ -511,6 +516,7 @@ static void close_all(struct service *service)
 	slack_people_destroy(service->people);
 	slack_web_destroy(service->web);
 	store_destroy(service->store);
+	openid_destroy(service->openid);
 	action_env_destroy(service->env);
 	http_destroy(service->http);
 	db_destroy(service->intake_db);
@@ -631,6 +637,8 @@ static void forget(struct service *service)
 	secret_free(service->app_token);
 	secret_free(service->bot_token);
 	secret_free(service->database_url);
+	secret_free(service->openid_secret);
+	free(service->openid_ca);
 	free(service);
 }
 
@@ -648,6 +656,8 @@ int cmd_serve(struct app_options *options)
 	if (!load(service, options->config) || !make_clients(service))
 		return APP_COULD_NOT;
 	service->meter = loop_meter_start(&service->loop);
+	if (!service_openid(service))
+		return APP_COULD_NOT;
 	make_store(service);
 	make_chat(service);
 	if (!make_pages(service))

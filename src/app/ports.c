@@ -438,6 +438,7 @@ void service_ports(struct service *service, struct op_ports *ret_ports)
 			  [OP_CLICKER] = port_clicker,
 			  [OP_VOTE] = port_vote,
 			  [OP_PEOPLE] = port_people,
+			  [OP_PROVE] = port_prove,
 			  [OP_DECIDE] = port_decide,
 			  [OP_PLAN] = port_plan,
 			  [OP_OFFER] = port_offer,
@@ -452,6 +453,7 @@ void service_ports(struct service *service, struct op_ports *ret_ports)
 			     [OP_CLICKER] = 1200, /* the acknowledgement waits for both */
 			     [OP_VOTE] = 1600,
 			     [OP_PEOPLE] = 15000,
+			     [OP_PROVE] = 15 * 60 * 1000, /* a person types a code */
 			     [OP_DECIDE] = 10000,
 			     [OP_PLAN] = 20000,
 			     [OP_OFFER] = 10000,

@@ -178,6 +178,40 @@ char *words_stale(int64_t age_s)
 	return buf_take(&buf);
 }
 
+char *words_sign_in(const char *what, const char *request, const struct sign_in_code *code)
+{
+	return xasprintf(
+		"🔐 This needs a company sign-in, for this one request (%s): %s\n"
+		"Open %s in a browser and type the code %s within %d minutes.\n"
+		"Only if it was you who just asked for this, here in Slack. Nobody else may "
+		"give you a code, and do not pass this one on.",
+		request, what, code->url, code->code, (int)((code->lives_s + 59) / 60));
+}
+
+char *words_proof(const char *code)
+{
+	static const struct {
+		const char *code, *text;
+	} texts[] = {
+		{ "too_many",
+		  "You have had several company sign-ins within the hour, or one is "
+		  "still open, so nothing was done. Finish that one, or try again in an "
+		  "hour." },
+		{ "once", "The company sign-in for this request was interrupted, so nothing was "
+			  "done. Ask again with the command." },
+		{ "another_person",
+		  "The sign-in was somebody else's, not yours, so nothing was done. "
+		  "The data platform team was told." },
+		{ "token_used", "That sign-in was used before, so nothing was done. Ask again with "
+				"the command." },
+	};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		if (str_eq(texts[i].code, code))
+			return xstrdup(texts[i].text);
+	return xstrdup(words_code(code));
+}
+
 char *words_linked(const json_t *link)
 {
 	return xasprintf(
@@ -216,6 +250,13 @@ char *words_alarm(const json_t *alarm)
 			str_eq(jget_str(alarm, "effect"), "forbid") ? "The block" : "The right",
 			jget_str_or(alarm, "whose", "somebody"), jget_str_or(alarm, "action", "?"),
 			jget_str_or(alarm, "grant", "?"));
+	if (str_eq(kind, "proof_of_another"))
+		return xasprintf(
+			"A company sign-in for this Slack account's request %s was made by %s. "
+			"Nothing "
+			"was done. Find out who sent whom the code: it looks like phishing.",
+			jget_str_or(alarm, "request", "?"),
+			jget_str_or(alarm, "whose", "somebody else"));
 	if (str_eq(kind, "reviewed"))
 		return xasprintf("reviewed the break-glass %s of %s.",
 				 jget_str_or(alarm, "request", "?"),

@@ -10,10 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "base/err.h"
 #include "base/failpoint.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/str.h"
 #include "base/xalloc.h"
 #include "core/action.h"
 #include "core/args.h"
@@ -23,10 +25,11 @@
 
 static const char *const op_names[] = {
 	[OP_RECEIVE] = "receive", [OP_CONFIRM] = "confirm", [OP_CLICKER] = "clicker",
-	[OP_VOTE] = "vote",       [OP_PEOPLE] = "people",   [OP_DECIDE] = "decide",
-	[OP_PLAN] = "plan",       [OP_OFFER] = "offer",     [OP_ASK] = "ask",
-	[OP_START] = "start",     [OP_ACT] = "act",         [OP_LOOK] = "look",
-	[OP_REPEAT] = "repeat",   [OP_SETTLE] = "settle",   [OP_DONE] = "done",
+	[OP_VOTE] = "vote",       [OP_PEOPLE] = "people",   [OP_PROVE] = "prove",
+	[OP_DECIDE] = "decide",   [OP_PLAN] = "plan",       [OP_OFFER] = "offer",
+	[OP_ASK] = "ask",         [OP_START] = "start",     [OP_ACT] = "act",
+	[OP_LOOK] = "look",       [OP_REPEAT] = "repeat",   [OP_SETTLE] = "settle",
+	[OP_DONE] = "done",
 };
 
 /* How often the effect of one run may be tried: the first, and once more when a look says "not
@@ -90,6 +93,8 @@ static enum op_step next_of_state(const struct request *rq)
 {
 	if (rq->known_id != NULL)
 		return OP_DONE;
+	if (rq->state == REQUEST_RECEIVED && str_eq(rq->code, "step_up"))
+		return OP_PROVE;
 	switch (rq->state) {
 	case REQUEST_RECEIVED:
 		return OP_PEOPLE;
@@ -222,6 +227,9 @@ static enum op_step next_on_success(struct op *op)
 		return request_confirms(op->rq) ? OP_CONFIRM : OP_VOTE;
 	case OP_PEOPLE:
 		return OP_DECIDE;
+	case OP_PROVE: /* it took minutes: is it still the same account? */
+		op->rq->code = NULL;
+		return OP_PEOPLE;
 	case OP_PLAN:
 		return next_of_plan(op);
 	case OP_ASK:
@@ -254,6 +262,10 @@ static enum op_step next_on_error(struct op *op)
 	case OP_PEOPLE:
 	case OP_PLAN:
 		return end_as(op, REQUEST_FAILED);
+	case OP_PROVE:
+		rq->code = "proof_failed";
+		rq->rejection = arena_strdup(rq->arena, rq->err.msg);
+		return end_as(op, REQUEST_DENIED);
 	case OP_ACT:
 		if (command_reads(rq->command))
 			return end_as(op, REQUEST_FAILED);

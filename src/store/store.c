@@ -30,6 +30,8 @@ enum {
 	SWEEP_EVERY = 4,
 	SWEEP_LIMIT = 500,
 	HELLO_MS = 10 * 1000,
+	LINK_FROM_RISK = 3, /* where no sign-in can be had */
+	NEVER_RISK = 4,
 	RENEW_MS = 8 * 1000,
 	HAND_MS = 1000,
 	SWEEP_MS = 8 * 1000,
@@ -60,6 +62,7 @@ struct store *store_create(uv_loop_t *loop, const struct store_config *config)
 	store->version = xstrdup(config->version);
 	store->audit_channel = xstrdup_null(config->audit_channel);
 	store->approval_channel = xstrdup_null(config->approval_channel);
+	store->proof = config->proof;
 	store->approval_s = config->approval_s;
 	store->read_only = config->read_only;
 	store->observer = json_canonical(observer);
@@ -342,9 +345,14 @@ struct call *store_hello(struct store *store, call_done_fn done, void *data)
 	job->take = take_hello;
 	params_text(&params, store->audit_channel);
 	params_text(&params, store->approval_channel);
-	return job_start(job, store->work, "ops_hello",
-			 "SELECT h.* FROM ops.channels($6, $7), ops.hello($1, $2, $3, $4, $5) h",
-			 &params, HELLO_MS);
+	params_bool(&params, store->proof.possible);
+	params_int(&params, store->proof.possible ? store->proof.link_from_risk : LINK_FROM_RISK);
+	params_int(&params, store->proof.possible ? store->proof.each_from_risk : NEVER_RISK);
+	return job_start(
+		job, store->work, "ops_hello",
+		"SELECT h.* FROM ops.configure($6, $7, $8, $9, $10), ops.hello($1, $2, $3, "
+		"$4, $5) h",
+		&params, HELLO_MS);
 }
 
 /* hand over */

@@ -17,6 +17,7 @@
 #include "base/json.h"
 #include "base/list.h"
 #include "net/db.h"
+#include "store/requests.h"
 
 struct held;
 struct owed;
@@ -28,6 +29,7 @@ struct store {
 	char *boot_id, *version, *audit_channel, *approval_channel;
 	int64_t approval_s;
 	bool read_only;
+	struct store_proof proof;
 	char *observer; /* JSON text: who wrote an audit entry */
 	void (*ready)(void *data, struct owed *owed);
 	void *ready_data;

@@ -21,6 +21,7 @@ struct script {
 	bool silent[OP_DONE];
 	bool unheard;
 	enum request_state received, confirmed, decided, started;
+	unsigned step_ups; /* decisions that ask for a sign-in first */
 	const char *known;
 	const char *plan;                  /* JSON */
 	const char *look[2];               /* states that a look finds, in order */
@@ -43,7 +44,7 @@ struct stage {
 static struct stage *stage;
 
 /* One letter a step, in the order of enum op_step. */
-static const char letters[] = "RCKVPDpOaSA?G!";
+static const char letters[] = "RCKVPIDpOaSA?G!";
 
 static struct call *answer(enum op_step step, call_done_fn done, void *data)
 {
@@ -59,6 +60,21 @@ static struct call *answer(enum op_step step, call_done_fn done, void *data)
 	err_set(&err, kind, "scripted");
 	return call_later(&stage->loop, &err, done, data);
 }
+
+/* A step that only sets the state, or nothing. */
+#define STEP(name, step, set)                                                                      \
+	static struct call *name(void *ctx, struct request *rq, call_done_fn done, void *data)     \
+	{                                                                                          \
+		(void)ctx, (void)rq;                                                               \
+		set;                                                                               \
+		return answer(step, done, data);                                                   \
+	}
+
+STEP(on_clicker, OP_CLICKER, (void)0)
+STEP(on_vote, OP_VOTE, rq->state = REQUEST_APPROVING)
+STEP(on_offer, OP_OFFER, rq->state = REQUEST_CONFIRMING)
+STEP(on_ask, OP_ASK, rq->state = REQUEST_APPROVING)
+STEP(on_act, OP_ACT, (void)0)
 
 static struct call *on_receive(void *ctx, struct request *rq, call_done_fn done, void *data)
 {
@@ -79,14 +95,18 @@ static struct call *on_confirm(void *ctx, struct request *rq, call_done_fn done,
 
 static struct call *on_people(void *ctx, struct request *rq, call_done_fn done, void *data)
 {
-	(void)ctx, (void)rq;
-	return answer(OP_PEOPLE, done, data);
+	(void)ctx;
+	return answer(rq->code != NULL ? OP_PROVE : OP_PEOPLE, done, data);
 }
 
 static struct call *on_decide(void *ctx, struct request *rq, call_done_fn done, void *data)
 {
 	(void)ctx;
 	rq->state = stage->script.decided;
+	if (stage->calls[OP_DECIDE] < stage->script.step_ups) {
+		rq->state = REQUEST_RECEIVED;
+		rq->code = "step_up";
+	}
 	return answer(OP_DECIDE, done, data);
 }
 
@@ -98,33 +118,6 @@ static struct call *on_plan(void *ctx, struct request *rq, call_done_fn done, vo
 	return answer(OP_PLAN, done, data);
 }
 
-static struct call *on_offer(void *ctx, struct request *rq, call_done_fn done, void *data)
-{
-	(void)ctx;
-	rq->state = REQUEST_CONFIRMING;
-	return answer(OP_OFFER, done, data);
-}
-
-static struct call *on_clicker(void *ctx, struct request *rq, call_done_fn done, void *data)
-{
-	(void)ctx, (void)rq;
-	return answer(OP_CLICKER, done, data);
-}
-
-static struct call *on_vote(void *ctx, struct request *rq, call_done_fn done, void *data)
-{
-	(void)ctx;
-	rq->state = REQUEST_APPROVING;
-	return answer(OP_VOTE, done, data);
-}
-
-static struct call *on_ask(void *ctx, struct request *rq, call_done_fn done, void *data)
-{
-	(void)ctx;
-	rq->state = REQUEST_APPROVING;
-	return answer(OP_ASK, done, data);
-}
-
 static struct call *on_start(void *ctx, struct request *rq, call_done_fn done, void *data)
 {
 	(void)ctx;
@@ -134,12 +127,6 @@ static struct call *on_start(void *ctx, struct request *rq, call_done_fn done, v
 	else
 		rq->state = stage->script.started;
 	return answer(OP_START, done, data);
-}
-
-static struct call *on_act(void *ctx, struct request *rq, call_done_fn done, void *data)
-{
-	(void)ctx, (void)rq;
-	return answer(OP_ACT, done, data);
 }
 
 static struct call *on_look(void *ctx, struct request *rq, call_done_fn done, void *data)
@@ -189,6 +176,7 @@ static const struct op_ports ports = {
 		  [OP_CLICKER] = on_clicker,
 		  [OP_VOTE] = on_vote,
 		  [OP_PEOPLE] = on_people,
+		  [OP_PROVE] = on_people,
 		  [OP_DECIDE] = on_decide,
 		  [OP_PLAN] = on_plan,
 		  [OP_OFFER] = on_offer,
@@ -198,7 +186,7 @@ static const struct op_ports ports = {
 		  [OP_LOOK] = on_look,
 		  [OP_REPEAT] = on_repeat,
 		  [OP_SETTLE] = on_settle },
-	.step_ms = { 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20 },
+	.step_ms = { 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20 },
 	.settle_retry_ms = 1,
 	.busy_retry_ms = 1,
 	.answered = on_answered,
@@ -313,6 +301,15 @@ static void test_unknown_asker_is_asked_for(void **state)
 	end = play(&script, 1, &conditional, OP_RECEIVE, NULL);
 	assert_string_equal(end.trace, "RP!");
 	assert_int_equal(end.final, REQUEST_FAILED);
+	/* after a sign-in, which takes minutes, it is asked again who it is */
+	script.fail[OP_PEOPLE][0] = ERR_NONE;
+	script.step_ups = 1;
+	end = play(&script, 1, &conditional, OP_RECEIVE, NULL);
+	assert_string_equal(end.trace, "RPDIPDpSA!");
+	script.fail[OP_PROVE][0] = ERR_DENIED;
+	end = play(&script, 1, &conditional, OP_RECEIVE, NULL);
+	assert_string_equal(end.trace, "RPDI!");
+	assert_int_equal(end.final, REQUEST_DENIED);
 }
 
 /* Taken over, and nobody knows what its requester was told: they are asked, whatever the risk and

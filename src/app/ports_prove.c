@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ports_prove.c - the step "prove": a company sign-in whose subject must be the person who asks.
+ * begin (may they?) → sign in, with the code shown to them alone → record.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "app/config.h"
+#include "app/openid.h"
+#include "app/service.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/secret.h"
+#include "base/str.h"
+#include "base/xalloc.h"
+#include "chat/render.h"
+#include "chat/words.h"
+#include "core/args.h"
+#include "core/command.h"
+#include "core/request.h"
+#include "slack/web.h"
+#include "store/prove.h"
+
+struct proving {
+	struct call call;
+	struct call *inner;  /* begin, the sign-in, or its record */
+	struct call *opened; /* the direct channel that the code goes to */
+	struct service *service;
+	struct request *rq;
+	json_t *message;
+	call_done_fn done;
+	void *data;
+};
+
+static void proving_free(struct proving *proving)
+{
+	call_cancel(&proving->opened);
+	json_decref(proving->message);
+	free(proving);
+}
+
+static void on_cancel(struct call *call)
+{
+	struct proving *proving = (struct proving *)call;
+
+	call_cancel(&proving->inner);
+	proving_free(proving);
+}
+
+static void finish(struct proving *proving, const struct err *err)
+{
+	call_done_fn done = proving->done;
+	void *data = proving->data;
+
+	proving->inner = NULL;
+	proving_free(proving);
+	done(data, err);
+}
+
+/* true: go on. */
+static bool code_is_ok(struct proving *proving, const json_t *value, const struct err *err)
+{
+	const char *code = json_string_value(value);
+	struct err own;
+	char *text;
+
+	proving->inner = NULL;
+	if (err == NULL && str_eq(code, "ok"))
+		return true;
+	if (err != NULL) {
+		finish(proving, err);
+		return false;
+	}
+	text = words_proof(code);
+	err_set(&own, ERR_DENIED, "%s", text);
+	free(text);
+	finish(proving, &own);
+	return false;
+}
+
+/* showing the code */
+
+static void on_opened(void *data, const struct slack_answer *answer, const struct err *err)
+{
+	struct proving *proving = data;
+	const char *channel = jget_str(answer->json, "channel.id");
+
+	proving->opened = NULL;
+	if (answer->class != SLACK_OK || channel == NULL) {
+		log_warn("code of a company sign-in not shown", LOG_STR("request", proving->rq->id),
+			 LOG_STR("error", err != NULL ? err->msg : "no channel"));
+		return;
+	}
+	json_object_set_new(proving->message, "channel", json_string(channel));
+	(void)slack_web_call(proving->service->web, "chat.postMessage",
+			     json_incref(proving->message), 0, NULL, NULL);
+}
+
+/* Only to the one who asked: an ephemeral answer to what they typed, else a direct message. */
+static void show(struct proving *proving, const char *text)
+{
+	const struct asker *asker = &proving->rq->asker;
+
+	proving->message = render_note(text);
+	if (asker->response_url != NULL) {
+		json_object_set_new(proving->message, "replace_original", json_false());
+		(void)slack_web_respond(proving->service->web, asker->response_url,
+					json_incref(proving->message), NULL, NULL);
+		return;
+	}
+	proving->opened =
+		slack_web_call(proving->service->web, "conversations.open",
+			       json_pack("{s:s}", "users", asker->user), 0, on_opened, proving);
+}
+
+static void on_code(void *data, const struct openid_code *code)
+{
+	struct proving *proving = data;
+	const struct request *rq = proving->rq;
+	const struct sign_in_code shown = { .code = code->code,
+					    .url = code->url,
+					    .lives_s = code->lives_s };
+	char *args = args_text(rq->command, rq->args);
+	char *what = xasprintf("%s %s", rq->command->title, args);
+	char *text = words_sign_in(what, rq->id, &shown);
+
+	show(proving, text);
+	free(text);
+	free(what);
+	free(args);
+}
+
+/* the three calls */
+
+static void on_recorded(void *data, const json_t *value, const struct err *err)
+{
+	struct proving *proving = data;
+
+	if (code_is_ok(proving, value, err))
+		finish(proving, NULL);
+}
+
+static void on_signed_in(void *data, const struct openid_proof *proof, const struct err *err)
+{
+	struct proving *proving = data;
+	struct service *service = proving->service;
+	struct store_token token = { .source = config_str(service->config, "identity.source") };
+
+	proving->inner = NULL;
+	if (err != NULL) {
+		finish(proving, err);
+		return;
+	}
+	token.issuer = proof->issuer;
+	token.subject = proof->subject;
+	token.sha256 = proof->token_sha256;
+	token.signed_in_s = proof->signed_in_s;
+	proving->inner = store_prove(service->store, proving->rq, &token, on_recorded, proving);
+}
+
+static void on_begun(void *data, const json_t *value, const struct err *err)
+{
+	struct proving *proving = data;
+
+	if (code_is_ok(proving, value, err))
+		proving->inner =
+			openid_sign_in(proving->service->openid, on_code, on_signed_in, proving);
+}
+
+struct call *port_prove(void *ctx, struct request *rq, call_done_fn done, void *data)
+{
+	struct proving *proving = xcalloc(1, sizeof(*proving));
+	struct service *service = ctx;
+	struct err err;
+
+	proving->call.cancel = on_cancel;
+	proving->service = service;
+	proving->rq = rq;
+	proving->done = done;
+	proving->data = data;
+	if (service->openid == NULL) { /* another replica has a provider */
+		err_set(&err, ERR_DENIED,
+			"This needs a company sign-in, and none is configured here.");
+		free(proving);
+		return call_later(&service->loop, &err, done, data);
+	}
+	proving->inner = store_prove_begin(service->store, rq, on_begun, proving);
+	return &proving->call;
+}
+
+bool service_openid(struct service *service)
+{
+	const struct config *config = service->config;
+	const char *issuer = config_str(config, "identity.issuer");
+	const json_t *secret = config_node(config, "identity.client_secret");
+	struct openid_config openid = {
+		.issuer = issuer,
+		.client_id = config_str(config, "identity.client_id"),
+		.subject = config_str(config, "identity.subject"),
+		.hosted_domain = config_str(config, "identity.hosted_domain"),
+		.tenant = config_str(config, "identity.tenant"),
+		.hosts = json_object_get(config_node(config, "identity.hosts"), "names"),
+		.proxy = config_str(config, "slack.proxy")
+	};
+	struct err err;
+
+	if (issuer == NULL)
+		return true;
+	if (openid.client_id == NULL || config_str(config, "identity.source") == NULL) {
+		(void)fputs("opsd: identity.issuer needs identity.client_id and identity.source\n",
+			    stderr);
+		return false;
+	}
+	if (json_is_object(secret)) {
+		service->openid_secret = secret_read(secret, &err);
+		if (service->openid_secret == NULL) {
+			(void)fprintf(stderr, "opsd: identity.client_secret: %s\n", err.msg);
+			return false;
+		}
+	}
+	service->openid_ca = config_file(config, "identity.ca_file");
+	openid.client_secret = service->openid_secret;
+	openid.ca_file = service->openid_ca;
+	openid.plain_loopback = str_starts(issuer, "http://");
+	service->openid = openid_create(&service->loop, &openid);
+	return true;
+}

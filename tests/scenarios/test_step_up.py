@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A company sign-in for what is dangerous: whose it is, what it is good for, and every way in which it does not count."""
+
+import re
+
+import pytest
+
+from sandbox.openid import OpenidStandin
+from sandbox.world import COMPANY, eventually, request_id, words
+
+CODE = re.compile(r"type the code ([A-Z]{4}-[A-Z]{4}) within (\d+) minutes")
+RELINK = "access relink user=@U0BEN reason=test"
+
+
+@pytest.fixture
+def make_provider(loop):
+    made = []
+
+    def make(**how):
+        async def start():
+            return await OpenidStandin(**how).start()
+        made.append(loop.run(start()))
+        return made[-1]
+    yield make
+    for provider in made:
+        loop.run(provider.stop())
+        assert not provider.violations, provider.violations
+
+
+@pytest.fixture
+def make_town(make_world, make_provider):
+    """make_town(provider settings…) gives a world with a provider: risk 2 needs a proved link, risk 3 a sign-in."""
+    def make(identity=None, **how):
+        provider = make_provider(**how)
+        world = make_world(config={"identity": {
+            "issuer": provider.issuer, "client_id": provider.client_id, "client_secret": {"env": "OPENID_SECRET"},
+            "source": "company", "hosts": {"names": []}, **(identity or {})}}, start=0)
+        plain = world.env
+        world.env = lambda **changes: plain(OPENID_SECRET=provider.client_secret, **changes)
+        world.start()
+        world.provider = provider
+        return world
+    return make
+
+
+@pytest.fixture
+def town(make_town):
+    return make_town()
+
+
+def asked(world, user="U0ANA", text="workers scale team=ads role=dev count=4 reason=load"):
+    """A command that needs a sign-in: the code that its asker was shown."""
+    since = world.last_ts(user)
+    world.slash(user, text)
+    shown = words(world.see(user, ["This needs a company sign-in"], since=since))
+    assert f"{world.provider.issuer}/go" in shown and "do not pass this one on" in shown
+    found = CODE.search(shown)
+    return found[1], re.search(r"one request \((R\w{15})\)", shown)[1]
+
+
+def ended(world, rid, *contains, user="U0ANA", code="proof_failed"):
+    row = world.wait_state(rid, "denied", timeout=20)
+    assert row["code"] == code, row
+    says = words(world.see(user, list(contains)))
+    assert not world.kube.patches()
+    return says
+
+
+def events(world, rid):
+    return [r["event"] for r in world.audit_rows(request=rid)]
+
+
+def test_sign_in_of_the_very_person(town):
+    code, rid = asked(town)
+    assert town.request(rid)["state"] == "received" and town.request(rid)["code"] == "step_up"
+    others = town.slack.messages(channel="C0OPS", user="U0BEN")["messages"]
+    assert not [m for m in others if code in words(m)]          # nobody else sees the code
+    town.provider.approve(code, "p-ana")
+    preview = town.see("U0ANA", ['"action_id": "confirm"', rid])
+    town.click("U0ANA", preview, "confirm")
+    assert town.wait_state(rid, "succeeded", "failed", "denied")["state"] == "succeeded"
+    assert ["proof.asked", "proof.given"] == [e for e in events(town, rid) if e.startswith("proof")]
+    link = town.sql("select how, proved_external_id from ops.link where slack_user = 'U0ANA'")[0]
+    assert link == {"how": "idp", "proved_external_id": "p-ana"}
+    assert town.sql("select subject, signed_in_at is not null as when_ from ops.proof") == [{"subject": "p-ana", "when_": "t"}]
+    for line in town.running[0].lines:                           # neither token nor device code anywhere
+        assert town.provider.tokens[0] not in str(line)
+    assert town.provider.tokens[0] not in str(town.sql("select body from ops.audit"))
+    # the link is proved now: risk 2 needs nothing more
+    since = town.last_ts("U0ANA")
+    town.slash("U0ANA", "workers scale team=ads role=dev count=5 reason=load")
+    assert request_id(town.see("U0ANA", ['"action_id": "confirm"'], since=since)) != rid
+
+
+def test_risk_3_needs_one_each_time(make_town):
+    town = make_town(identity={"sign_in_from_risk": 2})
+    for _ in range(2):
+        code, rid = asked(town)
+        town.provider.approve(code, "p-ana")
+        preview = town.see("U0ANA", ['"action_id": "confirm"', rid])
+    assert len(town.sql("select 1 from ops.proof")) == 2
+    town.click("U0ANA", preview, "confirm")
+    assert town.wait_state(rid, "succeeded", "failed", "denied")["state"] == "succeeded"
+
+
+def test_somebody_elses_sign_in(town):
+    """The classic: the code is sent to a victim, who signs in."""
+    code, rid = asked(town)
+    town.provider.approve(code, "p-dia")
+    ended(town, rid, "somebody else's, not yours")
+    alarm = words(town.wait_audit("it looks like phishing"))
+    assert "made by Dia Sharma (dia@example.com)" in alarm and "@U0ANA" in alarm
+    assert "proof.refused" in events(town, rid) and not town.sql("select 1 from ops.proof")
+    assert town.sql("select how from ops.link where slack_user = 'U0ANA'")[0]["how"] == "email"
+
+
+@pytest.mark.parametrize("subject", ["p-nobody", ""])
+def test_a_subject_that_is_nobody(make_town, subject):
+    town = make_town()
+    code, rid = asked(town)
+    town.provider.approve(code, subject)
+    ended(town, rid, "so nothing was done")
+
+
+def test_declined_and_expired(town):
+    code, rid = asked(town)
+    town.provider.decline(code)
+    ended(town, rid, "declined in the browser")
+    code, rid = asked(town)
+    town.provider.expire(code)
+    ended(town, rid, "Nobody signed in with the code in time")
+
+
+@pytest.mark.parametrize("claims", [
+    {"iss": "https://evil.example"}, {"aud": "another-program"}, {"aud": ["opsd-sandbox", "another"]}, {"azp": "another-program"},
+    {"exp": 1000}, {"exp": None}, {"iat": 1000}, {"iat": 4102444800}, {"nonce": "of-another"},
+    {"email": "x@y", "email_verified": False},
+])
+def test_claims_that_do_not_fit(make_town, claims):
+    town = make_town()
+    town.provider.fault("claims", claims=claims)
+    code, rid = asked(town)
+    town.provider.approve(code, "p-ana")
+    ended(town, rid, "did not prove who you are")
+
+
+@pytest.mark.parametrize("mode, more", [
+    ("alg", {"alg": "none"}), ("alg", {"alg": "HS256"}), ("alg", {"alg": "ES256"}), ("wrong_key", {}), ("own_key", {}),
+])
+def test_signatures_that_do_not_fit(make_town, mode, more):
+    town = make_town()
+    town.provider.fault(mode, **more)
+    code, rid = asked(town)
+    town.provider.approve(code, "p-ana")
+    ended(town, rid, "did not prove who you are")
+
+
+def test_es256_google_and_a_new_key(make_town):
+    town = make_town(key="EC", google=True)
+    code, rid = asked(town)
+    town.provider.approve(code, "p-ana")
+    town.see("U0ANA", ['"action_id": "confirm"', rid])
+    town.sql("update ops.link set how = 'email', proved_at = null")
+    town.provider.fault("new_key")
+    code, rid = asked(town)
+    town.provider.approve(code, "p-ana")
+    town.see("U0ANA", ['"action_id": "confirm"', rid])
+    assert town.provider.requests.count("keys") == 2
+
+
+def test_a_provider_that_stumbles(town):
+    town.provider.fault("status", code=503, times=1)
+    town.provider.fault("slow_down")
+    code, rid = asked(town)
+    eventually(lambda: town.provider.requests.count("token") >= 2, timeout=15, what="the second poll")
+    town.provider.approve(code, "p-ana")
+    town.slack.wait("message", channel="C0OPS", user="U0ANA", contains=['"action_id": "confirm"', rid], timeout=20)
+
+
+@pytest.mark.parametrize("at, mode, more", [
+    ("discovery", "status", {"code": 500}), ("discovery", "html", {}), ("discovery", "garbage", {}),
+    ("discovery", "elsewhere", {}), ("discovery", "other_issuer", {}), ("device", "status", {"code": 401}), ("device", "html", {}),
+    ("token", "error", {"error": "invalid_client", "code": 401}), ("token", "no_token", {}), ("keys", "garbage", {}),
+])
+def test_a_provider_that_is_set_up_wrongly(make_town, at, mode, more):
+    town = make_town()
+    town.provider.fault(mode, at=at, **more)
+    if at in ("discovery", "device"):
+        town.slash("U0ANA", "workers scale team=ads role=dev count=4 reason=load")
+        rid = eventually(lambda: town.requests(command="workers scale"), what="the request")[0]["id"]
+    else:
+        code, rid = asked(town)
+        town.provider.approve(code, "p-ana")
+    ended(town, rid, "company sign-in does not work at the moment")
+    town.running[0].wait_log("company sign-in does not work")
+
+
+def test_three_an_hour(town):
+    for _ in range(3):
+        code, rid = asked(town)
+        town.provider.decline(code)
+        ended(town, rid)
+    town.slash("U0ANA", "workers scale team=ads role=dev count=4 reason=load")
+    town.see("U0ANA", ["several company sign-ins within the hour"])
+
+
+def test_crash_during_a_sign_in(town):
+    code, rid = asked(town)
+    town.running[0].kill()
+    town.ended.append(town.running.pop(0))
+    town.sql("update ops.request set wake_at = clock_timestamp() where id = $1", rid)
+    town.start()
+    ended(town, rid, "sign-in was interrupted", code="proof_interrupted")
+
+
+def test_suspended_link_is_released_by_its_own_person(town):
+    town.slash("U0ANA", "whoami")
+    town.see("U0ANA", ["You are Ana"])
+    town.sql("update ops.link set state = 'suspended'")
+    since = town.last_ts("U0ANA")
+    town.slash("U0ANA", "workers status team=ads")
+    town.see("U0ANA", ["is suspended"], since=since)
+    code, rid = asked(town)
+    town.provider.approve(code, "p-ana")
+    town.see("U0ANA", ['"action_id": "confirm"', rid])
+    assert "link.released" in events(town, rid)
+    assert town.sql("select state, how from ops.link where slack_user = 'U0ANA'") == [{"state": "live", "how": "idp"}]
+
+
+def test_approver_needs_a_proved_link(town):
+    for user, person in (("U0ANA", "p-ana"), ("U0EVE", "p-eve")):
+        town.slash(user, "whoami")
+        town.see(user, ["You are"])
+    town.sql("update ops.link set how = 'idp', proved_at = now() where slack_user = 'U0ANA'")
+    preview = town.ask("U0ANA", "workers scale team=ads role=prod count=8 reason=load")
+    rid = request_id(preview)
+    town.click("U0ANA", preview, "confirm")
+    card = town.slack.wait("message", channel="C0APPROVE", contains=[rid, '"action_id": "approve"'])
+    town.click("U0EVE", card, "approve")
+    town.slack.wait("message", channel="C0APPROVE", user="U0EVE", contains=["needs a link proved by a company sign-in"])
+    assert town.request(rid)["state"] == "approving"
+
+
+def test_company_file_is_the_source():
+    """The subjects of these tests are ids of the sandbox's directory."""
+    assert "id: p-ana" in (COMPANY / "directory.yaml").read_text(encoding="utf-8")

@@ -431,14 +431,17 @@ declare
 	edges bigint;
 	added bigint := 0;
 	turned bigint;
+	digest text := p_plan ->> 'sha256';
 begin
 	select s.source_id, s.generation + 1 into strict src, gen
 		from dir.sync_run r join dir.source s using (source_id) where r.run_id = p_run;
 	if p_accept is not null then
 		perform dir.sync_check_accept(src, p_plan, p_accept, p_by);
 	else
-		delete from sync_plan_row r using sync_hold h where h.group_id = r.group_id and r.op = '+';
+		create temp table sync_held_row on commit drop as
+			select r.* from sync_plan_row r join sync_hold h using (group_id) where r.op = '+';
 		get diagnostics held = row_count;
+		delete from sync_plan_row r using sync_hold h where h.group_id = r.group_id and r.op = '+';
 	end if;
 	-- No request starts between two generations: those who start one take this lock shared.
 	perform pg_advisory_xact_lock(hashtextextended('dirsync', 0));
@@ -460,17 +463,23 @@ begin
 		get diagnostics added = row_count;
 	end if;
 	changed := (p_plan ->> 'changes')::bigint > held or edges + added + turned > 0;
+	if held > 0 then -- what is left is the plan that two people may accept
+		delete from sync_line;
+		delete from sync_plan_row;
+		insert into sync_plan_row select * from sync_held_row;
+		digest := dir.sync_digest();
+	end if;
 	update dir.source s set generation = case when changed then gen else s.generation end,
 			fetch_started_at = r.fetch_started_at, generated_at = p_generated_at, validator = p_validator,
 			read_at = r.fetch_started_at
 		from dir.sync_run r where r.run_id = p_run and s.source_id = src;
 	update dir.sync_run r set state = case when changed then 'applied' else 'unchanged' end,
 			finished_at = clock_timestamp(), generation = case when changed then gen else gen - 1 end,
-			counts = p_plan -> 'counts', brakes = p_plan -> 'brakes', plan_sha256 = decode(p_plan ->> 'sha256', 'hex'),
+			counts = p_plan -> 'counts', brakes = p_plan -> 'brakes', plan_sha256 = decode(digest, 'hex'),
 			override_by = case when p_accept is not null then p_by end
 		where r.run_id = p_run;
 	perform ops.owe_sync(p_run, p_channel);
-	return jsonb_build_object('changed', changed, 'held', held, 'generation', case when changed then gen else gen - 1 end);
+	return jsonb_build_object('changed', changed, 'held', held, 'sha256', digest, 'generation', case when changed then gen else gen - 1 end);
 end $$;
 
 create function dir.sync_check_accept(p_src smallint, p_plan jsonb, p_accept text, p_by text[]) returns void

@@ -159,7 +159,8 @@ static struct call *ask(struct db *db, void *data, store_sync_fn answer, void *a
 				    syncing);
 }
 
-static void print_plan(const json_t *plan, const char *source)
+/* accept: the digest of what is left to be accepted. */
+static void print_plan(const json_t *plan, const char *source, const char *accept)
 {
 	json_t *lines = json_object_get(plan, "lines");
 	int64_t changes = jget_int(plan, "changes", 0);
@@ -196,7 +197,7 @@ static void print_plan(const json_t *plan, const char *source)
 			"If this is meant, two people accept it within the hour after a run that "
 			"was stopped:\n  opsd sync %s --accept %s --by ADDRESS --by ADDRESS\nIf "
 			"not, repair the source; the next run tries again.\n",
-			source, jget_str_or(plan, "sha256", ""));
+			source, accept);
 }
 
 /* What was left out of the copy, and why the source was read again. */
@@ -245,7 +246,9 @@ static int print(const json_t *value, bool json, void *data)
 		free(text);
 	} else {
 		if (plan != NULL)
-			print_plan(plan, syncing->sync.source);
+			print_plan(plan, syncing->sync.source,
+				   jget_str_or(value, "result.sha256",
+					       jget_str_or(plan, "sha256", "")));
 		print_notes(syncing->notes);
 		if (json_object_get(value, "error") != NULL)
 			(void)printf("%s\n", jget_str_or(value, "error", ""));

@@ -96,11 +96,11 @@ class Company:
     def csv(self, generated_at="2026-11-25T05:00:00Z"):
         """The snapshot as a file source reads it."""
         def quoted(text):
-            return '"' + text.replace('"', '""') + '"' if set(text) & set('",\n') else text
+            return '"' + text.replace('"', '""') + '"' if set(text) & set('",\r\n') else text
         lines = [f"dirsnap/1,{generated_at},,,,"]
-        lines += [f"person,{p.id},{p.email},{quoted(p.name)},{p.state},{'guest' if p.guest else 'human'}"
+        lines += [f"person,{p.id},{quoted(p.email)},{quoted(p.name)},{p.state},{'guest' if p.guest else 'human'}"
                   for p in self.people.values()]
-        lines += [f"alias,{p.id},{a},,," for p in self.people.values() for a in p.aliases]
+        lines += [f"alias,{p.id},{quoted(a)},,," for p in self.people.values() for a in p.aliases]
         lines += [f"group,{g.id},{g.name},,," for g in self.groups.values()]
         lines += [f"member,{g.id},{m},,," for g in self.groups.values() for m in g.members]
         lines += [f"nested,{g.id},{c},,," for g in self.groups.values() for c in g.groups]

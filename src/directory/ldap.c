@@ -264,21 +264,20 @@ static bool add_members(struct job *job, const char *id, const struct ldapc_valu
 struct more { /* the rest of a long list of members */
 	struct job *job;
 	const char *id, *attribute;
-	int64_t next;
+	int64_t from, next;
 };
 
 static bool add_range(void *data, const struct ldapc_entry *entry, struct err *err)
 {
 	struct more *more = data;
 	struct ldapc_values values;
-	int64_t from = more->next;
 	bool good;
 
 	ldapc_values(entry, more->attribute, &values);
 	good = add_members(more->job, more->id, &values, err);
 	more->next = values.next;
 	ldapc_values_free(&values);
-	if (!good || (more->next >= 0 && more->next <= from)) {
+	if (!good || (more->next >= 0 && more->next <= more->from)) {
 		if (good)
 			err_set(err, ERR_INVALID, "%s: the ranges of %s go in circles",
 				ldapc_dn(entry), more->attribute);
@@ -300,10 +299,9 @@ static bool add_rest(struct more *more, const char *dn, struct err *err)
 					     .until_ms = job->until_ms };
 
 	while (more->next >= 0) {
-		int64_t from = more->next;
-
+		more->from = more->next;
 		(void)snprintf(range, sizeof(range), "%s;range=%lld-*", more->attribute,
-			       (long long)from);
+			       (long long)more->from);
 		more->next = -2; /* no entry: it is gone */
 		if (!ldapc_search(job->ldap, &search, add_range, more, err))
 			return false;

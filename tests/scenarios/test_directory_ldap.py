@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""LDAP on a real slapd: TLS both ways, pages, nested groups with circles, and what a server does when it will not."""
+"""LDAP on a real slapd: TLS both ways, pages, nested groups with circles, and what a server does when it will not;
+and what Active Directory does differently, on a stand-in."""
 
 import pytest
 from directory_desk import Desk
 
 from sandbox.authority import Authority
 from sandbox.directory import Company
+from sandbox.directory import ad as ad_module
+from sandbox.directory.ad import ActiveDirectory
 from sandbox.directory.slapd import BASE, PASSWORD, PROGRAM, READER, Slapd, uuid_of
 
-pytestmark = pytest.mark.skipif(not PROGRAM.exists(), reason="slapd is not installed")
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +41,8 @@ def company_of(many=False):
 
 @pytest.fixture(scope="module")
 def slapd(authority):
+    if not PROGRAM.exists():
+        pytest.skip("slapd is not installed")
     with Slapd(company_of(), authority) as server:
         yield server
 
@@ -51,7 +55,7 @@ def make(postgres, migrated, authority):
         desk = Desk(postgres, {"kind": "file"}, template=migrated)
         desks.append(desk)
         (desk.folder / "ldap").write_text(PASSWORD, encoding="utf-8")
-        desk.write({"kind": "ldap", "schema": "openldap", "url": server.tls_url, "ca_file": str(authority.file),
+        desk.write({"kind": "ldap", "schema": "openldap", "url": getattr(server, "tls_url", None) or server.url, "ca_file": str(authority.file),
                     "bind_dn": READER, "password": {"file": "ldap"}, "people_base": f"ou=people,{BASE}",
                     "groups_base": f"ou=groups,{BASE}", "page": 2, "domains": ["example.com"], **settings})
         return desk
@@ -109,6 +113,8 @@ def test_departure_and_new_name(make, slapd):
 
 def test_server_that_cuts_off(make, authority):
     """Entries that came before a limit are no directory."""
+    if not PROGRAM.exists():
+        pytest.skip("slapd is not installed")
     with Slapd(company_of(), authority, prtotal=7) as server:
         desk = make(server)
         said = desk.sync(status=4)
@@ -167,3 +173,58 @@ def test_half_a_directory_and_an_empty_one(make, slapd):
     desk.write(people_filter="(uid=nobody)")
     assert "empty_source" in desk.sync(status=3)
     assert desk.copy() == before
+
+
+# Active Directory, which is no Debian package
+
+@pytest.fixture
+def ad(authority):
+    with ActiveDirectory(Company.small(), authority) as server:
+        yield server
+
+
+def at_ad(make, ad, **settings):
+    desk = make(ad, schema="ad", bind_dn=ad_module.READER, people_base=f"OU=Staff,{ad_module.BASE}",
+                groups_base=f"OU=Groups,{ad_module.BASE}", **settings)
+    (desk.folder / "ldap").write_text(ad_module.PASSWORD, encoding="utf-8")
+    return desk
+
+
+def test_active_directory(make, ad):
+    """GUIDs in their usual spelling, members in ranges, who is disabled, addresses by their prefix."""
+    ad.company.who("ana").aliases = ["a.ruiz@example.com"]
+    ad.company.who("hal").state = "suspended"
+    desk = at_ad(make, ad)
+    desk.sync()
+    people = desk.people()
+    assert people[str(ad.guid(ad.company.who("ana").id))] == ("active", "human", "ana@example.com a.ruiz@example.com*")
+    assert people[str(ad.guid(ad.company.who("hal").id))][0] == "suspended"
+    members = {m.rstrip("*") for m in desk.members() if m.startswith("all@example.com ")}
+    assert members == {f"all@example.com {ad.guid(p)}" for p in ad.company.people}, "all ranges"
+    assert f"web@example.com {ad.guid(ad.company.who('eve').id)}*" in desk.members()
+    assert "Nothing to change" in desk.sync()
+
+
+@pytest.mark.parametrize("code, text", [(3, "Time limit exceeded"), (4, "Size limit exceeded"), (11, "limit"), (51, "busy"),
+                                        (52, "unavailable"), (53, "unwilling")])
+def test_result_code_decides(make, ad, code, text):
+    """Entries that came before a failure are no directory."""
+    desk = at_ad(make, ad)
+    desk.sync()
+    before = desk.copy()
+    ad.fault = {"mode": "code", "code": code, "after": ad.searches + 2}
+    said = desk.sync(status=4)
+    assert text in said and f"({code})" in said, said
+    assert desk.copy() == before and desk.told() == ["directory.failed"]
+
+
+def test_ad_that_goes_away_or_in_circles(make, ad):
+    desk = at_ad(make, ad)
+    desk.sync()
+    before = desk.copy()
+    ad.fault = {"mode": "close", "after": ad.searches + 1}
+    refused(desk, "Can't contact LDAP server", before=before)
+    ad.fault = {"mode": "circle"}
+    refused(desk, "the ranges of member go in circles", before=before)
+    ad.fault = None
+    assert "Nothing to change" in desk.sync()

@@ -27,6 +27,7 @@ const struct action_kind *const action_kinds[] = {
 	&action_kube_patch,
 	&action_kube_restart,
 	&action_kube_scale,
+	&action_kube_secret,
 	&action_kube_set,
 	&action_kube_status,
 	&action_kube_undo,

@@ -351,6 +351,7 @@ extern const struct action_kind action_kube_logs;
 extern const struct action_kind action_kube_patch;
 extern const struct action_kind action_kube_restart;
 extern const struct action_kind action_kube_scale;
+extern const struct action_kind action_kube_secret;
 extern const struct action_kind action_kube_set;
 extern const struct action_kind action_kube_status;
 extern const struct action_kind action_kube_undo;

@@ -139,3 +139,30 @@ def test_task_is_followed_to_its_log(make):
     told = world.slack.wait("message", channel="D00ANA", contains=["Over", rid], timeout=20)
     assert "is complete" in words(told) and "wrote 12 files" in words(told)
     assert not [p for p in world.audit_posts(rid) if "wrote 12 files" in words(p)], "the log is the requester's"
+
+
+def test_secret_goes_to_the_cluster_and_nowhere_else(make):
+    """It is typed into the form, and stands in no message, row, entry or log, before or after."""
+    world = make()
+    value, coded = "s3cr3t-of-the-broker", "czNjcjN0LW9mLXRoZS1icm9rZXI="
+    since = world.last_ts()
+    world.slash("U0ANA", "config secret team=ads key=TOKEN reason=rotated")
+    world.slack.wait("view", user="U0ANA", callback_id="command")
+    done = world.slack.submit(user="U0ANA", values={"value": value})
+    assert done["outcome"] == "acked" and not done["errors"], done
+    preview = world.see("U0ANA", ['"action_id": "confirm"'], since=since)
+    assert "TOKEN (a secret) → (the new secret)" in words(preview) and "cannot be set back" in words(preview)
+    rid = confirm(world, preview)
+    world.wait_told()
+    assert world.kube.object("Secret", "ads", "credentials")["data"]["TOKEN"] == coded
+    assert not [r for r in world.kube.requests()["requests"] if r["resource"] == "secrets" and r["verb"] != "patch"]
+    tables = [r["t"] for r in world.sql("select format('%I.%I', schemaname, tablename) as t from pg_tables "
+                                        "where schemaname in ('ops', 'authz', 'dir')")]
+    for table in tables:
+        rows = world.sql(f"select x::text as row from {table} x")
+        assert not [r for r in rows if value in r["row"] or coded in r["row"]], table
+    said = json.dumps(world.slack.messages(channel="C0OPS")) + json.dumps(world.slack.messages(channel="C0AUDIT"))
+    logs = "\n".join(json.dumps(x) for o in world.running for x in o.lines)
+    for text in (said, logs):
+        assert value not in text and coded not in text
+    assert world.audit_rows(request=rid)

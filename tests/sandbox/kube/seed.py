@@ -33,6 +33,8 @@ def tenant(ns):
     out += [workload("Deployment", ns, f"workers-{role}", n) for role, n in ROLES]
     out.append({"kind": "ConfigMap", "metadata": {"namespace": ns, "name": "settings"},
                 "data": {"LOG_LEVEL": "info", "BATCH_SIZE": "500", "FEATURE_X": "off"}})
+    out.append({"kind": "Secret", "metadata": {"namespace": ns, "name": "credentials"}, "type": "Opaque",
+                "data": {"TOKEN": "b2xkLXRva2Vu"}})
     out.append({"kind": "CronJob", "metadata": {"namespace": ns, "name": "compaction"},
                 "spec": {"schedule": "17 3 * * *", "jobTemplate": job_template("compaction")}})
     return out

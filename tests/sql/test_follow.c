@@ -230,7 +230,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		STORE_TEST(test_claim_and_mark), STORE_TEST(test_dead_replica),
-		STORE_TEST(test_changed_again),        STORE_TEST(test_ends),
+		STORE_TEST(test_changed_again),  STORE_TEST(test_ends),
 		STORE_TEST(test_not_followed),
 	};
 

@@ -64,7 +64,9 @@ def test_dead_listener_comes_back(world):
 def test_quiet_work_notifies_nobody(make_world):
     """What a replica does itself is nobody else's business."""
     world = make_world(start=2)
-    before = [o.metrics()[NOTIFIED] for o in world.running]
+    def listening():        # each tries its channel once
+        return [n for o in world.running if (n := o.metrics()[NOTIFIED]) > 0]
+    before = eventually(lambda: listening() if len(listening()) == 2 else None, what="both to listen")
     world.kube.set(kind="Deployment", ns="ads", name="workers-dev", replicas=3)
     for count in (4, 5, 4):
         preview = world.ask("U0ANA", f"workers scale team=ads role=dev count={count} reason=load")

@@ -361,6 +361,7 @@ def main():
     begun = time.monotonic()
     rng = random.Random(args.seed)
     run = Run(args)
+    run.say(f"seed {args.seed}")
     with LoopThread() as loop, contextlib.ExitStack() as stack:
         def server():
             return stack.enter_context(Postgres(fsync=False, settings="max_connections = 200\n"))

@@ -111,4 +111,10 @@ static inline enum action_effect action_effect_of(const struct action_kind *kind
 	return kind->effect_of != NULL ? kind->effect_of(with) : kind->effect;
 }
 
+/* Whether a use of a kind can be set back. */
+static inline bool action_reversible(const struct action_kind *kind, const json_t *with)
+{
+	return kind->revert != NULL && action_effect_of(kind, with) == ACTION_CONDITIONAL;
+}
+
 #endif

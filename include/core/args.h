@@ -39,15 +39,19 @@ struct args_problems {
 enum line_kind {
 	LINE_COMMAND, /* command and rest are set */
 	LINE_HELP,    /* help [prefix [name]]; prefix/command may be set */
+	LINE_OWN,     /* another word of opsd itself: word and rest are set */
 	LINE_UNKNOWN, /* problem says what, with the nearest titles */
 };
+
+/* A word that no prefix may have: "help", "active", … */
+bool args_is_own_word(const char *word);
 
 struct line {
 	enum line_kind kind;
 	const struct command *command;
 	const char *prefix; /* LINE_HELP: of one prefix; NULL: all */
 	const char *rest;   /* into text: the arguments */
-	char word[64];      /* what was not known, cut */
+	char word[64];      /* LINE_OWN: the word; else what was not known, cut */
 	/* the nearest commands, best first: the caller leaves out those that the person may not run
 	 */
 	const struct command *nearest[5];
@@ -98,7 +102,8 @@ char *args_text(const struct command *command, const json_t *args);
  * "***".  The caller frees. */
 char *args_redact(const struct command *command, const char *rest);
 
-/* Seconds from "2h", "90m", "1d", "1h30m"; false: not a duration. */
+/* Seconds from "2h", "90m", "1d", "1h30m"; false: not a duration.  And back; the caller frees. */
 bool args_duration(const char *text, int64_t *ret_s);
+char *args_duration_text(int64_t seconds);
 
 #endif

@@ -32,6 +32,7 @@ struct param {
 	const char *name, *about;
 	enum param_type type;
 	bool optional, secret;
+	bool implied;           /* not declared: every such command takes it (core/later.h) */
 	const json_t *fallback; /* the default, typed; NULL: none */
 	const char *pattern_source;
 	const struct pattern *pattern;

@@ -6,7 +6,8 @@
  * disagree: { "request", "command", "text", "args": {…shown}, "risk", "who": { "user", "team",
  * "name", "email" }, "channel", "reason", "target": {…}, "changes": [...], "warnings": [...],
  * "owners": [...], "outcome": state name, "code", "why": sentence, "done": fragment, "detail": {…},
- * "approved_by": [names], "answer": {…} } Members that are not known are left out.
+ * "approved_by": [names], "answer": {…}, "when": {…} (core/later.h), "undoes": request, "revert":
+ * true, "foreign": sentence, "reversible": true } Members that are not known are left out.
  */
 #ifndef OPSD_CORE_FACTS_H
 #define OPSD_CORE_FACTS_H

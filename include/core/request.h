@@ -26,6 +26,7 @@ enum request_state {
 	REQUEST_ALLOWED,    /* decided: may; not yet planned */
 	REQUEST_CONFIRMING, /* plan shown to the requester; waits for the button */
 	REQUEST_APPROVING,  /* plan shown to approvers; waits for their buttons */
+	REQUEST_SCHEDULED,  /* waits for its time */
 	REQUEST_RUNNING,    /* intent committed, or a read under way */
 	REQUEST_UNKNOWN,    /* the effect may have happened; waits for a person */
 	REQUEST_SUCCEEDED,
@@ -95,6 +96,12 @@ struct request {
 	json_t *approved_by; /* their names; NULL: nobody had to */
 	json_t *rules;       /* the approval rules that this plan meets (args_approvals) */
 	const char *reason;  /* of a vote; NULL: none */
+	bool steering;       /* a click that moves what has not started (store/later.h) */
+	json_t *times;       /* when it starts and ends (core/later.h); NULL: not worked out */
+	bool not_before;     /* it starts not before a time of its own */
+	const char *undoes;  /* the request that this one sets back; NULL: none */
+	bool reverts;        /* the end of a temporary change, agreed to with it */
+	json_t *undone;      /* of that request: { "plan", "state" } */
 	char digest[65];     /* of the plan's meaning */
 	json_t *answer;      /* reads */
 	json_t *outcome;     /* apply's or look's */
@@ -119,8 +126,8 @@ const char *request_state_name(enum request_state state);
 bool request_state_from_name(const char *name, enum request_state *ret_state);
 bool request_state_final(enum request_state state);
 
-/* SHA-256 of what the plan means: target, precondition's identity (uid) and changes; not warnings,
- * not versions. */
+/* SHA-256 of what the plan means: target, precondition's identity (uid), changes and times; not
+ * warnings, not versions. */
 void plan_digest(const json_t *plan, char ret_digest[65]);
 
 /* What nobody else may change at the same time: an object of a cluster, or what a call to an API

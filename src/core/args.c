@@ -21,6 +21,7 @@
 #include "base/xalloc.h"
 #include "core/command.h"
 #include "core/expr.h"
+#include "core/later.h"
 
 struct parse {
 	const struct command *command;
@@ -74,8 +75,14 @@ static void unknown(const struct command *command, const char *name, size_t len,
 	args_shown_word(name, len, shown);
 	buf_init(&all, 200);
 	for (size_t i = 0; i < command->n_params; i++)
-		buf_printf(&all, "%s%s", i > 0 ? ", " : "", command->params[i].name);
-	if (near != NULL)
+		if (!command->params[i].implied)
+			buf_printf(&all, "%s%s", all.len > 0 ? ", " : "", command->params[i].name);
+	if (later_is_word(name, len))
+		args_problem(problems, NULL, "%s takes no %.*s=: %s", command->title, (int)len,
+			     name,
+			     command_reads(command) ? "it only reads"
+						    : "what it does cannot be set back");
+	else if (near != NULL)
 		args_problem(problems, NULL, "There is no parameter \"%s\", did you mean \"%s\"?",
 			     shown, near);
 	else
@@ -342,6 +349,8 @@ static json_t *finish(const struct command *command, char *const *texts, const b
 		else if (!seen[i] && param->fallback != NULL)
 			json_object_set(args, param->name, (json_t *)param->fallback);
 	}
+	if (json_object_get(args, "for") != NULL && json_object_get(args, "until") != NULL)
+		args_problem(problems, "until", "Say either for or until when it shall last");
 	wrong = problems->n;
 	for (size_t i = 0; i < command->n_params; i++) {
 		const struct param *param = &command->params[i];

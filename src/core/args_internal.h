@@ -11,7 +11,9 @@
 
 struct param;
 
-enum { ARGS_PARAMS_MAX = 20, ARGS_WORDS_MAX = 64, ARGS_SHOWN_LEN = 200, ARGS_SAMPLE_LEN = 160 };
+/* Declared by a command, and with those that are implied (core/later.h). */
+enum { ARGS_DECLARED_MAX = 20, ARGS_PARAMS_MAX = ARGS_DECLARED_MAX + 3 };
+enum { ARGS_WORDS_MAX = 64, ARGS_SHOWN_LEN = 200, ARGS_SAMPLE_LEN = 160 };
 
 /* One word of a line; all pointers into the text. */
 struct args_word {

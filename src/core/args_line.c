@@ -45,6 +45,16 @@ static bool asks_help(const char *word)
 	       str_eq(word, "?");
 }
 
+static const char *const own_words[] = { "help", "active", "undo", "cancel" };
+
+bool args_is_own_word(const char *word)
+{
+	for (size_t i = 0; i < sizeof(own_words) / sizeof(own_words[0]); i++)
+		if (str_eq(own_words[i], word))
+			return true;
+	return false;
+}
+
 static const char *known_prefix(const struct catalog *catalog, const char *word)
 {
 	for (size_t i = 0; i < catalog_prefixes(catalog); i++)
@@ -156,6 +166,12 @@ void args_line(const struct catalog *catalog, const char *only_prefix, const cha
 	after = take_word(rest, first);
 	if (asks_help(first)) {
 		help_line(catalog, only_prefix, after, ret_line);
+		return;
+	}
+	if (only_prefix == NULL && args_is_own_word(first)) {
+		ret_line->kind = LINE_OWN;
+		ret_line->rest = after;
+		(void)snprintf(ret_line->word, sizeof(ret_line->word), "%s", first);
 		return;
 	}
 	if (only_prefix != NULL)

@@ -99,7 +99,7 @@ bool args_duration(const char *text, int64_t *ret_s)
 	return true;
 }
 
-static char *duration_text(int64_t seconds)
+char *args_duration_text(int64_t seconds)
 {
 	struct buf buf;
 
@@ -172,8 +172,8 @@ static bool is_time(const char *text)
 static void describe_range(const struct param *param, const char *what, char *text, size_t size)
 {
 	bool duration = param->type == PARAM_DURATION;
-	char *min = duration ? duration_text(param->min) : xasprintf("%" PRId64, param->min);
-	char *max = duration ? duration_text(param->max) : xasprintf("%" PRId64, param->max);
+	char *min = duration ? args_duration_text(param->min) : xasprintf("%" PRId64, param->min);
+	char *max = duration ? args_duration_text(param->max) : xasprintf("%" PRId64, param->max);
 	bool low = param->min != INT64_MIN && !(duration && param->min <= 1);
 	bool high = param->max != INT64_MAX;
 
@@ -268,7 +268,7 @@ char *args_made_up(const struct param *param)
 	case PARAM_BOOLEAN:
 		return xstrdup("yes");
 	case PARAM_DURATION:
-		return duration_text(within(param, 7200));
+		return args_duration_text(within(param, 7200));
 	case PARAM_TIME:
 		return xstrdup("18:00");
 	case PARAM_PERSON:
@@ -531,6 +531,6 @@ char *args_value_text(const struct param *param, const json_t *value)
 	if (!json_is_integer(value))
 		return xstrdup("");
 	return param->type == PARAM_DURATION
-		       ? duration_text(json_integer_value(value))
+		       ? args_duration_text(json_integer_value(value))
 		       : xasprintf("%" PRId64, (int64_t)json_integer_value(value));
 }

@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "base/xalloc.h"
 #include "catalog_internal.h"
+#include "core/args.h"
 
 #define NAME_LETTERS "abcdefghijklmnopqrstuvwxyz0123456789-"
 
@@ -88,6 +89,7 @@ static void read_command(struct loader *loader, struct node node, struct command
 	catalog_read_guards(loader, node_child(loader, node, "guard"), command);
 	catalog_read_approvals(loader, node_child(loader, node, "approval"), command);
 	catalog_read_do(loader, node_child(loader, node, "do"), command);
+	catalog_imply_params(loader, node_child(loader, node, "params"), command);
 	if (loader->diags->total == before)
 		catalog_read_tests(loader, node_child(loader, node, "tests"), command);
 }
@@ -145,8 +147,8 @@ static const char *read_prefix(struct loader *loader, struct node node)
 		name = "?";
 	else
 		(void)node_name(loader, child, "the prefix", name, NAME_LETTERS);
-	if (str_eq(name, "help"))
-		node_diag(loader, child, "\"help\" is a word of opsd itself");
+	if (args_is_own_word(name))
+		node_diag(loader, child, "\"%s\" is a word of opsd itself", name);
 	for (size_t i = 0; i < catalog->n_prefixes; i++)
 		if (str_eq(catalog->prefixes[i].name, name) && child.value != NULL)
 			node_diag(loader, child, "prefix \"%s\" is also declared in %s", name,

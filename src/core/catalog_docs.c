@@ -92,7 +92,8 @@ static void put_params(struct buf *buf, const struct command *command)
 		return;
 	buf_puts(buf, "| Parameter | What | Required | About |\n|---|---|---|---|\n");
 	for (size_t i = 0; i < command->n_params; i++)
-		put_param(buf, &command->params[i]);
+		if (!command->params[i].implied)
+			put_param(buf, &command->params[i]);
 	buf_puts(buf, "\n");
 }
 

@@ -104,6 +104,8 @@ void catalog_read_guards(struct loader *loader, struct node node, struct command
 void catalog_read_approvals(struct loader *loader, struct node node, struct command *command);
 void catalog_read_tests(struct loader *loader, struct node node, struct command *command);
 void catalog_read_do(struct loader *loader, struct node node, struct command *command);
+/* Adds for, until and at where the command takes them; after its kind is known. */
+void catalog_imply_params(struct loader *loader, struct node params, struct command *command);
 void catalog_read_from(struct loader *loader, struct node node, struct command *command,
 		       struct param *param);
 void catalog_read_file(struct loader *loader);

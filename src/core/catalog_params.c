@@ -10,8 +10,9 @@
 #include "base/str.h"
 #include "base/xalloc.h"
 #include "catalog_internal.h"
+#include "core/later.h"
 
-enum { VALUES_MAX = 100, VALUE_LEN = 75, TEXT_MAX = 1000 };
+enum { LATER_PARAMS = 4, VALUES_MAX = 100, VALUE_LEN = 75, TEXT_MAX = 1000 };
 
 #define PARAM_LETTERS "abcdefghijklmnopqrstuvwxyz0123456789_"
 
@@ -175,6 +176,10 @@ static void read_bounds(struct loader *loader, struct node node, struct param *p
 {
 	param->min = param->type == PARAM_DURATION ? 1 : INT64_MIN;
 	param->max = param->type == PARAM_TEXT ? TEXT_MAX : INT64_MAX;
+	if (str_eq(param->name, "for")) {
+		param->min = LATER_MIN_S;
+		param->max = LATER_MAX_S;
+	}
 	read_bound(loader, node, param, "min", &param->min);
 	read_bound(loader, node, param, "max", &param->max);
 	if (param->min > param->max)
@@ -240,12 +245,13 @@ void catalog_read_params(struct loader *loader, struct node node, struct command
 	const char *name;
 	json_t *value;
 
-	if (n > ARGS_PARAMS_MAX) {
+	if (n > ARGS_DECLARED_MAX) {
 		node_diag(loader, node, "a command may have %d parameters, this has %zu",
-			  ARGS_PARAMS_MAX, n);
+			  ARGS_DECLARED_MAX, n);
 		return;
 	}
-	params = arena_alloc(loader->catalog->arena, (n + 1) * sizeof(*params));
+	/* with room for those of catalog_imply_params */
+	params = arena_alloc(loader->catalog->arena, (n + LATER_PARAMS) * sizeof(*params));
 	command->params = params;
 	if (n == 0)
 		return;
@@ -269,4 +275,59 @@ void catalog_read_params(struct loader *loader, struct node node, struct command
 
 		catalog_read_from(loader, node_child(loader, child, "from"), command, &params[i]);
 	}
+}
+
+/* --- for, until, at --- */
+
+static void imply(struct command *command, const char *name, enum param_type type)
+{
+	struct param *param = (struct param *)&command->params[command->n_params++];
+
+	*param = (struct param){ .name = name,
+				 .about = later_about(name),
+				 .type = type,
+				 .optional = true,
+				 .implied = true,
+				 .min = LATER_MIN_S,
+				 .max = LATER_MAX_S };
+}
+
+/* A "for" of the author's says how long such a change may last; everything else is taken. */
+static void check_own(struct loader *loader, struct node params, const struct command *command,
+		      bool reversible)
+{
+	for (size_t i = 0; i < command->n_params; i++) {
+		const struct param *param = &command->params[i];
+		struct node node = node_child(loader, params, param->name);
+
+		if (!later_is_word(param->name, strlen(param->name)))
+			continue;
+		if (!str_eq(param->name, "for"))
+			node_key_diag(loader, node,
+				      "\"%s\" cannot be a parameter: every change takes it (%s)",
+				      param->name, later_about(param->name));
+		else if (!reversible)
+			node_key_diag(loader, node,
+				      "\"for\" cannot be a parameter here: it makes a change "
+				      "temporary, and this one cannot be set back");
+		else if (param->type != PARAM_DURATION || param->fallback != NULL)
+			node_key_diag(loader, node,
+				      "\"for\" is how long a change lasts: { type: duration, max: "
+				      "24h, optional: true }, without a default");
+	}
+}
+
+void catalog_imply_params(struct loader *loader, struct node params, struct command *command)
+{
+	bool reversible = command->kind != NULL && command->risk > 0 &&
+			  action_reversible(command->kind, command->with);
+
+	check_own(loader, params, command, reversible);
+	if (command->kind == NULL || command->risk == 0 || command->params == NULL)
+		return;
+	if (reversible && command_param(command, "for") == NULL)
+		imply(command, "for", PARAM_DURATION);
+	if (reversible)
+		imply(command, "until", PARAM_TIME);
+	imply(command, "at", PARAM_TIME);
 }

@@ -94,8 +94,8 @@ char *command_usage(const struct command *command)
 		const struct param *param = &command->params[i];
 		bool optional = param->optional || param->fallback != NULL;
 
-		if (param->secret)
-			continue; /* asked for in the form */
+		if (param->secret || param->implied) /* asked for in the form; in the help of all */
+			continue;
 		buf_printf(&buf, optional ? " [%s=]" : " %s=", param->name);
 	}
 	return buf_take(&buf);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* plan.c - what a plan means: the same object, the same changes; and the object alone. */
+/* plan.c - what a plan means: the same object, the same changes, the same times; and the object
+ * alone. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,11 +15,14 @@ void plan_digest(const json_t *plan, char ret_digest[65])
 {
 	json_t *meaning = json_object(), *changes = jget(plan, "changes");
 	json_t *target = jget(plan, "target"), *uid = jget(plan, "precondition.uid");
+	json_t *when = jget(plan, "when");
 	char *text;
 
 	json_object_set(meaning, "target", target != NULL ? target : json_null());
 	json_object_set(meaning, "changes", changes != NULL ? changes : json_null());
 	json_object_set(meaning, "uid", uid != NULL ? uid : json_null());
+	if (when != NULL)
+		json_object_set(meaning, "when", when);
 	text = json_canonical(meaning);
 	digest_hex(text, strlen(text), ret_digest);
 	free(text);

@@ -14,10 +14,11 @@
 static const char *const state_names[] = {
 	[REQUEST_RECEIVED] = "received",     [REQUEST_ALLOWED] = "allowed",
 	[REQUEST_CONFIRMING] = "confirming", [REQUEST_APPROVING] = "approving",
-	[REQUEST_RUNNING] = "running",       [REQUEST_UNKNOWN] = "unknown",
-	[REQUEST_SUCCEEDED] = "succeeded",   [REQUEST_FAILED] = "failed",
-	[REQUEST_DENIED] = "denied",         [REQUEST_REJECTED] = "rejected",
-	[REQUEST_EXPIRED] = "expired",       [REQUEST_CANCELLED] = "cancelled",
+	[REQUEST_SCHEDULED] = "scheduled",   [REQUEST_RUNNING] = "running",
+	[REQUEST_UNKNOWN] = "unknown",       [REQUEST_SUCCEEDED] = "succeeded",
+	[REQUEST_FAILED] = "failed",         [REQUEST_DENIED] = "denied",
+	[REQUEST_REJECTED] = "rejected",     [REQUEST_EXPIRED] = "expired",
+	[REQUEST_CANCELLED] = "cancelled",
 };
 
 enum { N_STATES = sizeof(state_names) / sizeof(state_names[0]) };
@@ -43,6 +44,8 @@ void request_destroy(struct request *rq)
 	json_decref(rq->approved_by);
 	json_decref(rq->answer);
 	json_decref(rq->outcome);
+	json_decref(rq->times);
+	json_decref(rq->undone);
 	catalog_unref(rq->catalog);
 	arena_destroy(rq->arena);
 	free(rq);

@@ -38,6 +38,14 @@ static bool fake_check(const json_t *with, const struct action_env *env, const c
 	return false;
 }
 
+/* That there is one says that it can be set back. */
+static struct call *fake_revert(struct action_env *env, const struct action_run *run,
+				action_done_fn done, void *data)
+{
+	(void)env, (void)run, (void)done, (void)data;
+	return NULL;
+}
+
 static const struct action_kind fake_list = { .name = "kube.list",
 					      .about = "Lists objects",
 					      .params = fake_list_params,
@@ -47,8 +55,14 @@ static const struct action_kind fake_scale = { .name = "kube.scale",
 					       .about = "Changes replicas",
 					       .params = fake_scale_params,
 					       .effect = ACTION_CONDITIONAL,
+					       .revert = fake_revert,
 					       .check = fake_check };
+static const struct action_kind fake_job = { .name = "kube.job",
+					     .about = "Runs a task",
+					     .params = fake_list_params,
+					     .effect = ACTION_KEYED,
+					     .check = fake_check };
 
-static const struct action_kind *const fake_kinds[] = { &fake_list, &fake_scale, NULL };
+static const struct action_kind *const fake_kinds[] = { &fake_job, &fake_list, &fake_scale, NULL };
 
 #endif

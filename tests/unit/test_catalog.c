@@ -154,7 +154,7 @@ static void test_good(void **state)
 	assert_null(catalog_find_title(catalog, "workers scal"));
 	assert_null(catalog_find_title(catalog, NULL));
 	assert_int_equal(scale->line, 4);
-	assert_int_equal(scale->n_params, 5);
+	assert_int_equal(scale->n_params, 7);               /* with until and at */
 	assert_string_equal(scale->params[0].name, "team"); /* the declared order */
 	assert_string_equal(scale->params[4].name, "reason");
 	assert_non_null(jget(scale->params[0].from, "kube.list") == NULL
@@ -430,6 +430,85 @@ static void check_line(const struct catalog *catalog, const char *only, const ch
 	assert_true(str_eq(line.command != NULL ? line.command->title : NULL, title));
 }
 
+/* for, until and at: every change takes them, and nobody else's parameter has such a name. */
+static void test_times(void **state)
+{
+	static const char head[] = "prefix: a\nabout: b\ncommands:\n";
+	static const char plain[] =
+		"  c: { about: d, action: a.c, risk: 1, params: { size: { type: integer, min: 0, "
+		"max: "
+		"9 "
+		"} },\n       do: { kube.scale: { cluster: main, namespace: x, name: w, replicas: "
+		"\"{size}\" } } }\n"
+		"  j: { about: d, action: a.j, risk: 1,\n       do: { kube.job: { cluster: main, "
+		"kind: x } } }\n"
+		"  r: { about: d, action: a.r, risk: 0,\n       do: { kube.list: { cluster: main, "
+		"kind: x } } }\n";
+	static const char *const own[] = {
+		"{ until: { type: time } }",
+		"{ at: { type: text } }",
+		"{ for: { type: text } }",
+		"{ for: { type: duration, default: 2h } }",
+	};
+	char text[2000];
+	struct catalog *catalog;
+	const struct command *command;
+	struct args_problems problems;
+	json_t *args;
+
+	(void)state;
+	(void)snprintf(text, sizeof(text), "%s%s", head, plain);
+	put("a.yaml", text);
+	catalog = load();
+	print_diags();
+	assert_non_null(catalog);
+	command = catalog_find(catalog, "a", "c");
+	assert_int_equal(command->n_params, 4);
+	assert_true(command_param(command, "for")->implied);
+	args = args_from_text(command, "5 for=2h at=22:00", &problems);
+	assert_int_equal(jget_int(args, "for", 0), 7200);
+	assert_string_equal(jget_str(args, "at"), "22:00");
+	json_decref(args);
+	assert_null(args_from_text(command, "5 for=8d", &problems));
+	assert_string_equal(problems.items[0].text, "for must be a duration from 1m to 7d, like "
+						    "for=2h (you wrote \"8d\").");
+	assert_null(args_from_text(command, "5 until=25:00", &problems));
+	assert_string_equal(problems.items[0].text,
+			    "until must be a time, 18:00 or 2026-11-25T18:00, like until=18:00 "
+			    "(you wrote \"25:00\").");
+	assert_null(args_from_text(command, "5 for=2h until=18:00", &problems));
+	assert_string_equal(problems.items[0].text, "Say either for or until when it shall last.");
+	/* what cannot be set back may still wait; a read does neither */
+	command = catalog_find(catalog, "a", "j");
+	assert_null(args_from_text(command, "for=2h", &problems));
+	assert_string_equal(problems.items[0].text,
+			    "a j takes no for=: what it does cannot be set back.");
+	args = args_from_text(command, "at=2027-01-01T08:00", &problems);
+	assert_string_equal(jget_str(args, "at"), "2027-01-01T08:00");
+	json_decref(args);
+	assert_null(args_from_text(catalog_find(catalog, "a", "r"), "at=22:00", &problems));
+	assert_string_equal(problems.items[0].text, "a r takes no at=: it only reads.");
+	catalog_unref(catalog);
+	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
+		diags_finish(&diags);
+		diags_init(&diags);
+		(void)snprintf(
+			text, sizeof(text),
+			"%s  c: { about: d, action: a.c, risk: 1, params:\n    %s,\n    do: { "
+			"kube.scale: { cluster: main, namespace: x, name: w, replicas: 1 } } }\n",
+			head, own[i]);
+		put("a.yaml", text);
+		assert_null(load());
+		check_said("a.yaml:5:7", own[i][2] == 'f' ? "\"for\" is how long a change lasts"
+							  : "cannot be a parameter");
+	}
+	diags_finish(&diags);
+	diags_init(&diags);
+	put("a.yaml", "prefix: undo\nabout: b\ncommands: {}\n");
+	assert_null(load());
+	check_said("a.yaml:1:9", "\"undo\" is a word of opsd itself");
+}
+
 static void test_lines(void **state)
 {
 	struct catalog *catalog;
@@ -467,6 +546,13 @@ static void test_lines(void **state)
 	check_line(catalog, "workers", "sclae", LINE_UNKNOWN, "workers scale");
 	check_line(catalog, NULL, "xyzzy", LINE_UNKNOWN, NULL);
 	check_line(catalog, NULL, "help xyzzy", LINE_UNKNOWN, NULL);
+	args_line(catalog, NULL, " Undo  R1KH2M8Q4ZT7WX0A ", &line);
+	assert_int_equal(line.kind, LINE_OWN);
+	assert_string_equal(line.word, "undo");
+	assert_string_equal(line.rest, "R1KH2M8Q4ZT7WX0A ");
+	check_line(catalog, NULL, "active", LINE_OWN, NULL);
+	args_line(catalog, "workers", "undo", &line); /* a command of its own does not know it */
+	assert_int_equal(line.kind, LINE_UNKNOWN);
 	check_line(catalog, NULL, "\xff\xff \xc3", LINE_UNKNOWN, NULL);
 	catalog_unref(catalog);
 	/* Commands of "ops" go by their name alone, unless that is a prefix. */
@@ -511,7 +597,8 @@ static void test_help(void **state)
 	assert_string_equal(jget_str(json_array_get(one, 0), "example"),
 			    "workers scale team=ads count=5 reason=load");
 	params = json_object_get(json_array_get(one, 0), "params");
-	assert_int_equal(json_array_size(params), 5);
+	assert_int_equal(json_array_size(params), 7);
+	assert_string_equal(jget_str(json_array_get(params, 5), "name"), "until");
 	assert_string_equal(jget_str(json_array_get(params, 2), "kind"),
 			    "a whole number from 0 to 200");
 	json_decref(one);
@@ -528,6 +615,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_do, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_params_and_rules, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_files, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_times, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lines, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_help, setup, teardown),
 	};

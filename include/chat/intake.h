@@ -31,6 +31,17 @@ struct tell_port { /* what a person may know of rights: ops.tell's question and 
 	void *ctx;
 };
 
+struct later_port { /* store_active and store_undoable */
+	struct call *(*active)(void *ctx, const char *team, const char *user,
+			       void (*done)(void *data, const json_t *value, const struct err *err),
+			       void *data);
+	struct call *(*undoable)(void *ctx, const char *id,
+				 void (*done)(void *data, const json_t *value,
+					      const struct err *err),
+				 void *data);
+	void *ctx;
+};
+
 struct intake_config {
 	struct slack_web *web;
 	struct slack_people *people;
@@ -39,6 +50,7 @@ struct intake_config {
 				   take all */
 	unsigned max_ops;       /* requests under way; beyond it people are told to wait; 0: 2000 */
 	struct tell_port tell;
+	struct later_port later;
 	struct guess_port may; /* which actions a Slack user may use */
 };
 

@@ -19,6 +19,9 @@ json_t *render_reply(const json_t *facts);
 /* The plan with Confirm and Cancel. */
 json_t *render_preview(const json_t *facts);
 
+/* What is temporary and what waits: store_active's list; null: not known who asks. */
+json_t *render_active(const json_t *list);
+
 /* Lines of the audit channel, one per outcome. */
 json_t *render_audit(const json_t *const *facts, size_t n);
 

@@ -63,6 +63,23 @@ char *words_instead(const json_t *instead, const char *who);
 char *words_progress(const json_t *progress);
 char *words_bar(const json_t *progress);
 
+/* words_later.c */
+
+/* When it starts and ends: "Until …; then it is set back."  NULL: at once, and for good. */
+char *words_when(const json_t *facts);
+
+/* The headline of the end of a temporary change; NULL: it is none. */
+const char *words_head_later(const json_t *facts);
+
+/* What to do about a change that should have been set back and was not; NULL: nothing. */
+char *words_not_set_back(const json_t *facts);
+
+/* What a click that moves what has not started came to; NULL: it came before. */
+char *words_steer(const struct request *rq);
+
+/* Why a request (of store_undoable) cannot be undone; NULL: it can. */
+char *words_not_undoable(const json_t *past, const char *id);
+
 /* words_rights.c */
 
 /* What `whoami` answers, and what `why` answers about what (a command): of ops.tell. */

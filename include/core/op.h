@@ -23,17 +23,19 @@ enum op_step {
 	OP_CONFIRM, /* a click on a preview: record it, take the request over */
 	OP_CLICKER, /* ask Slack who clicked on a card, unless that is known afresh */
 	OP_VOTE,   /* record what that click says; the run ends, the last approval begins another */
+	OP_STEER,  /* the same of a click that moves what has not started */
 	OP_PEOPLE, /* ask Slack who the asker is */
 	OP_PROVE,  /* a company sign-in, when the decision asks for one: minutes */
 	OP_DECIDE, /* identify and decide, now that it is known */
-	OP_PLAN,   /* read the target, make the plan */
+	OP_PLAN,   /* work out its times, read the target, make the plan */
 	OP_OFFER,  /* show the plan to the requester; the run ends, a click begins the next */
 	OP_ASK,    /* show the plan to approvers; the run ends */
-	OP_START,  /* decide again, count the approvals again, commit the intent */
-	OP_ACT,    /* the effect, or the read */
-	OP_LOOK,   /* it is not clear what came of the effect: look at the target */
-	OP_REPEAT, /* it did not happen: may it still?  The freezes of now are asked */
-	OP_SETTLE, /* outcome, audit entry and what is owed */
+	OP_SCHEDULE, /* let it wait for its time; the run ends unless that has come */
+	OP_START,    /* decide again, count the approvals again, commit the intent */
+	OP_ACT,      /* the effect, or the read */
+	OP_LOOK,     /* it is not clear what came of the effect: look at the target */
+	OP_REPEAT,   /* it did not happen: may it still?  The freezes of now are asked */
+	OP_SETTLE,   /* outcome, audit entry and what is owed */
 	OP_DONE,
 };
 
@@ -49,7 +51,7 @@ struct op_ports {
 	uint32_t step_ms[OP_DONE]; /* deadline of each step */
 	uint32_t settle_retry_ms;  /* between tries of a settle that the database did not take */
 	uint32_t busy_retry_ms;    /* before the first new try of a start whose target was busy */
-	/* RECEIVE, CONFIRM or VOTE ended (err or NULL), or CLICKER did with err: the
+	/* RECEIVE, CONFIRM, VOTE or STEER ended (err or NULL), or CLICKER did with err: the
 	 * acknowledgement is due now. */
 	void (*answered)(void *ctx, struct request *rq, const struct err *err);
 	/* The run is over; rq is lent for this last time. */

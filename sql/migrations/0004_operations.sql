@@ -10,8 +10,8 @@
 set local role opsd_owner;
 
 -- In this order: the open ones up to 'unknown'.  A name never changes its meaning.  approving: the plan is shown to
--- approvers, and waits for their buttons.
-create type ops.state as enum ('received', 'allowed', 'confirming', 'approving', 'running', 'unknown',
+-- approvers, and waits for their buttons.  scheduled: it waits for its time.
+create type ops.state as enum ('received', 'allowed', 'confirming', 'approving', 'scheduled', 'running', 'unknown',
 	'succeeded', 'failed', 'denied', 'rejected', 'expired', 'cancelled');
 create type ops.effect as enum ('read', 'conditional', 'keyed', 'once');
 create type ops.step_state as enum ('intent', 'applied', 'not_applied', 'unknown');
@@ -127,6 +127,10 @@ create table ops.request (
 	unheard        boolean not null default false,
 	wake_at        timestamptz, -- the timer: lease end, end of the offer, reminder
 	expires_at     timestamptz,
+	starts_at      timestamptz, -- not before; of a revert: when the change ends
+	ends_at        timestamptz, -- of a temporary change: when it is set back
+	times          json, -- both in words, as a plan has them in "when"
+	undoes         text collate "C", -- the request that it sets back
 	outcome        json,
 	error          text,
 	finished_at    timestamptz,

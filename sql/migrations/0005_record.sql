@@ -12,6 +12,9 @@ language sql stable parallel safe as $$ select coalesce(to_json(p_text)::text, '
 create function ops.iso(p_at timestamptz) returns text
 language sql stable parallel safe as $$ select to_char(p_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') $$;
 
+create function ops.ms(p_at timestamptz) returns bigint
+language sql stable as $$ select (extract(epoch from p_at) * 1000)::bigint $$;
+
 -- ["…","…"], or null when there is nothing to list
 create function ops.js_list(p_texts text[]) returns text
 language sql immutable parallel safe as $$
@@ -28,14 +31,18 @@ language sql stable as $$
 		|| coalesce('"code":' || to_json(r.code)::text || ',', '')
 		|| coalesce('"command":' || to_json(r.command)::text || ',', '')
 		|| case when p_outcome = 'denied' then coalesce('"detail":' || r.detail::text || ',', '') else '' end
+		|| coalesce('"foreign":' || (r.plan -> 'foreign')::text || ',', '')
 		|| coalesce('"outcome":' || to_json(p_outcome)::text || ',', '')
 		|| coalesce('"owners":' || (r.plan -> 'owners')::text || ',', '')
 		|| coalesce('"reason":' || to_json(coalesce(r.shown, r.args) ->> 'reason')::text || ',', '')
 		|| '"request":"' || r.id || '"'
+		|| case when r.kind = 'revert' then ',"revert":true' else '' end
 		|| case when r.command is not null then ',"risk":' || r.risk::text else '' end
 		|| coalesce(',"target":' || (r.plan -> 'target')::text, '')
 		|| case when r.command is null then coalesce(',"text":' || to_json(r.text)::text, '') else '' end
+		|| coalesce(',"undoes":"' || r.undoes || '"', '')
 		|| coalesce(',"warnings":' || (r.plan -> 'warnings')::text, '')
+		|| coalesce(',"when":' || (r.plan -> 'when')::text, '')
 		|| ',"who":{' || coalesce('"email":' || to_json(r.person_email)::text || ',', '')
 		|| coalesce('"name":' || to_json(r.person_name)::text || ',', '')
 		|| '"team":' || to_json(r.team)::text || ',"user":' || to_json(r.slack_user)::text || '}'
@@ -156,6 +163,9 @@ language sql stable as $$
 		'approved', case when r.state = 'allowed' then (ops.round_of(r.id)).digest end,
 		'approved_by', (select json_agg(p.display_name order by v.voted_at) from ops.vote v join dir.person p using (person_id)
 			where v.request_id = r.id and v.round = (ops.round_of(r.id)).round and v.decision = 'approve'),
+		'times', r.times, 'starts_ms', ops.ms(r.starts_at), 'undoes', r.undoes,
+		'undone', case when r.undoes is not null then (select json_build_object('plan', p.plan, 'state', p.state)
+			from ops.request p where p.id = r.undoes) end,
 		'step', (select json_build_object('attempt', s.attempt, 'kind', s.kind, 'effect', s.effect, 'state', s.state)
 			from ops.step s where s.request_id = r.id order by s.attempt desc limit 1))::text
 $$;

@@ -51,12 +51,12 @@ begin
 end $$;
 
 -- One row per intent.  p_fresh: verdict and address were read within the last minute: then it is decided here.
--- p_url_only: the acknowledgement cannot carry a text, and there may be no response_url either.
+-- p_takes_text: the acknowledgement can carry a refusal.  p_undoes: the request that this one is to set back.
 create function ops.receive(p_boot uuid, p_observer json, p_id text, p_envelope text, p_dedup text, p_kind text,
 	p_team text, p_user text, p_channel text, p_response_url text, p_text text, p_command text, p_action text,
 	p_risk smallint, p_args json, p_shown json, p_scope json, p_cursor text, p_catalog text, p_rejection text,
 	p_fresh boolean, p_verdict text, p_email text, p_name text, p_takes_text boolean, p_audit_channel text,
-	p_room integer)
+	p_room integer, p_undoes text)
 returns ops.answer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -103,12 +103,12 @@ begin
 	open_ := st in ('received', 'allowed', 'running');
 	insert into ops.request (id, created_at, state, team, slack_user, channel, response_url, kind, envelope_id,
 		person_id, person_name, person_email, command, action, risk, args, shown, scope, text, cursor,
-		catalog_digest, rejection, code, detail, fence, claimed_by, unheard, wake_at, finished_at)
+		catalog_digest, rejection, code, detail, fence, claimed_by, unheard, wake_at, finished_at, undoes)
 	values (p_id, now_, st::ops.state, p_team, p_user, p_channel, case when open_ then p_response_url end, p_kind, p_envelope,
 		i.person_id, coalesce(i.person_name, p_name), i.person_email, p_command, p_action, p_risk,
 		case when open_ then p_args else coalesce(p_shown, p_args) end, p_shown, p_scope, p_text, p_cursor,
 		p_catalog, p_rejection, code_, detail_::json, 1, case when open_ then p_boot end, open_,
-		case when open_ then now_ + ops.request_lease() end, case when not open_ then now_ end)
+		case when open_ then now_ + ops.request_lease() end, case when not open_ then now_ end, p_undoes)
 	returning * into r;
 	answer := ops.answer_of(r);
 	if open_ then
@@ -165,7 +165,9 @@ begin
 		return;
 	end if;
 	i := ops.identify(r.team, r.slack_user, p_verdict, p_email, r.risk, p_observer, r.id);
-	if i.code = 'ok' and r.state = 'allowed' and i.person_id = r.person_id then
+	-- a revert needs no new sign-in: the one for its change was for its end too
+	if (i.code = 'ok' or (r.kind = 'revert' and i.code in ('step_up', 'needs_proof'))) and r.state = 'allowed'
+			and i.person_id = r.person_id then
 		return next ops.answer_of(r); -- looked at again, long after it was asked for
 		return;
 	end if;
@@ -320,6 +322,9 @@ begin
 			end if;
 		end if;
 		return 'too_late';
+	end if;
+	if p_click and p_kind in ('extend', 'keep', 'back', 'stop') then
+		return ops.unsteer(p_boot, p_observer, p_id, p_kind);
 	end if;
 	if p_click then
 		-- while the claim is still that of this click: whoever takes it over asks the person again

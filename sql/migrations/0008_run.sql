@@ -49,9 +49,11 @@ declare
 	frozen json;
 begin
 	update ops.request q set state = 'confirming', plan = p_plan, digest = p_digest, claimed_by = null, unheard = false,
-			expires_at = now_ + s.confirm_within, wake_at = now_ + s.confirm_within
-		from ops.setting s
-		where q.id = p_id and q.fence = p_fence and q.claimed_by = p_boot and q.state in ('allowed', 'confirming')
+			expires_at = now_ + x.within, wake_at = now_ + x.within
+		-- who is asked at another time than that of their own choice gets more of it
+		from (select o.id, case when o.kind = 'revert' then interval '3 days' when o.starts_at <= now_ then interval '1 hour'
+			else s.confirm_within end as within from ops.setting s, ops.request o where o.id = p_id) x
+		where q.id = x.id and q.fence = p_fence and q.claimed_by = p_boot and q.state in ('allowed', 'confirming')
 		returning q.* into r;
 	if not found then
 		select q.state = 'confirming' and q.digest = p_digest and q.claimed_by is null and q.fence = p_fence, q.state
@@ -110,7 +112,9 @@ begin
 		perform pg_advisory_xact_lock(hashtextextended('opsd separation', 0));
 	end if;
 	if p_rules is not null or demands.floor_ then
-		p_rules := (select ops.rules_now(q, p_rules) from ops.request q where q.id = p_id);
+		-- that a temporary change is set back was agreed to with it, as long as the value is ours
+		p_rules := (select case when q.kind <> 'revert' or p_plan -> 'foreign' is not null then ops.rules_now(q, p_rules) end
+			from ops.request q where q.id = p_id);
 	end if;
 	if p_rules is not null then -- decided before the state changes: a refused start leaves no trace of one
 		select * into r from ops.request q where q.id = p_id and q.fence = p_fence and q.claimed_by = p_boot
@@ -141,6 +145,7 @@ begin
 	-- A fresh lease is left as it is: wake_at is indexed, and an update that keeps it stays on its page.
 	update ops.request q set state = 'running', plan = coalesce(p_plan, q.plan), digest = coalesce(p_digest, q.digest),
 			unheard = false,
+			ends_at = coalesce(now_ + make_interval(secs => (q.times ->> 'for_s')::bigint), q.ends_at),
 			wake_at = case when q.wake_at < now_ + interval '50 seconds' then now_ + ops.request_lease()
 				else q.wake_at end
 		where q.id = p_id and q.fence = p_fence and q.claimed_by = p_boot and q.state in ('allowed', 'confirming')
@@ -158,6 +163,10 @@ begin
 		d := authz.decide(r.person_id, 'request', r.action, r.scope::jsonb, r.risk);
 	else
 		d.code := 'binding_suspended';
+	end if;
+	if r.ends_at <= now_ then
+		d.allowed := false;
+		d.code := 'end_has_passed';
 	end if;
 	if d.allowed is not true then
 		delete from ops.step s where s.request_id = p_id and s.attempt = attempt_;
@@ -183,7 +192,12 @@ begin
 	if demands.apart then
 		perform ops.took_part(r, round_.round);
 	end if;
-	return (true, 'running', d.code, null, null, null, null, null, null, null, null)::ops.written;
+	if r.ends_at is not null then -- "for" counts from here
+		update ops.request q set times = (r.times::jsonb || jsonb_build_object('ends', ops.wall_text(r.ends_at, r.times ->> 'tz'),
+				'ends_ms', ops.ms(r.ends_at)))::json
+			where q.id = p_id returning q.times::text into w.detail;
+	end if;
+	return (true, 'running', d.code, w.detail, null, null, null, null, null, null, null)::ops.written;
 end $$;
 
 -- received | allowed | confirming | running (ours) -> succeeded | failed | unknown | …, with everything that is owed.
@@ -257,7 +271,7 @@ end $$;
 
 -- Rows whose timer has come.  Offers that were not taken expire here; a request whose replica is gone is taken
 -- over (and given up after five times: then a person must look); what is unknown is brought up again; what waits
--- for approval names more people, and expires.
+-- for approval names more people, and expires; what waited for its time begins.
 create function ops.claim_due(p_boot uuid, p_observer json, p_limit integer, p_audit_channel text)
 returns setof text
 language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -291,7 +305,27 @@ begin
 			continue;
 		end if;
 		st := null;
-		if r.state in ('confirming', 'approving') and r.claimed_by is null then
+		if r.kind = 'revert' and r.state = 'allowed' and r.unheard then
+			-- whoever pressed "Set back now" may have been told that it was not recorded; when it is due, it is due
+			update ops.request q set unheard = false, state = (case when q.starts_at > now_ then 'scheduled' else 'allowed' end)::ops.state,
+					fence = q.fence + 1, claimed_by = case when q.starts_at <= now_ then q.claimed_by end,
+					wake_at = greatest(q.starts_at, now_)
+				where q.id = r.id returning * into r;
+			if r.state = 'scheduled' then
+				perform ops.audit_request(r, p_observer, 'disowned', 'failure', ops.facts(r, null,
+					'nobody knows whether the click was acknowledged; it does not count'), null);
+				continue;
+			end if;
+		end if;
+		if r.state = 'scheduled' and (r.kind = 'revert' or r.starts_at > now_ - ops.start_grace()) then
+			update ops.request q set state = 'allowed', fence = q.fence + 1, claimed_by = p_boot,
+					wake_at = now_ + ops.request_lease()
+				where q.id = r.id returning * into r;
+			perform ops.audit_request(r, p_observer, 'due', 'attempt', ops.facts(r, null, null), null);
+			return next ops.row_json(r);
+			continue;
+		end if;
+		if r.state in ('confirming', 'approving', 'scheduled') and r.claimed_by is null then
 			st := 'expired';
 		elsif r.attempts >= 5 then
 			st := case when r.state = 'running' and r.risk > 0 then 'unknown' else 'failed' end;
@@ -306,7 +340,8 @@ begin
 		end if;
 		update ops.request q set state = st::ops.state, fence = q.fence + 1, claimed_by = null, attempts = 0, response_url = null,
 				args = coalesce(q.shown, q.args),
-				error = case when st <> 'expired' then 'given up after five replicas left it unfinished' end,
+				error = case when st <> 'expired' then 'given up after five replicas left it unfinished'
+					when r.state = 'scheduled' then 'nobody was there at its time, and late it is not started by itself' end,
 				wake_at = case when st = 'unknown' then now_ + interval '15 minutes' end,
 				finished_at = case when st <> 'unknown' then now_ end
 			where q.id = r.id returning * into r;

@@ -235,7 +235,7 @@ begin
 	perform authz.decide(0, 'request', 'none', '{}', 0);
 	i := ops.identify('', '', 'ok', 'nobody@localhost', 0, '{}', null);
 	perform ops.receive(boot, '{}', id, id, id, 'warm', '', '', null, null, '', 'warm', 'warm', 1::smallint, '{}', null,
-		'{}', null, null, null, false, 'ok', null, null, true, null, 0);
+		'{}', null, null, null, false, 'ok', null, null, true, null, 0, null);
 	perform ops.decide_request(boot, '{}', id, 0, 'ok', null, null, null, 0);
 	perform ops.start(boot, '{}', id, 0, 'warm', 'read', null, null, null, null, null, 0, null, 0);
 	perform ops.settle(boot, '{}', id, 1, 'failed', null, null, null, null, null, '{}', '{}', null, 1);
@@ -250,7 +250,7 @@ end $$;
 grant execute on function
 	ops.hello(uuid, json, text, text, boolean),
 	ops.receive(uuid, json, text, text, text, text, text, text, text, text, text, text, text, smallint, json, json,
-		json, text, text, text, boolean, text, text, text, boolean, text, integer),
+		json, text, text, text, boolean, text, text, text, boolean, text, integer, text),
 	ops.decide_request(uuid, json, text, bigint, text, text, text, text, integer),
 	ops.confirm(uuid, json, text, text, text, text, text, text, text, boolean, text, text, boolean, text, text, integer),
 	ops.disown(uuid, json, text, text, text, text, boolean),

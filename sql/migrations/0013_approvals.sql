@@ -189,9 +189,6 @@ language sql stable as $$
 		from unnest(p_persons) with ordinality x(id, n) join dir.person p on p.person_id = x.id
 $$;
 
-create function ops.ms(p_at timestamptz) returns bigint
-language sql stable as $$ select (extract(epoch from p_at) * 1000)::bigint $$;
-
 -- The facts of a request with all that a card shows: rules, votes, who was asked, until when.
 create function ops.card_facts(r ops.request, p_outdated boolean, p_reposted boolean) returns text
 language plpgsql stable as $$
@@ -324,8 +321,8 @@ begin
 	end loop;
 	insert into ops.approval (request_id, round, digest, rules, changed, asked, asked_at, expires_at)
 	values (p_id, coalesce((ops.round_of(p_id)).round, 0) + 1, p_digest, p_rules, p_changed, ops.pick(r, p_rules, 3), now_,
-		now_ + make_interval(secs => (select min(coalesce((y ->> 'expires_s')::integer, p_seconds))
-			from jsonb_array_elements(p_rules) y)))
+		least(now_ + make_interval(secs => (select min(coalesce((y ->> 'expires_s')::integer, p_seconds))
+			from jsonb_array_elements(p_rules) y)), case when r.starts_at > now_ then r.starts_at end))
 	returning * into a;
 	update ops.request q set state = 'approving', plan = p_plan, digest = p_digest, claimed_by = null, attempts = 0,
 			unheard = false, expires_at = a.expires_at, wake_at = ops.round_timer(a)

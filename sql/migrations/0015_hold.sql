@@ -298,6 +298,9 @@ begin
 	if p_waits > 0 then
 		perform ops.waited(r, null);
 	end if;
+	if r.state = 'allowed' and ops.postpone(r, p_observer, case when frozen is not null then 'it is frozen' else 'it is busy' end) then
+		return (true, 'scheduled', null, null, null, null, null, null, null, null, null)::ops.written; -- a revert is owed
+	end if;
 	a := ops.refuse(r, p_boot, p_observer, case when frozen is not null then 'frozen' else 'busy' end,
 		json_strip_nulls(json_build_object('frozen', frozen, 'holder', holder))::text, p_audit_channel, true, p_room);
 	return (true, a.state, a.code, a.detail, null, null, null, null, null, null, a.owed)::ops.written;

@@ -35,6 +35,7 @@
 #include "slack/socket.h"
 #include "slack/web.h"
 #include "store/audit.h"
+#include "store/later.h"
 #include "store/outbox.h"
 #include "store/requests.h"
 
@@ -47,6 +48,7 @@ enum {
 	HAND_MS = 1500,       /* for handing over what has not begun */
 	GRACE_MS = 10 * 1000, /* for runs and announcements under way at the stop */
 	SLACK_ACTIVE = 32,
+	ACTIVE_MAX = 20, /* of a list: two blocks each */
 };
 
 static void stop(struct service *service);
@@ -211,6 +213,24 @@ static struct call *tell(void *ctx, const json_t *question,
 	return store_tell(service->store, question, done, data);
 }
 
+static struct call *active(void *ctx, const char *team, const char *user,
+			   void (*done)(void *data, const json_t *value, const struct err *err),
+			   void *data)
+{
+	struct service *service = ctx;
+
+	return store_active(service->work_db, team, user, ACTIVE_MAX, done, data);
+}
+
+static struct call *undoable(void *ctx, const char *id,
+			     void (*done)(void *data, const json_t *value, const struct err *err),
+			     void *data)
+{
+	struct service *service = ctx;
+
+	return store_undoable(service->work_db, id, done, data);
+}
+
 static void owed_room(void *ctx, unsigned room)
 {
 	struct service *service = ctx;
@@ -244,6 +264,7 @@ static void make_chat(struct service *service)
 		.people = service->people,
 		.prefixes = config_node(service->config, "slack.commands"),
 		.tell = { .tell = tell, .ctx = service },
+		.later = { .active = active, .undoable = undoable, .ctx = service },
 		.may = { .loop = &service->loop, .may = may, .ctx = service }
 	};
 

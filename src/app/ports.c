@@ -23,27 +23,13 @@
 #include "core/own.h"
 #include "core/request.h"
 #include "kube/client.h"
+#include "ports_internal.h"
 #include "slack/people.h"
 #include "store/approvals.h"
 #include "store/hold.h"
 #include "store/requests.h"
 
-enum { ACTION_MS = 15000, LOOK_MS = 10000 };
-
-struct port_call {
-	struct call call;
-	struct call *inner;
-	struct service *service;
-	struct request *rq;
-	struct action_run run;
-	action_fn step; /* what waits for person */
-	action_done_fn step_done;
-	struct kube_person person; /* its texts are in acting */
-	json_t *acting;
-	json_t *with, *row, *preview;
-	call_done_fn done;
-	void *data;
-};
+enum { LOOK_MS = 10000 };
 
 static void port_free(struct port_call *port)
 {
@@ -62,7 +48,7 @@ static void port_cancel(struct call *call)
 	port_free(port);
 }
 
-static struct port_call *port_new(void *ctx, struct request *rq, call_done_fn done, void *data)
+struct port_call *port_new(void *ctx, struct request *rq, call_done_fn done, void *data)
 {
 	struct port_call *port = xcalloc(1, sizeof(*port));
 
@@ -74,7 +60,7 @@ static struct port_call *port_new(void *ctx, struct request *rq, call_done_fn do
 	return port;
 }
 
-static void port_done(struct port_call *port, const struct err *err)
+void port_done(struct port_call *port, const struct err *err)
 {
 	call_done_fn done = port->done;
 	void *data = port->data;
@@ -83,7 +69,7 @@ static void port_done(struct port_call *port, const struct err *err)
 	done(data, err);
 }
 
-static void on_done(void *data, const struct err *err)
+void port_ended(void *data, const struct err *err)
 {
 	struct port_call *port = data;
 
@@ -103,6 +89,20 @@ static struct call *port_decide(void *ctx, struct request *rq, call_done_fn done
 	struct service *service = ctx;
 
 	return store_decide(service->store, rq, done, data);
+}
+
+/* What a row says of time, and of the request that it sets back. */
+static void take_later(struct request *rq, const json_t *row)
+{
+	json_decref(rq->times);
+	json_decref(rq->undone);
+	rq->times = json_is_object(json_object_get(row, "times"))
+			    ? json_incref(json_object_get(row, "times"))
+			    : NULL;
+	rq->undone = json_incref(json_object_get(row, "undone"));
+	rq->undoes = arena_strdup(rq->arena, jget_str(row, "undoes"));
+	rq->reverts = str_eq(jget_str(row, "kind"), "revert");
+	rq->not_before = !rq->reverts && jget_int(row, "starts_ms", 0) > 0;
 }
 
 /* A row of ops.request into rq: for a click, and for what a crash left. */
@@ -127,6 +127,7 @@ static void take_row(struct service *service, struct request *rq, const json_t *
 	rq->approved_by = json_is_array(json_object_get(row, "approved_by"))
 				  ? json_incref(json_object_get(row, "approved_by"))
 				  : NULL;
+	take_later(rq, row);
 	if (rq->asker.channel == NULL)
 		rq->asker.channel = arena_strdup(rq->arena, jget_str(row, "channel"));
 	rq->person = jget_int(row, "person_id", rq->person);
@@ -182,7 +183,7 @@ static struct call *port_people(void *ctx, struct request *rq, call_done_fn done
 	return &port->call;
 }
 
-static void fill_run(struct port_call *port, unsigned timeout_ms)
+void port_fill_run(struct port_call *port, unsigned timeout_ms)
 {
 	struct request *rq = port->rq;
 
@@ -191,9 +192,11 @@ static void fill_run(struct port_call *port, unsigned timeout_ms)
 		.request_id = rq->id,
 		.with = port->with,
 		.args = rq->args,
-		.plan = rq->plan != NULL ? rq->plan : rq->offered_plan,
+		.plan = port->plan != NULL ? port->plan
+			: rq->plan != NULL ? rq->plan
+					   : rq->offered_plan,
 		.cursor = rq->cursor,
-		.asked = command_shows_plan(rq->command),
+		.asked = command_shows_plan(rq->command) || rq->undoes != NULL,
 		.timeout_ms = timeout_ms,
 	};
 }
@@ -228,11 +231,11 @@ static void on_acting(void *data, const json_t *value, const struct err *err)
 }
 
 /* What a person asked for is done as that person where the cluster wants it so. */
-static void act_as(struct port_call *port, action_fn step, action_done_fn done)
+void port_act_as(struct port_call *port, action_fn step, action_done_fn done)
 {
 	struct service *service = port->service;
 
-	fill_run(port, ACTION_MS);
+	port_fill_run(port, PORT_ACTION_MS);
 	port->step = step;
 	port->step_done = done;
 	if (action_env_impersonates(service->env, port->with))
@@ -248,30 +251,12 @@ static void take(json_t **slot, const json_t *value)
 	*slot = json_incref((json_t *)(uintptr_t)value);
 }
 
-static void on_planned(void *data, const json_t *result, const struct err *err)
-{
-	struct port_call *port = data;
-
-	port->inner = NULL;
-	if (err == NULL)
-		take(&port->rq->plan, result);
-	port_done(port, err);
-}
-
-static struct call *port_plan(void *ctx, struct request *rq, call_done_fn done, void *data)
-{
-	struct port_call *port = port_new(ctx, rq, done, data);
-
-	act_as(port, rq->command->kind->plan, on_planned);
-	return &port->call;
-}
-
 static struct call *port_offer(void *ctx, struct request *rq, call_done_fn done, void *data)
 {
 	struct port_call *port = port_new(ctx, rq, done, data);
 
 	port->preview = facts_preview(rq);
-	port->inner = store_offer(port->service->store, rq, port->preview, on_done, port);
+	port->inner = store_offer(port->service->store, rq, port->preview, port_ended, port);
 	return &port->call;
 }
 
@@ -282,7 +267,7 @@ static struct call *port_ask(void *ctx, struct request *rq, call_done_fn done, v
 
 	port->inner = store_ask(port->service->store, rq,
 				changed ? json_object_get(rq->offered_plan, "changes") : NULL,
-				on_done, port);
+				port_ended, port);
 	return &port->call;
 }
 
@@ -327,9 +312,9 @@ static struct call *port_start(void *ctx, struct request *rq, call_done_fn done,
 {
 	struct port_call *port = port_new(ctx, rq, done, data);
 
-	fill_run(port, ACTION_MS);
+	port_fill_run(port, PORT_ACTION_MS);
 	port->inner = store_start(port->service->store, rq, effect_name(rq->command), port->with,
-				  on_done, port);
+				  port_ended, port);
 	return &port->call;
 }
 
@@ -348,7 +333,7 @@ static struct call *port_act(void *ctx, struct request *rq, call_done_fn done, v
 {
 	struct port_call *port = port_new(ctx, rq, done, data);
 
-	act_as(port, rq->command->kind->apply, on_acted);
+	port_act_as(port, rq->command->kind->apply, on_acted);
 	return &port->call;
 }
 
@@ -366,7 +351,7 @@ static struct call *port_look(void *ctx, struct request *rq, call_done_fn done, 
 {
 	struct port_call *port = port_new(ctx, rq, done, data);
 
-	fill_run(port, LOOK_MS);
+	port_fill_run(port, LOOK_MS);
 	port->inner = rq->command->kind->look(port->service->env, &port->run, on_looked, port);
 	return &port->call;
 }
@@ -437,12 +422,14 @@ void service_ports(struct service *service, struct op_ports *ret_ports)
 			  [OP_CONFIRM] = port_confirm,
 			  [OP_CLICKER] = port_clicker,
 			  [OP_VOTE] = port_vote,
+			  [OP_STEER] = port_steer,
 			  [OP_PEOPLE] = port_people,
 			  [OP_PROVE] = port_prove,
 			  [OP_DECIDE] = port_decide,
 			  [OP_PLAN] = port_plan,
 			  [OP_OFFER] = port_offer,
 			  [OP_ASK] = port_ask,
+			  [OP_SCHEDULE] = port_schedule,
 			  [OP_START] = port_start,
 			  [OP_ACT] = port_act,
 			  [OP_LOOK] = port_look,
@@ -452,12 +439,14 @@ void service_ports(struct service *service, struct op_ports *ret_ports)
 			     [OP_CONFIRM] = 3000,
 			     [OP_CLICKER] = 1200, /* the acknowledgement waits for both */
 			     [OP_VOTE] = 1600,
+			     [OP_STEER] = 1600,
 			     [OP_PEOPLE] = 15000,
 			     [OP_PROVE] = 15 * 60 * 1000, /* a person types a code */
 			     [OP_DECIDE] = 10000,
 			     [OP_PLAN] = 20000,
 			     [OP_OFFER] = 10000,
 			     [OP_ASK] = 10000,
+			     [OP_SCHEDULE] = 10000,
 			     [OP_START] = 10000,
 			     [OP_ACT] = 20000,
 			     [OP_LOOK] = 15000,
@@ -504,11 +493,14 @@ static enum op_step first_step(struct request *rq)
 		if (command_reads(rq->command))
 			return OP_ACT;
 		rq->plan = json_incref(rq->offered_plan);
+		if (rq->times != NULL && rq->undoes == NULL)
+			json_object_set(rq->plan, "when", rq->times);
 		return OP_LOOK;
 	case REQUEST_ALLOWED: /* long after it was asked for: who is it now? */
 		return OP_PEOPLE;
 	case REQUEST_CONFIRMING:
 	case REQUEST_APPROVING:
+	case REQUEST_SCHEDULED:
 	case REQUEST_UNKNOWN:
 	case REQUEST_SUCCEEDED:
 	case REQUEST_FAILED:
@@ -544,7 +536,10 @@ void service_resume(struct service *service, const json_t *row)
 		return;
 	}
 	rq->unheard = json_is_true(json_object_get(row, "unheard"));
-	rq->confirmed = rq->state == REQUEST_CONFIRMING && !rq->unheard;
+	/* A plan that it was let go on with, by a button or because none was needed. */
+	rq->confirmed =
+		!rq->unheard && (rq->state == REQUEST_CONFIRMING ||
+				 (rq->state == REQUEST_ALLOWED && jget_str(row, "digest") != NULL));
 	(void)snprintf(rq->confirmed_digest, sizeof(rq->confirmed_digest), "%s",
 		       jget_str_or(row, "digest", ""));
 	rq->approved = jget_str(row, "approved") != NULL;

@@ -38,8 +38,7 @@ enum {
 	FACTS_FRESH_MS = 60 * 1000,
 	MAX_SHOWS = 64,
 	TEXT_KEPT_MAX = 4000,
-	PROBLEMS_TEXT_MAX = 8000,
-	FORM_MS = 2500
+	PROBLEMS_TEXT_MAX = 8000
 };
 
 /* A command that is not known: what could be meant is asked for before it is recorded. */
@@ -48,14 +47,6 @@ struct guessing {
 	struct intake *intake;
 	struct request *rq;
 	struct call *call;
-};
-
-/* A form that is being opened: when Slack does not open it, the person is told what is missing. */
-struct opening {
-	struct list_node node;
-	struct intake *intake;
-	struct call *call;
-	char *response_url, *text;
 };
 
 /* Something to show that needs an answer from elsewhere first: help, the home tab, an opened form.
@@ -256,46 +247,6 @@ static char *problems_text(const struct command *command, const struct args_prob
 	return buf_take(&buf);
 }
 
-static void opening_free(struct opening *opening)
-{
-	list_remove(&opening->intake->openings, &opening->node);
-	free(opening->response_url);
-	free(opening->text);
-	free(opening);
-}
-
-static void on_opened(void *data, const struct slack_answer *answer, const struct err *err)
-{
-	struct opening *opening = data;
-	json_t *message;
-
-	(void)answer;
-	if (err != NULL) {
-		log_warn("form not opened", LOG_STR("error", err->msg));
-		message = render_note(opening->text);
-		if (opening->response_url != NULL)
-			(void)slack_web_respond(opening->intake->config.web, opening->response_url,
-						message, NULL, NULL);
-		else
-			json_decref(message);
-	}
-	opening_free(opening);
-}
-
-void intake_open(struct intake *intake, const struct envelope *env, json_t *view,
-		 const char *instead)
-{
-	json_t *args = json_pack("{s:s, s:o}", "trigger_id", env->trigger_id, "view", view);
-	struct opening *opening = xcalloc(1, sizeof(*opening));
-
-	opening->intake = intake;
-	opening->response_url = xstrdup_null(env->response_url);
-	opening->text = xstrdup(instead);
-	list_push(&intake->openings, &opening->node);
-	opening->call =
-		slack_web_call(intake->config.web, "views.open", args, FORM_MS, on_opened, opening);
-}
-
 /* The text as typed, for the record, without what stands for a secret. */
 static const char *command_text(struct request *rq, const char *text, const struct line *line)
 {
@@ -384,6 +335,8 @@ static void on_slash(struct intake *intake, const struct envelope *env, struct s
 		intake_ack(intake, via, env->id, NULL);
 		show_start(intake, env, line.command != NULL ? line.command->title : line.prefix,
 			   false, NULL);
+	} else if (line.kind == LINE_OWN) {
+		intake_later_word(intake, env, via, &line);
 	} else if (line.kind == LINE_UNKNOWN) {
 		unknown_command(intake, env, via, text, &line);
 	} else {
@@ -452,7 +405,7 @@ static void on_page(struct intake *intake, const struct envelope *env, struct sl
 static void on_action(struct intake *intake, const struct envelope *env, struct slack_via via)
 {
 	if (intake_form_click(intake, env, via) || intake_card_click(intake, env, via) ||
-	    intake_rights_click(intake, env, via))
+	    intake_rights_click(intake, env, via) || intake_later_click(intake, env, via))
 		return;
 	if (!str_eq(env->action_id, "confirm") && !str_eq(env->action_id, "cancel") &&
 	    !str_eq(env->action_id, "page")) {
@@ -603,7 +556,7 @@ static char *submit_errors(const struct request *rq, const struct err *err)
 static bool ends_preview(const struct request *rq, const struct err *err)
 {
 	return err == NULL && rq->known_id == NULL && request_state_final(rq->state) &&
-	       !str_eq(rq->code, "not_requester");
+	       rq->undoes == NULL && !str_eq(rq->code, "not_requester");
 }
 
 void intake_answered(struct intake *intake, struct request *rq, const struct err *err)
@@ -611,7 +564,7 @@ void intake_answered(struct intake *intake, struct request *rq, const struct err
 	json_t *message;
 	char *payload;
 
-	if (intake_card_answered(intake, rq, err))
+	if (intake_card_answered(intake, rq, err) || intake_later_answered(intake, rq, err))
 		return;
 	if (str_eq(rq->delivery.kind, "submit") && err != NULL && rq->command != NULL) {
 		payload = submit_errors(rq, err);
@@ -645,6 +598,7 @@ struct intake *intake_create(uv_loop_t *loop, const struct intake_config *config
 	list_init(&intake->guesses);
 	list_init(&intake->openings);
 	list_init(&intake->tellings);
+	list_init(&intake->laters);
 	return intake;
 }
 
@@ -672,12 +626,8 @@ void intake_destroy(struct intake *intake)
 		show_free(show);
 	}
 	intake_tells_cancel(intake);
-	while ((node = list_first(&intake->openings)) != NULL) {
-		struct opening *opening = list_entry(node, struct opening, node);
-
-		call_cancel(&opening->call);
-		opening_free(opening);
-	}
+	intake_openings_cancel(intake);
+	intake_laters_cancel(intake);
 	while ((node = list_pop(&intake->guesses)) != NULL) {
 		struct guessing *guessing = list_entry(node, struct guessing, node);
 

@@ -8,12 +8,14 @@
 #include "base/list.h"
 #include "chat/intake.h"
 
+struct line;
+
 struct intake {
 	uv_loop_t *loop;
 	struct intake_config config;
 	struct slack_socket *socket;
 	struct catalog *catalog;
-	struct list shows, guesses, openings, tellings;
+	struct list shows, guesses, openings, tellings, laters;
 	struct taking *takings; /* by key of dedup: what is with the database now */
 };
 
@@ -27,6 +29,7 @@ struct request *intake_request(struct intake *intake, const struct envelope *env
 /* Opens a modal; instead: what is said when Slack does not, since its ticket lives 3 s. */
 void intake_open(struct intake *intake, const struct envelope *env, json_t *view,
 		 const char *instead);
+void intake_openings_cancel(struct intake *intake);
 
 /* "R… digest" of a button into rq; false: not one of ours. */
 bool intake_button(const char *value, struct request *rq);
@@ -55,5 +58,12 @@ bool intake_rights_slash(struct intake *intake, const struct envelope *env, stru
 			 const char *text);
 bool intake_rights_click(struct intake *intake, const struct envelope *env, struct slack_via via);
 void intake_tells_cancel(struct intake *intake);
+
+/* intake_later.c: what is temporary or waits, cancel and undo; by words and by buttons. */
+void intake_later_word(struct intake *intake, const struct envelope *env, struct slack_via via,
+		       const struct line *line);
+bool intake_later_click(struct intake *intake, const struct envelope *env, struct slack_via via);
+bool intake_later_answered(struct intake *intake, const struct request *rq, const struct err *err);
+void intake_laters_cancel(struct intake *intake);
 
 #endif

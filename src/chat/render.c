@@ -218,6 +218,7 @@ json_t *render_reply(const json_t *facts)
 	}
 	if (json_object_get(facts, "approval") != NULL)
 		render_asked(blocks, facts);
+	render_later(blocks, facts);
 	if (may_ask_why(facts))
 		put_why(blocks, facts);
 	put_stale(blocks, facts);
@@ -278,6 +279,7 @@ void render_plan(struct blocks *blocks, const json_t *facts)
 	put_list(blocks, "👥", json_object_get(facts, "owners"), "says");
 	put_list(blocks, "⚠️", json_object_get(facts, "warnings"), NULL);
 	put_levers(blocks, json_object_get(facts, "owners"));
+	render_when(blocks, facts);
 	free(target);
 	free(changes);
 }
@@ -316,6 +318,12 @@ json_t *render_preview(const json_t *facts)
 	};
 	json_t *message;
 
+	if (jget_bool(facts, "revert", false)) {
+		blocks_destroy(blocks);
+		free(head);
+		free(value);
+		return render_revert(facts);
+	}
 	blocks_header(blocks, head);
 	if (unheard)
 		blocks_plain(blocks, words_unheard());

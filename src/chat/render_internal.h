@@ -17,4 +17,10 @@ void render_context(struct blocks *blocks, const json_t *facts); /* request id a
 void render_asked(struct blocks *blocks,
 		  const json_t *facts); /* who is asked, until when, Cancel */
 
+/* render_later.c: what an outcome leaves to press, and the question of a revert whose value is not
+ * ours any more. */
+void render_later(struct blocks *blocks, const json_t *facts);
+json_t *render_revert(const json_t *facts);
+void render_when(struct blocks *blocks, const json_t *facts); /* when it starts and ends */
+
 #endif

@@ -92,6 +92,16 @@ static const struct {
 	{ "resolved_already", "Somebody has said already what came of this." },
 	{ "had_secret", "It had a secret, which is not kept: say that it did not happen, and ask "
 			"again with the command." },
+	{ "end_has_passed", "The time until which it should last is over, so it was not started." },
+	{ "no_such_request", "There is no such request." },
+	{ "not_temporary", "This change is not temporary." },
+	{ "stale_button", "It ends at another time now than this button knew. Use the newest "
+			  "message, or `active`." },
+	{ "stale_preview", "This is out of date: something changed since. Use the newest message, "
+			   "or `active`." },
+	{ "needs_approver", "It was approved until then. To keep it longer takes somebody who may "
+			    "approve it, other than the person who asked: they can press the "
+			    "button under `active`." },
 	{ "approver_denied", "Somebody who was asked to approve this did not." },
 };
 
@@ -99,6 +109,9 @@ static const struct {
 	const char *outcome, *mark, *head;
 } outcomes[] = {
 	{ "approving", "⏳", "Waiting for approval" },
+	{ "scheduled", "🕘", "Scheduled" },
+	{ "kept", "📌", "Kept" },
+	{ "extended", "🕘", "Extended" },
 	{ "succeeded", "✅", "Done" },
 	{ "failed", "❌", "Failed" },
 	{ "unknown", "⚠️", "Not known whether it happened" },
@@ -354,12 +367,14 @@ static bool nothing_to_do(const json_t *facts)
 char *words_headline(const json_t *facts)
 {
 	const char *outcome = jget_str_or(facts, "outcome", "");
-	char *target = NULL, *changes = NULL;
+	char *target = NULL, *changes = NULL, *when;
 	struct buf buf;
 
 	buf_init(&buf, WORDS_MAX);
 	if (str_eq(outcome, "succeeded") && nothing_to_do(facts))
 		buf_puts(&buf, "Nothing to do: it is so already");
+	else if (words_head_later(facts) != NULL)
+		buf_puts(&buf, words_head_later(facts));
 	else
 		buf_puts(&buf, head_of(outcome));
 	if (json_object_get(facts, "target") != NULL) {
@@ -370,6 +385,13 @@ char *words_headline(const json_t *facts)
 	if (changes[0] != '\0')
 		buf_printf(&buf, ", %s", changes);
 	buf_puts(&buf, ".");
+	if (str_eq(outcome, "extended"))
+		buf_printf(&buf, " It is set back %s now.", jget_str_or(facts, "when.starts", "?"));
+	when = nothing_to_do(facts) ? NULL : words_when(facts);
+	if (when != NULL && (str_eq(outcome, "succeeded") || str_eq(outcome, "scheduled") ||
+			     str_eq(outcome, "unknown")))
+		buf_printf(&buf, " %s", when);
+	free(when);
 	free(target);
 	free(changes);
 	return buf_take(&buf);
@@ -449,6 +471,7 @@ char *words_audit(const json_t *facts)
 {
 	const char *outcome = jget_str_or(facts, "outcome", "");
 	const char *command = jget_str(facts, "command");
+	char *stays;
 	struct buf buf;
 
 	buf_init(&buf, WORDS_MAX);
@@ -459,8 +482,10 @@ char *words_audit(const json_t *facts)
 		buf_printf(&buf, "%s", command);
 		json_object_foreach((json_t *)(uintptr_t)jget(facts, "args"), key, value)
 		{
-			char *text = json_is_string(value) ? xstrdup(json_string_value(value))
-							   : json_text(value);
+			char *text = str_eq(key, "for") && json_is_integer(value)
+					     ? args_duration_text(json_integer_value(value))
+				     : json_is_string(value) ? xstrdup(json_string_value(value))
+							     : json_text(value);
 
 			if (strcmp(key, "reason") != 0 && !json_is_null(value))
 				buf_printf(&buf, " %s=%s", key, text);
@@ -487,5 +512,9 @@ char *words_audit(const json_t *facts)
 		if (jget_str(facts, "why") != NULL)
 			buf_printf(&buf, " %s", jget_str(facts, "why"));
 	}
+	stays = words_not_set_back(facts);
+	if (stays != NULL)
+		buf_printf(&buf, " %s", stays);
+	free(stays);
 	return buf_take(&buf);
 }

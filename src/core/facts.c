@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/str.h"
+#include "core/action.h"
 #include "core/args.h"
 #include "core/command.h"
 #include "core/lever.h"
@@ -87,6 +88,11 @@ static json_t *facts_of(const struct request *rq)
 	put_member(facts, rq->plan, "changes");
 	put_member(facts, rq->plan, "warnings");
 	put_owners(facts, rq);
+	put_member(facts, rq->plan, "foreign");
+	put_member(facts, rq->plan, "when");
+	put_str(facts, "undoes", rq->undoes);
+	if (rq->reverts)
+		json_object_set_new(facts, "revert", json_true());
 	return facts;
 }
 
@@ -130,6 +136,9 @@ json_t *facts_reply(const struct request *rq)
 
 	put_replace(facts, rq);
 
+	if (rq->state == REQUEST_SUCCEEDED && rq->outcome != NULL && rq->undoes == NULL &&
+	    action_reversible(rq->command->kind, rq->command->with))
+		json_object_set_new(facts, "reversible", json_true());
 	if (rq->answer != NULL)
 		json_object_set(facts, "answer", rq->answer);
 	put_str(facts, "cursor", rq->cursor);

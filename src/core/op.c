@@ -25,11 +25,11 @@
 
 static const char *const op_names[] = {
 	[OP_RECEIVE] = "receive", [OP_CONFIRM] = "confirm", [OP_CLICKER] = "clicker",
-	[OP_VOTE] = "vote",       [OP_PEOPLE] = "people",   [OP_PROVE] = "prove",
-	[OP_DECIDE] = "decide",   [OP_PLAN] = "plan",       [OP_OFFER] = "offer",
-	[OP_ASK] = "ask",         [OP_START] = "start",     [OP_ACT] = "act",
-	[OP_LOOK] = "look",       [OP_REPEAT] = "repeat",   [OP_SETTLE] = "settle",
-	[OP_DONE] = "done",
+	[OP_VOTE] = "vote",       [OP_STEER] = "steer",     [OP_PEOPLE] = "people",
+	[OP_PROVE] = "prove",     [OP_DECIDE] = "decide",   [OP_PLAN] = "plan",
+	[OP_OFFER] = "offer",     [OP_ASK] = "ask",         [OP_SCHEDULE] = "schedule",
+	[OP_START] = "start",     [OP_ACT] = "act",         [OP_LOOK] = "look",
+	[OP_REPEAT] = "repeat",   [OP_SETTLE] = "settle",   [OP_DONE] = "done",
 };
 
 /* How often the effect of one run may be tried: the first, and once more when a look says "not
@@ -104,6 +104,7 @@ static enum op_step next_of_state(const struct request *rq)
 	case REQUEST_RUNNING:
 		return OP_ACT;
 	case REQUEST_APPROVING:
+	case REQUEST_SCHEDULED:
 	case REQUEST_UNKNOWN:
 	case REQUEST_SUCCEEDED:
 	case REQUEST_FAILED:
@@ -153,6 +154,22 @@ static bool take_rules(struct request *rq)
 	return true;
 }
 
+/* A value that somebody else has set since is never set back without a person's word for it; and
+ * whether somebody may have been told that nothing was recorded is asked, never guessed. */
+static bool needs_confirmation(const struct request *rq)
+{
+	bool foreign = rq->undoes != NULL && json_object_get(rq->plan, "foreign") != NULL;
+
+	if (rq->confirmed && strcmp(rq->confirmed_digest, rq->digest) == 0)
+		return false;
+	return foreign || rq->unheard || (command_needs_confirmation(rq->command) && !rq->reverts);
+}
+
+static enum op_step start_of(const struct request *rq)
+{
+	return rq->not_before ? OP_SCHEDULE : OP_START;
+}
+
 static enum op_step next_of_plan(struct op *op)
 {
 	struct request *rq = op->rq;
@@ -160,22 +177,45 @@ static enum op_step next_of_plan(struct op *op)
 	plan_digest(rq->plan, rq->digest);
 	if (plan_is_empty(rq->plan))
 		return end_as(op, REQUEST_SUCCEEDED);
+	/* That it is set back was agreed to with the change itself, as long as it still is ours. */
+	if (rq->reverts && !rq->unheard && json_object_get(rq->plan, "foreign") == NULL)
+		return OP_START;
 	if (!take_rules(rq))
 		return end_as(op, REQUEST_FAILED);
 	/* What was approved must be what would be done now; else the approvers see what changed.
 	 */
 	if (rq->approved && strcmp(rq->approved_digest, rq->digest) == 0)
-		return OP_START;
+		return start_of(rq);
 	if (rq->approved && rq->rules != NULL)
 		return OP_ASK;
-	/* What was confirmed likewise; then the requester sees what changed.  Whether somebody may
-	 * have been told that nothing was recorded is asked, never guessed. */
-	if ((command_needs_confirmation(rq->command) || rq->unheard) &&
-	    !(rq->confirmed && strcmp(rq->confirmed_digest, rq->digest) == 0)) {
+	/* What was confirmed likewise; then the requester sees what changed. */
+	if (needs_confirmation(rq)) {
 		rq->confirmed = false;
 		return OP_OFFER;
 	}
-	return rq->rules != NULL ? OP_ASK : OP_START;
+	return rq->rules != NULL ? OP_ASK : start_of(rq);
+}
+
+/* A plan could not be made. */
+static enum op_step next_of_no_plan(struct op *op)
+{
+	struct request *rq = op->rq;
+
+	if (rq->rejection != NULL) /* a time that cannot be */
+		return end_as(op, REQUEST_REJECTED);
+	/* A revert is owed: what cannot be reached now is tried again. */
+	if (rq->reverts && (rq->err.kind == ERR_RETRY || rq->err.kind == ERR_TIMEOUT ||
+			    rq->err.kind == ERR_UNCERTAIN))
+		return OP_SCHEDULE;
+	return end_as(op, REQUEST_FAILED);
+}
+
+/* It waits, or nothing was written because its time has come. */
+static enum op_step next_of_schedule(struct op *op)
+{
+	if (op->rq->state == REQUEST_SCHEDULED)
+		return OP_DONE;
+	return op->rq->err.kind != ERR_NONE ? end_as(op, REQUEST_FAILED) : OP_START;
 }
 
 /* Only an effect that excludes its own double at the target may be tried again. */
@@ -210,7 +250,7 @@ static enum op_step ask_first(struct op *op)
 /* Denied, or nobody has to be asked now. */
 static enum op_step after_ask(const struct op *op)
 {
-	return request_state_final(op->rq->state) ? OP_DONE : OP_START;
+	return request_state_final(op->rq->state) ? OP_DONE : start_of(op->rq);
 }
 
 static enum op_step next_on_success(struct op *op)
@@ -224,6 +264,8 @@ static enum op_step next_on_success(struct op *op)
 	case OP_DECIDE:
 		return next_of_state(op->rq);
 	case OP_CLICKER:
+		if (op->rq->steering)
+			return OP_STEER;
 		return request_confirms(op->rq) ? OP_CONFIRM : OP_VOTE;
 	case OP_PEOPLE:
 		return OP_DECIDE;
@@ -234,6 +276,8 @@ static enum op_step next_on_success(struct op *op)
 		return next_of_plan(op);
 	case OP_ASK:
 		return op->rq->state == REQUEST_APPROVING ? OP_DONE : after_ask(op);
+	case OP_SCHEDULE:
+		return next_of_schedule(op);
 	case OP_START:
 		if (op->rq->state == REQUEST_ALLOWED || op->rq->state == REQUEST_CONFIRMING)
 			return ask_first(op);
@@ -245,6 +289,7 @@ static enum op_step next_on_success(struct op *op)
 	case OP_REPEAT:
 		return op->rq->frozen ? end_as(op, REQUEST_FAILED) : OP_ACT;
 	case OP_VOTE:
+	case OP_STEER:
 	case OP_OFFER:
 	case OP_SETTLE:
 	case OP_DONE:
@@ -261,7 +306,7 @@ static enum op_step next_on_error(struct op *op)
 	switch (op->step) {
 	case OP_PEOPLE:
 	case OP_PLAN:
-		return end_as(op, REQUEST_FAILED);
+		return next_of_no_plan(op);
 	case OP_PROVE:
 		rq->code = "proof_failed";
 		rq->rejection = arena_strdup(rq->arena, rq->err.msg);
@@ -281,9 +326,11 @@ static enum op_step next_on_error(struct op *op)
 	case OP_CONFIRM:
 	case OP_CLICKER:
 	case OP_VOTE:
+	case OP_STEER:
 	case OP_DECIDE:
 	case OP_OFFER:
 	case OP_ASK:
+	case OP_SCHEDULE:
 	case OP_START:
 	case OP_REPEAT:
 		/* The database did not take it.  The row, if there is one, is taken up again by its
@@ -340,7 +387,7 @@ static void on_step(void *data, const struct err *err)
 	if (err != NULL && op->step != OP_SETTLE)
 		op->rq->err = *err;
 	if (op->step == OP_RECEIVE || op->step == OP_CONFIRM || op->step == OP_VOTE ||
-	    (op->step == OP_CLICKER && err != NULL))
+	    op->step == OP_STEER || (op->step == OP_CLICKER && err != NULL))
 		ports->answered(ports->ctx, op->rq, err);
 	next = err == NULL ? next_on_success(op) : next_on_error(op);
 	if (next == OP_DONE)

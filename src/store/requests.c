@@ -164,13 +164,14 @@ struct call *store_receive(struct store *store, struct request *rq, call_done_fn
 	params_bool(&params, rq->delivery.takes_text);
 	params_text(&params, store->audit_channel);
 	params_int(&params, store_reserve(store, 0));
+	params_text(&params, rq->undoes);
 	job->take = take_answer;
 	job->lost = store_lost_intake;
 	job->dedup = rq->delivery.dedup;
 	return job_start(
 		job, store->intake, "ops_receive",
 		"SELECT * FROM ops.receive($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, "
-		"$13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27)",
+		"$13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28)",
 		&params, INTAKE_MS);
 }
 
@@ -295,6 +296,18 @@ struct call *store_offer(struct store *store, struct request *rq, const json_t *
 			 WORK_MS);
 }
 
+/* "for" counts from the start: now it is known when a temporary change ends. */
+static void take_end(struct request *rq, const char *text)
+{
+	json_t *times = store_json(text);
+
+	if (times == NULL)
+		return;
+	json_decref(rq->times);
+	rq->times = times;
+	json_object_set(rq->plan, "when", times);
+}
+
 static bool take_started(struct job *job, const struct db_answer *answer, struct err *err)
 {
 	const struct db_result *rows = answer->results[0];
@@ -307,6 +320,8 @@ static bool take_started(struct job *job, const struct db_answer *answer, struct
 		   (rq->state == REQUEST_ALLOWED || rq->state == REQUEST_CONFIRMING);
 	if (rq->state == REQUEST_RUNNING || rq->busy) {
 		store_hold(job->store, rq);
+		if (rq->state == REQUEST_RUNNING)
+			take_end(rq, db_text(rows, 0, WRITTEN_DETAIL));
 		return true;
 	}
 	store_take_decision(rq, db_text(rows, 0, WRITTEN_CODE), db_text(rows, 0, WRITTEN_DETAIL));

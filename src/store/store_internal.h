@@ -17,6 +17,7 @@
 #include "base/json.h"
 #include "base/list.h"
 #include "net/db.h"
+#include "store/audit.h"
 #include "store/requests.h"
 
 struct held;
@@ -158,6 +159,10 @@ bool store_disowned(const struct store *store, const char *dedup,
 void store_disown_init(struct store *store);
 void store_disown_finish(
 	struct store *store); /* closes the timer, whose close callback frees store */
+
+/* A function that answers with one JSON text; finishes params. */
+struct call *store_read(struct db *db, const char *name, const char *sql, struct params *params,
+			store_json_fn done, void *data);
 
 /* Seals the audit log in the background; one replica at a time does it. */
 void store_seal(struct store *store);

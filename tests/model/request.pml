@@ -40,7 +40,7 @@
 #define LOSES 1
 #endif
 
-mtype = { none, received, allowed, confirming, approving, running, unknown, succeeded, failed, denied, rejected, expired, cancelled };
+mtype = { none, received, allowed, confirming, approving, scheduled, running, unknown, succeeded, failed, denied, rejected, expired, cancelled };
 
 /* the row */
 mtype st = none;
@@ -54,6 +54,7 @@ bool confirmed = false;  /* by a click on the plan `shown` */
 byte shown = 0;
 byte last_click = 0;     /* the fence of it */
 byte tries = 0;
+bool waited = false;     /* for its time */
 /* the round of approval; 9: none */
 byte digest = 9;
 bool vote_a = false, vote_b = false;
@@ -131,6 +132,8 @@ inline press(vote, said) {
 	:: else
 	fi
 }
+
+#define CONFIRMED ((st == confirming || waited) && confirmed && !asks && shown == seen)
 
 proctype Replica(byte me)
 {
@@ -212,6 +215,12 @@ again:
 			:: else
 			fi
 		:: by == 0 && st == confirming -> MOVE(confirming, expired) /* claim_due: the offer has ended */
+		:: by == 0 && st == scheduled -> /* claim_due, or steer */
+			if
+			:: MOVE(scheduled, allowed); ours_now()
+			:: MOVE(scheduled, expired)
+			:: MOVE(scheduled, cancelled)
+			fi
 		:: by == 0 && st == unknown -> /* resolve: a person has looked */
 			if
 			:: MOVE(unknown, succeeded)
@@ -279,7 +288,7 @@ work:
 	:: approved && OF_THIS(digest) -> skip
 #ifdef RULE
 	:: (approved && !OF_THIS(digest)) ||
-	   (!approved && !((preview || asks) && !(st == confirming && confirmed && !asks && shown == seen))) ->
+	   (!approved && !((preview || asks) && !CONFIRMED)) ->
 		atomic { /* ask */
 			if
 			:: MINE && lease && (st == allowed || st == confirming) ->
@@ -295,9 +304,9 @@ work:
 		}
 		goto again
 #else
-	:: !((preview || asks) && !(st == confirming && confirmed && !asks && shown == seen)) -> skip
+	:: !((preview || asks) && !CONFIRMED) -> skip
 #endif
-	:: !approved && (preview || asks) && !(st == confirming && confirmed && !asks && shown == seen) ->
+	:: !approved && (preview || asks) && !CONFIRMED ->
 		atomic { /* offer: the first, since the plan has changed, or since nobody knows what the person was told */
 			if
 			:: MINE && st == allowed -> MOVE(allowed, confirming); by = 0; confirmed = false; shown = seen; unheard = false
@@ -306,6 +315,17 @@ work:
 			fi
 		}
 		goto again
+#ifndef RULE
+	:: !waited && !asks && (!preview || CONFIRMED) -> /* schedule */
+		atomic {
+			if
+			:: MINE && lease && !(unheard && taken_over) && st == allowed -> MOVE(allowed, scheduled); by = 0; unheard = false; waited = true
+			:: MINE && lease && !(unheard && taken_over) && st == confirming -> MOVE(confirming, scheduled); by = 0; unheard = false; waited = true
+			:: else
+			fi
+		}
+		goto again
+#endif
 	fi;
 	pause();
 #ifdef NOINTENT

@@ -35,7 +35,7 @@ def page():
            "model. A state that is not final always has a timer (`wake_at`).", "", "| state | meaning | final |", "|---|---|---|"]
     finals = list(t["states"])[list(t["states"]).index("unknown") + 1:]
     out += [f"| `{s}` | {what} | {'yes' if s in finals else ''} |" for s, what in t["states"].items()]
-    out += ["", "A request begins as " + ", ".join(f"`{s}`" for s in t["begin"]) + " (`ops.receive`; `running`: a read).", "",
+    out += ["", "A request begins as " + ", ".join(f"`{s}`" for s in t["begin"]) + " (`ops.receive`; `running`: a read; `scheduled`: a revert, `ops.arm_revert`).", "",
             "| from | to | by | when | entry of the audit log |", "|---|---|---|---|---|"]
     for m in t["moves"]:
         frm = ", ".join(f"`{s}`" for s in listed(m["from"]))

@@ -65,7 +65,7 @@ def receive(ident, user="U-x", email="ana@example.com", action="workers.scale", 
             verdict="ok", risk=1):
     return ("select state || ' ' || coalesce(code, '') from ops.receive(%s, '%s', 'env-%s', 'd-%s', 'slash', 'T1', '%s', 'C1',"
             " null, 'typed', 'a command', '%s', %d::smallint, '{}', null, '%s', null, 'digest', null, true, '%s', %s,"
-            " 'name', true, 'CAUDIT', 0)"
+            " 'name', true, 'CAUDIT', 0, null)"
             % (ME, ident, ident, ident, user, action, risk, scope, verdict, "'%s'" % email if email else "null"))
 
 

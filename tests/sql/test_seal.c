@@ -204,7 +204,7 @@ static void test_race(void **state)
 				       "'x', NULL, NULL,"
 				       " 0::smallint, NULL, NULL, NULL, NULL, NULL, 'no', true, "
 				       "'ok', NULL, 'n',"
-				       " true, NULL, 0)"
+				       " true, NULL, 0, NULL)"
 			};
 
 			if (written >= WRITERS && ends[i].n == 0)

@@ -349,6 +349,48 @@ static void test_unreachable(void **state)
 	world_close(&world);
 }
 
+/* What is sent again, and how often, as client-go has it: with Retry-After anything, up to ten
+ * times; without it nothing; after a broken connection reads only. */
+static void test_how_often(void **state)
+{
+#define STATUS "{\"mode\":\"status\",\"code\":503,\"reason\":\"ServiceUnavailable\""
+	static const struct {
+		const char *fault;
+		int reads, writes; /* requests that the cluster saw */
+		bool read_good, write_good;
+	} rows[] = {
+		{ STATUS ",\"retry_after\":0,\"times\":1}", 2, 2, true, true },
+		{ STATUS ",\"retry_after\":0}", 11, 11, false, false },
+		{ STATUS ",\"times\":1}", 1, 1, false, false },
+		{ "{\"mode\":\"throttle\",\"retry_after\":0,\"times\":3}", 4, 4, true, true },
+		{ "{\"mode\":\"raw\",\"code\":429,\"times\":1}", 1, 1, false, false },
+		{ "{\"mode\":\"close\",\"times\":1}", 2, 1, true, false },
+		{ "{\"mode\":\"truncate\",\"times\":1}", 2, 1, true, false },
+	};
+	json_t *body = replicas(4);
+	struct world world;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		for (int writes = 0; writes < 2; writes++) {
+			struct kube_request request = writes ? patch_workers(body) : get_workers();
+			struct end end;
+
+			world_open(&world);
+			world_do(&world, "fault", "%s", rows[i].fault);
+			end = world_ask(&world, &request);
+			if (end.failed == (writes ? rows[i].write_good : rows[i].read_good))
+				fail_msg("row %zu, %s: %s", i, request.method, end.err.msg);
+			assert_int_equal(
+				world_count(&world, writes ? "patch" : "get", "deployments"),
+				writes ? rows[i].writes : rows[i].reads);
+			end_free(&end);
+			world_close(&world);
+		}
+	}
+	json_decref(body);
+}
+
 /* Never a part of a request: a list without its selector would be another list. */
 static void test_too_long(void **state)
 {
@@ -405,6 +447,7 @@ int main(void)
 		cmocka_unit_test(test_content_does_not_leak),
 		cmocka_unit_test(test_large_answers),
 		cmocka_unit_test(test_unreachable),
+		cmocka_unit_test(test_how_often),
 		cmocka_unit_test(test_too_long),
 		cmocka_unit_test(test_cancel),
 	};

@@ -32,7 +32,7 @@ SETTINGS = {
     "job_start_ms": 50, "job_run_ms": 500, "job_finish_ms": 20, "job_lines": 5,
     "bookmark_ms": 60000, "watch_timeout": 1800.0,
     "record": True, "latency_ms": 0,
-    "version": "v1.33.4",
+    "version": "v1.36.3",
 }
 KEPT = 2000
 KEPT_BODY = 64 << 10

@@ -47,7 +47,7 @@ def kubectl(cluster):
 
 
 def test_reading(kubectl):
-    assert "Server Version: v1.33" in kubectl("version")
+    assert "Server Version: v1.36" in kubectl("version")
     resources = kubectl("api-resources")
     assert "deployments" in resources and "scaledobjects" in resources and "argoproj.io/v1alpha1" in resources
     table = kubectl("get", "deploy,cm,cronjob")

@@ -267,6 +267,33 @@ void rollout_read(const json_t *object, const struct kube_kind *kind, struct rol
 /* Why its controller cannot make pods (quota, policy …), in the cluster's words; NULL: it can. */
 const char *rollout_refusal(const json_t *object);
 
+/* --- restarting.c: a change of settings, then the restart of the Deployment that "restart" names
+ * ---
+ */
+
+struct restart_base { /* the change; revert and follow may be NULL */
+	action_fn plan, apply, look, revert, follow;
+};
+struct call *restarting_plan(const struct restart_base *base, struct action_env *env,
+			     const struct action_run *run, action_done_fn done, void *data);
+struct call *restarting_apply(const struct restart_base *base, struct action_env *env,
+			      const struct action_run *run, action_done_fn done, void *data);
+struct call *restarting_look(const struct restart_base *base, struct action_env *env,
+			     const struct action_run *run, action_done_fn done, void *data);
+struct call *restarting_revert(const struct restart_base *base, struct action_env *env,
+			       const struct action_run *run, action_done_fn done, void *data);
+struct call *restarting_follow(const struct restart_base *base, struct action_env *env,
+			       const struct action_run *run, action_done_fn done, void *data);
+bool restarting_check(const json_t *with, const char **ret_param, struct err *err);
+
+/* The steps of a kind whose base has that name: plan_both, apply_both … */
+#define RESTARTING_STEP(step)                                                                      \
+	static struct call *step##_both(struct action_env *env, const struct action_run *run,      \
+					action_done_fn done, void *data)                           \
+	{                                                                                          \
+		return restarting_##step(&base, env, run, done, data);                             \
+	}
+
 /* --- quantity.c --- */
 
 /* An amount of CPU or memory as the server writes it: "1024Mi" is "1Gi", "0.5" is "500m".  The

@@ -21,6 +21,7 @@ static const struct action_param params[] = {
 	{ "name", ACTION_TEXT, true, "the ConfigMap's name" },
 	{ "key", ACTION_TEXT, false, "the key; without it all are shown" },
 	{ "value", ACTION_TEXT, false, "its new value; without it nothing is changed" },
+	{ "restart", ACTION_TEXT, false, "a Deployment that reads it: it is restarted afterwards" },
 	{ NULL, ACTION_TEXT, false, NULL },
 };
 
@@ -129,8 +130,10 @@ static void warn_readers(struct planning *planning)
 	if (generated_name(planning->place->name))
 		owners_warn(&planning->owners, "Its name is made by Kustomize: the next "
 					       "deployment uses another one.");
-	owners_warn(&planning->owners, "Pods that read it as environment variables see the new "
-				       "value only after a restart.");
+	if (str_empty(jget_str(planning->run->with, "restart")))
+		owners_warn(&planning->owners,
+			    "Pods that read it as environment variables see the new "
+			    "value only after a restart.");
 }
 
 static bool config_build(struct planning *planning, struct err *err)
@@ -324,7 +327,8 @@ static bool check_config(const json_t *with, const struct action_env *env, const
 {
 	const char *key = jget_str(with, "key");
 
-	if (!place_check(env, with, false, ret_param, err))
+	if (!place_check(env, with, false, ret_param, err) ||
+	    !restarting_check(with, ret_param, err))
 		return false;
 	*ret_param = "key";
 	if (key != NULL && !has_template(key) && !key_ok(key)) {
@@ -339,11 +343,27 @@ static bool check_config(const json_t *with, const struct action_env *env, const
 	return true;
 }
 
+static const struct restart_base base = { .plan = plan_config,
+					  .apply = apply_config,
+					  .look = look_change,
+					  .revert = revert_change,
+					  .follow = follow_change };
+
+RESTARTING_STEP(plan)
+RESTARTING_STEP(apply)
+RESTARTING_STEP(look)
+RESTARTING_STEP(revert)
+RESTARTING_STEP(follow)
+
 static const struct action_need needs[] = {
 	{ .verbs = "get", .kinds = "ConfigMap", .object = "name" },
 	{ .verbs = "patch", .kinds = "ConfigMap", .object = "name", .when = "value" },
 	{ .verbs = "list", .kinds = "ConfigMap", .spare = true },
 	ARGO_NEED,
+	{ .verbs = "get patch", .kinds = "Deployment", .object = "restart", .when = "restart" },
+	{ .verbs = "list", .kinds = "Pod", .when = "restart", .spare = true },
+	{ .verbs = "list", .kinds = "ReplicaSet", .when = "restart", .spare = true },
+	{ .verbs = "list", .kinds = "Event", .when = "restart", .spare = true },
 	{ .verbs = NULL },
 };
 
@@ -354,10 +374,10 @@ const struct action_kind action_kube_config = {
 	.effect = ACTION_CONDITIONAL,
 	.effect_of = effect_of,
 	.check = check_config,
-	.plan = plan_config,
-	.apply = apply_config,
-	.look = look_change,
-	.revert = revert_change,
-	.follow = follow_change,
+	.plan = plan_both,
+	.apply = apply_both,
+	.look = look_both,
+	.revert = revert_both,
+	.follow = follow_both,
 	.needs = needs,
 };

@@ -27,6 +27,7 @@ static const struct action_param params[] = {
 	{ "name", ACTION_TEXT, true, "the Secret's name" },
 	{ "key", ACTION_TEXT, true, "the key" },
 	{ "value", ACTION_TEXT, true, "its new value: the {name} of a secret parameter" },
+	{ "restart", ACTION_TEXT, false, "a Deployment that reads it: it is restarted afterwards" },
 	{ NULL, ACTION_TEXT, false, NULL },
 };
 
@@ -173,9 +174,10 @@ static void make_plan(struct secret *secret, const json_t *object)
 	path = json_pack("[s, s]", "f:data", leaf);
 	owners_of_object(&planning.owners, &secret->place, object, path, NULL);
 	owners_warn(&planning.owners, "What was there is not kept: this cannot be set back.");
-	owners_warn(&planning.owners,
-		    "Pods that read it as environment variables see the new value "
-		    "only after a restart.");
+	if (str_empty(jget_str(secret->act.run->with, "restart")))
+		owners_warn(&planning.owners,
+			    "Pods that read it as environment variables see the new value "
+			    "only after a restart.");
 	secret->plan = planning_plan(&planning);
 	json_decref(path);
 	free(leaf);
@@ -390,7 +392,8 @@ static bool check_secret(const json_t *with, const struct action_env *env, const
 {
 	const char *key = jget_str(with, "key"), *value = jget_str(with, "value");
 
-	if (!place_check(env, with, false, ret_param, err))
+	if (!place_check(env, with, false, ret_param, err) ||
+	    !restarting_check(with, ret_param, err))
 		return false;
 	*ret_param = "key";
 	if (!has_template(key) && !key_ok(key)) {
@@ -408,8 +411,21 @@ static bool check_secret(const json_t *with, const struct action_env *env, const
 	return false;
 }
 
+static const struct restart_base base = { .plan = plan_secret,
+					  .apply = apply_secret,
+					  .look = look_secret };
+
+RESTARTING_STEP(plan)
+RESTARTING_STEP(apply)
+RESTARTING_STEP(look)
+RESTARTING_STEP(follow)
+
 static const struct action_need needs[] = {
 	{ .verbs = "patch", .kinds = "Secret", .object = "name" },
+	{ .verbs = "get patch", .kinds = "Deployment", .object = "restart", .when = "restart" },
+	{ .verbs = "list", .kinds = "Pod", .when = "restart", .spare = true },
+	{ .verbs = "list", .kinds = "ReplicaSet", .when = "restart", .spare = true },
+	{ .verbs = "list", .kinds = "Event", .when = "restart", .spare = true },
 	{ .verbs = NULL },
 };
 
@@ -420,8 +436,9 @@ const struct action_kind action_kube_secret = {
 	.secret = "value",
 	.effect = ACTION_CONDITIONAL,
 	.check = check_secret,
-	.plan = plan_secret,
-	.apply = apply_secret,
-	.look = look_secret,
+	.plan = plan_both,
+	.apply = apply_both,
+	.look = look_both,
+	.follow = follow_both,
 	.needs = needs,
 };

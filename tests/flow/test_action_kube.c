@@ -373,119 +373,6 @@ static void test_the_cluster_changes_it(void **state)
 	world_close(&world);
 }
 
-static char *setting_now(struct world *world, const char *key)
-{
-	json_t *answer = world_control(
-		world, "object", "{\"kind\":\"ConfigMap\",\"ns\":\"ads\",\"name\":\"settings\"}");
-	const char *text = json_string_value(json_object_get(jget(answer, "object.data"), key));
-	char *own = text == NULL ? NULL : strdup(text);
-
-	json_decref(answer);
-	return own;
-}
-
-static void test_config(void **state)
-{
-	const struct action_kind *kind = world_kind("kube.config");
-	struct world world;
-	struct end plan, end;
-	char *now;
-
-	(void)state;
-	world_open(&world);
-	plan = world_act(&world, kind, ACT_PLAN, SETTING("LOG_LEVEL", "debug"), NULL);
-	assert_good(plan);
-	assert_holds(&plan, "[{\"field\":\"LOG_LEVEL\",\"from\":\"info\",\"to\":\"debug\"}]");
-	assert_string_equal(jget_str(plan.result, "target.key"), "LOG_LEVEL");
-	world_do(&world, "fault", "{\"mode\":\"close_after\",\"verb\":\"patch\",\"times\":1}");
-	end = world_act(&world, kind, ACT_APPLY, SETTING("LOG_LEVEL", "debug"), plan.result);
-	assert_kind(end, ERR_UNCERTAIN);
-	end_free(&end);
-	end = world_act(&world, kind, ACT_LOOK, SETTING("LOG_LEVEL", "debug"), plan.result);
-	assert_string_equal(jget_str(end.result, "state"), "done");
-	end_free(&end);
-	end = world_act(&world, kind, ACT_APPLY, SETTING("LOG_LEVEL", "debug"), plan.result);
-	assert_good(end);
-	end_free(&end);
-	now = setting_now(&world, "LOG_LEVEL");
-	assert_string_equal(now, "debug");
-	free(now);
-	end_free(&plan);
-	/* a new key, beside the others */
-	plan = world_act(&world, kind, ACT_PLAN, SETTING("LOG_LEVEI", "x"), NULL);
-	assert_holds(&plan, "did you mean LOG_LEVEL?");
-	end_free(&plan);
-	plan = world_act(&world, kind, ACT_PLAN, SETTING("ZONE", "b"), NULL);
-	world_do(&world, "set",
-		 "{\"kind\":\"ConfigMap\",\"ns\":\"ads\",\"name\":\"settings\",\"data\":{\"ZONE\":"
-		 "\"a\"},\"patch\":{\"metadata\":{\"annotations\":{\"opsd/last-request\":null}}}}");
-	end = world_act(&world, kind, ACT_APPLY, SETTING("ZONE", "b"), plan.result);
-	assert_kind(end, ERR_INVALID);
-	assert_says(end, "ZONE is now \"a\" (was absent)");
-	end_free(&end);
-	end_free(&plan);
-	now = setting_now(&world, "BATCH_SIZE");
-	assert_string_equal(now, "500");
-	free(now);
-	world_close(&world);
-}
-
-static void test_config_refusals(void **state)
-{
-	const struct action_kind *kind = world_kind("kube.config");
-	struct world world;
-	struct end end;
-
-	(void)state;
-	world_open(&world);
-	world_do(&world, "create",
-		 "{\"object\":{\"kind\":\"ConfigMap\",\"metadata\":{\"namespace\":\"ads\",\"name\":"
-		 "\"frozen\"},\"immutable\":true,\"data\":{\"A\":\"1\"}}}");
-	world_do(&world, "create",
-		 "{\"object\":{\"kind\":\"ConfigMap\",\"metadata\":{\"namespace\":\"ads\",\"name\":"
-		 "\"files\"},\"data\":{\"app.ini\":\"a=1\\nb=2\\n\"},\"binaryData\":{\"logo\":"
-		 "\"AAAA\"}}}");
-	end = world_act(&world, kind, ACT_PLAN,
-			"{\"cluster\":\"main\",\"namespace\":\"ads\",\"name\":\"frozen\",\"key\":"
-			"\"A\",\"value\":\"2\"}",
-			NULL);
-	assert_kind(end, ERR_INVALID);
-	assert_says(end, "immutable");
-	end = world_act(&world, kind, ACT_PLAN,
-			"{\"cluster\":\"main\",\"namespace\":\"ads\",\"name\":\"files\",\"key\":"
-			"\"app.ini\",\"value\":\"2\"}",
-			NULL);
-	assert_says(end, "several lines");
-	end = world_act(&world, kind, ACT_PLAN,
-			"{\"cluster\":\"main\",\"namespace\":\"ads\",\"name\":\"files\",\"key\":"
-			"\"logo\",\"value\":\"2\"}",
-			NULL);
-	assert_says(end, "binary");
-	end = world_act(&world, kind, ACT_PLAN, SETTING("LOG LEVEL", "x"), NULL);
-	assert_says(end, "cannot be a key");
-	end = world_act(&world, kind, ACT_PLAN, SETTING("LOG_LEVEL", "a\\nb"), NULL);
-	assert_says(end, "several lines");
-	end = world_act(&world, kind, ACT_PLAN,
-			"{\"cluster\":\"main\",\"namespace\":\"ads\",\"name\":\"setings\",\"key\":"
-			"\"A\",\"value\":\"2\"}",
-			NULL);
-	assert_says(end, "did you mean settings?");
-	/* shown: one line each, nothing binary */
-	end = world_act(&world, kind, ACT_APPLY,
-			"{\"cluster\":\"main\",\"namespace\":\"ads\",\"name\":\"files\"}", NULL);
-	assert_good(end);
-	assert_holds(&end, "[\"app.ini\",\"a=1 … (8 bytes)\"]");
-	assert_holds(&end, "[\"logo\",\"(binary data)\"]");
-	end_free(&end);
-	end = world_act(&world, kind, ACT_APPLY,
-			"{\"cluster\":\"main\",\"namespace\":\"ads\",\"name\":\"settings\",\"key\":"
-			"\"BATCH_SIZE\"}",
-			NULL);
-	assert_holds(&end, "[[\"BATCH_SIZE\",\"500\"]]");
-	end_free(&end);
-	world_close(&world);
-}
-
 static void test_list(void **state)
 {
 	const struct action_kind *kind = world_kind("kube.list");
@@ -650,8 +537,6 @@ int main(void)
 		cmocka_unit_test(test_cluster_without_keda),
 		cmocka_unit_test(test_scale_unasked),
 		cmocka_unit_test(test_the_cluster_changes_it),
-		cmocka_unit_test(test_config),
-		cmocka_unit_test(test_config_refusals),
 		cmocka_unit_test(test_list),
 		cmocka_unit_test(test_status),
 		cmocka_unit_test(test_cancel_anywhere),

@@ -15,7 +15,7 @@ from kill import invariants
 from kill.town import ANA, BEN, CHO, DIA, EVE, Town
 from sandbox.slack.interact import NotPossible
 from sandbox.slack.values import NoSuchElement
-from sandbox.world import eventually
+from sandbox.world import eventually, words
 
 MANY = int(os.environ.get("OPSD_REDELIVERIES", "10000"))
 SECONDS = max(60, MANY // 80)
@@ -28,10 +28,12 @@ class Storm:
 
     def __init__(self, town, rng):
         self.town, self.rng, self.slack = town, rng, town.standin
-        self.sent, self.by_id, self.clicks = [], {}, 0
+        self.sent, self.first, self.by_id, self.clicks = [], [], {}, 0
 
-    def put(self, env):
+    def put(self, env, first=False):
         self.sent.append(env)
+        if first:
+            self.first.append(env)
         self.by_id[env.id] = env
         self.slack.sockets.send(env)
 
@@ -80,22 +82,27 @@ class Storm:
                 await asyncio.sleep(0.002)
             chance = self.rng.random()
             if waiting and (i % 7 == 0 or not self.sent):
-                self.put(waiting.pop()())
+                self.put(waiting.pop()(), first=True)
             elif chance < 0.4:
                 await self.same()
             elif chance < 0.75:
-                self.put(self.rng.choice(self.sent).again())
+                self.put(self.old(self.sent).again())
             else:
                 env = self.press()
                 if env:
                     self.put(env)
         assert not waiting
 
+    def old(self, envelopes):
+        """One that was answered: Slack brings nothing again while it waits."""
+        tries = (self.rng.choice(envelopes) for _ in range(20))
+        return next((e for e in tries if e.acked is not None), self.first[0])
+
     async def same(self):
         """The same envelope, id and all, on any socket."""
         sock = self.slack.sockets.pick()
-        if sock:
-            sock.send_text(self.rng.choice(self.sent[-500:]).text())
+        if sock and self.first[0].acked is not None:
+            sock.send_text(self.old(self.sent[-500:]).text())
         await asyncio.sleep(0)
 
 
@@ -116,13 +123,15 @@ def test_thousands_of_redeliveries_and_double_clicks(loop, postgres, long):
         town.end(60)            # one post a second and channel
         assert not town.sql(f"select id, state from ops.request where state not in {ENDED} and state <> 'unknown'")
         town.envelope = storm.by_id.get
-        problems = invariants.check(town, since, [e.id for e in storm.sent if e.kind == "slash"])
+        problems = invariants.check(town, since, [e.id for e in storm.first])
         assert not problems, "\n".join(problems[:20]) + f"\n{Counter(p.partition(':')[0] for p in problems)}"
         # a response_url that came again with its click was used before
         against = [v["what"] for v in town.slack.violations()["violations"]]
         assert set(against) <= {"response_url: used too often"}, against
         asked = town.db.value("select count(*) from ops.request where text like 'kill %'")
         effects = list(invariants.effects(town))
-        assert int(asked) == 108 and len(effects) > 20
+        # a database that is too busy takes one in too late, and its person knows
+        refused = [e for e in storm.first if "Nothing was recorded" in words(e.ack)]
+        assert int(asked) <= 108 <= int(asked) + len(refused) and len(effects) > 20
         assert len({(rid, what) for rid, what, _, _ in effects}) == len(effects)
         print(f"{len(storm.sent)} deliveries of {asked} intents, {len(effects)} effects, seed {seed}")

@@ -16,6 +16,7 @@ ENDS = ("succeeded", "failed", "denied", "rejected", "expired", "cancelled")
 LEAVES = {"request.received": "received", "request.allowed": "allowed", "request.offered": "confirming",
           "request.confirmed": "confirming", "request.asked": "approving", "request.escalated": "approving",
           "request.approved": "allowed", "request.approval_lost": "approving", "request.started": "running", "request.repeated": "running",
+          "request.scheduled": "scheduled", "request.postponed": "scheduled", "request.extended": "scheduled", "request.due": "allowed",
           "request.unknown": "unknown", "request.reminded": "unknown", **{f"request.{s}": s for s in ENDS}}
 TAKEN_BACK = "request.disowned"     # a click: confirming; a vote: approving
 
@@ -25,13 +26,15 @@ SQL = {
         select id, state::text from ops.request where created_at >= $1
         and ((state <= 'unknown') <> (wake_at is not null) or (state <= 'unknown') <> (finished_at is null))""",
     "ends": """
-        select id, state::text, text from ops.request where created_at >= $1 and state < 'unknown'""",
+        select id, state::text, text from ops.request where created_at >= $1 and state < 'unknown'
+        and not (kind = 'revert' and state in ('scheduled', 'confirming'))""",
     "one-request-per-intent": """
         select text as id, count(*) from ops.request where created_at >= $1 and text like 'kill %' group by text
         having count(*) > 1""",
     "request-has-delivery": """
         select id, envelope_id from ops.request r where created_at >= $1 and not exists (
-            select 1 from ops.delivery d where d.request_id = r.id and d.envelope_id = r.envelope_id)""",
+            select 1 from ops.delivery d where d.request_id = case r.kind when 'revert' then r.undoes else r.id end
+            and d.envelope_id = r.envelope_id)""",
     "unknown-has-evidence": """
         select id, error from ops.request r where created_at >= $1 and state = 'unknown' and not exists (
             select 1 from ops.step s where s.request_id = r.id and s.state = 'unknown')""",
@@ -52,12 +55,24 @@ SQL = {
             and a.xid = (select b.xid from ops.audit b where b.request_id = s.request_id and b.event = 'request.started'
                          order by b.id offset s.attempt - 1 limit 1))""",
     "started-was-allowed": """
-        select a.request_id as id from ops.audit a where a.at >= $1 and a.event = 'request.started' and not exists (
-            select 1 from ops.audit b where b.request_id = a.request_id and b.event = 'request.allowed' and b.id < a.id)""",
+        select a.request_id as id from ops.audit a join ops.request r on r.id = a.request_id
+        where a.at >= $1 and a.event = 'request.started' and not exists (
+            select 1 from ops.audit b where b.request_id = case r.kind when 'revert' then r.undoes else r.id end
+            and b.event = 'request.allowed' and b.id < a.id)""",
     "confirmed-before-started": """
         select a.request_id as id from ops.audit a join ops.request r on r.id = a.request_id
         where a.at >= $1 and a.event = 'request.started' and r.risk >= 2 and not exists (
-            select 1 from ops.audit b where b.request_id = a.request_id and b.event = 'request.confirmed' and b.id < a.id)""",
+            select 1 from ops.audit b where b.request_id = case when r.kind = 'revert' and r.plan -> 'foreign' is null
+            then r.undoes else r.id end and b.event = 'request.confirmed' and b.id < a.id)""",
+    "temporary-has-revert": """
+        select id, state::text from ops.request r where created_at >= $1 and ends_at is not null and state in ('succeeded', 'unknown')
+        and exists (select 1 from ops.step s where s.request_id = r.id)
+        and 1 <> (select count(*) from ops.request v where v.undoes = r.id and v.kind = 'revert')""",
+    "revert-in-time": """
+        select a.request_id as id from ops.audit a join ops.request r on r.id = a.request_id
+        where a.at >= $1 and a.event = 'request.started' and r.kind = 'revert' and a.at < r.starts_at and not exists (
+            select 1 from ops.audit b where b.request_id = r.id and b.event = 'request.due' and b.body::json -> 'evidence' -> 'person'
+            is not null)""",
     # an approval counts for one person, one plan, one round, in time
     "approvals-are-enough": """
         select a.request_id as id, s.approved_by from ops.audit a
@@ -120,7 +135,7 @@ def audit_agrees(requests, log):
         events = [e for e, _ in log.get(r["id"], [])]
         states = [LEAVES.get(e) or ("approving" if "request.asked" in events else "confirming")
                   for e in events if e in LEAVES or e == TAKEN_BACK]
-        if not states or states[0] not in ("received", "allowed", "denied", "rejected"):
+        if not states or states[0] not in ("received", "allowed", "denied", "rejected", "scheduled"):
             yield "begins-in-audit", f"{r['id']} {events}"
             continue
         last = states[-1]

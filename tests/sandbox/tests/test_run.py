@@ -116,7 +116,7 @@ def test_what_it_refuses(launch):
 
 def test_a_real_cluster_only_beside_the_real_slack(tmp_path, monkeypatch):
     class Options:
-        no_opsd, replicas, audit_channel = True, 1, "C1"
+        no_opsd, replicas, audit_channel, real_kubernetes = True, 1, "C1", False
     file = tmp_path / "config"
     file.write_text("current-context: prod\n")
     monkeypatch.setenv("KUBECONFIG", str(file))
@@ -128,6 +128,9 @@ def test_a_real_cluster_only_beside_the_real_slack(tmp_path, monkeypatch):
     monkeypatch.setenv("SLACK_BOT_TOKEN", "xoxb-x")
     run.look_around(Options)
     assert Options.real_slack and Options.real_cluster and Options.context == "prod"
+    Options.real_kubernetes = True
+    with pytest.raises(run.CannotStart, match="exclude each other"):
+        run.look_around(Options)
 
 
 def test_an_entry_in_words():

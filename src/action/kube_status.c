@@ -11,7 +11,7 @@
 #include "internal.h"
 #include "net/http.h"
 
-enum { PAGE = 50, TEXT_MAX = 600 };
+enum { PAGE = 50, TEXT_MAX = 600, EVENTS_SHOWN = 5, EVENT_MAX = 320 };
 
 static const struct action_param params[] = {
 	{ "cluster", ACTION_TEXT, true, "a cluster of the configuration" },
@@ -133,38 +133,96 @@ static void on_near(void *data, const struct err *err)
 	act_end_badly(data, err);
 }
 
-static void on_pods(void *data, const struct kube_answer *answer, const struct err *err)
-{
-	struct status *status = data;
-	json_t *result = status->result, *rows;
+/* --- what happened to it, and which of its pods are not ready --- */
 
-	(void)err; /* then the pods are left out */
-	status->result = NULL;
-	rows = pods_unready_rows(json_object_get(answer->body, "items"));
+enum { EVENTS, PODS, ASKED };
+
+static void put_pods(json_t *result, const json_t *list)
+{
+	json_t *rows = pods_unready_rows(json_object_get(list, "items"));
+
 	if (json_array_size(rows) > 0) {
 		json_object_set_new(result, "columns",
 				    json_pack("[s, s, s, s]", "Pod", "Phase", "Restarts", "Why"));
 		json_object_set(result, "rows", rows);
 	}
 	json_decref(rows);
+}
+
+/* The newest that is older than before; NULL: none. */
+static const json_t *event_before(const json_t *list, const char *before)
+{
+	const json_t *found = NULL;
+	json_t *event;
+	size_t i;
+
+	json_array_foreach(json_object_get(list, "items"), i, event)
+	{
+		const char *when = events_when(event);
+
+		if (strcmp(when, before) < 0 &&
+		    (found == NULL || strcmp(when, events_when(found)) > 0))
+			found = event;
+	}
+	return found;
+}
+
+static void put_events(json_t *result, const json_t *list)
+{
+	const char *text = jget_str_or(result, "text", ""), *before = "~";
+	const json_t *event;
+	struct buf buf;
+	json_t *all;
+
+	buf_init(&buf, TEXT_MAX + (size_t)EVENTS_SHOWN * EVENT_MAX);
+	(void)buf_puts(&buf, text);
+	for (size_t n = 0; n < EVENTS_SHOWN && (event = event_before(list, before)) != NULL; n++) {
+		before = events_when(event);
+		(void)buf_printf(&buf, "%s%.19s %s: %.200s", buf.len > 0 ? "\n" : "", before,
+				 jget_str_or(event, "reason", "?"), jget_str_or(event, "note", ""));
+	}
+	all = json_string(buf_text(&buf)); /* NULL when a cut left half a character */
+	if (buf.len > 0 && all != NULL)
+		json_object_set(result, "text", all);
+	json_decref(all);
+	buf_finish(&buf);
+}
+
+static void on_more(void *data, const struct gathered *items)
+{
+	struct status *status = data;
+	json_t *result = status->result;
+
+	/* What could not be seen is left out. */
+	status->result = NULL;
+	put_events(result, items[EVENTS].body);
+	put_pods(result, items[PODS].body);
 	act_end(&status->act, result);
 }
 
-/* Some are not ready: which, and why? */
-static void ask_pods(struct status *status, const json_t *object)
+static void ask_more(struct status *status, const json_t *object, bool pods)
 {
 	const struct action_run *run = status->act.run;
 	char *query = pods_query(object);
-	struct kube_request request = { .method = "GET",
-					.kind = kube_kind_find("Pod"),
-					.space = status->place.space,
-					.query = query,
-					.request_id = run->request_id,
-					.person = run->person,
-					.timeout_ms = run->timeout_ms / 2 + 1 };
+	char *events = xasprintf("limit=100&fieldSelector=regarding.uid%%3D%s",
+				 jget_str_or(object, "metadata.uid", ""));
+	struct kube_request requests[ASKED] = { 0 };
 
-	status->act.inner = kube_call(status->place.kube, &request, on_pods, status);
+	requests[EVENTS].kind = kube_kind_find("Event");
+	requests[EVENTS].query = events;
+	requests[PODS].kind = kube_kind_find("Pod");
+	requests[PODS].query = query;
+	for (size_t i = 0; i < ASKED; i++) {
+		requests[i].method = "GET";
+		requests[i].space = status->place.space;
+		requests[i].person = run->person;
+		requests[i].request_id = run->request_id;
+		requests[i].timeout_ms = run->timeout_ms / 2 + 1;
+	}
+	status->act.inner =
+		gather_start(status->place.kube, requests, pods ? ASKED : PODS, on_more, status);
 	free(query);
+	free(events);
 }
 
 static void on_one(void *data, const struct gathered *items)
@@ -183,14 +241,9 @@ static void on_one(void *data, const struct gathered *items)
 		return;
 	}
 	status->result = detail(&status->place, object, items[1].body);
-	if (jget_int(object, "status.readyReplicas", 0) < jget_int(object, "spec.replicas", 1)) {
-		ask_pods(status, object);
-	} else {
-		json_t *result = status->result;
-
-		status->result = NULL;
-		act_end(&status->act, result);
-	}
+	ask_more(status, object,
+		 jget_int(object, "status.readyReplicas", 0) <
+			 jget_int(object, "spec.replicas", 1));
 }
 
 static void ask_one(struct status *status)
@@ -304,6 +357,7 @@ static bool check_status(const json_t *with, const struct action_env *env, const
 static const struct action_need needs[] = {
 	{ .verbs = "get list", .kinds = "Deployment StatefulSet ReplicaSet" },
 	{ .verbs = "list", .kinds = "Pod", .spare = true },
+	{ .verbs = "list", .kinds = "Event", .spare = true },
 	{ .verbs = "list", .kinds = "HorizontalPodAutoscaler", .spare = true },
 	{ .verbs = NULL },
 };

@@ -420,6 +420,18 @@ static void test_list(void **state)
 	world_close(&world);
 }
 
+static const char *uid_now(struct world *world)
+{
+	static char uid[64];
+	json_t *answer =
+		world_control(world, "object",
+			      "{\"kind\":\"Deployment\",\"ns\":\"ads\",\"name\":\"workers-dev\"}");
+
+	(void)snprintf(uid, sizeof(uid), "%s", jget_str_or(answer, "object.metadata.uid", ""));
+	json_decref(answer);
+	return uid;
+}
+
 static void test_status(void **state)
 {
 	const struct action_kind *kind = world_kind("kube.status");
@@ -434,6 +446,25 @@ static void test_status(void **state)
 	assert_holds(&end, "[\"Ready\",\"2/2\"]");
 	assert_holds(&end, "[\"Rollout\",\"complete\"]");
 	assert_holds(&end, "[\"Autoscaler\",\"HorizontalPodAutoscaler workers-dev (2 to 10)\"]");
+	assert_null(json_object_get(end.result, "text"));
+	end_free(&end);
+	/* with what happened to it, newest first */
+	for (int n = 1; n <= 2; n++)
+		world_do(
+			&world, "create",
+			"{\"settled\":false,\"object\":{\"apiVersion\":\"v1\",\"kind\":\"Event\","
+			"\"metadata\":{\"namespace\":\"ads\",\"name\":\"e%d\"},\"involvedObject\":{"
+			"\"kind\":\"Deployment\",\"namespace\":\"ads\",\"name\":\"workers-dev\","
+			"\"uid\":"
+			"\"%s\"},\"reason\":\"Scaled%d\",\"message\":\"up to "
+			"%d\",\"type\":\"Normal\","
+			"\"lastTimestamp\":\"2026-11-25T10:0%d:00Z\"}}",
+			n, uid_now(&world), n, n, n);
+	end = world_act(&world, kind, ACT_APPLY, "{" DEV "}", NULL);
+	assert_good(end);
+	assert_string_equal(
+		jget_str(end.result, "text"),
+		"2026-11-25T10:02:00 Scaled2: up to 2\n2026-11-25T10:01:00 Scaled1: up to 1");
 	end_free(&end);
 	end = world_act(&world, kind, ACT_APPLY, "{\"cluster\":\"main\",\"namespace\":\"ads\"}",
 			NULL);

@@ -65,6 +65,17 @@ def test_what_a_revert_lacks_is_found(tmp_path, without):
     assert "errors: 1" in said and "assertion violated" in said
 
 
+def test_what_holds_changes_back_holds(tmp_path):
+    said = verify(tmp_path, model="hold.pml")
+    assert "errors: 0" in said and "Search not completed" not in said, said[-3000:]
+
+
+@pytest.mark.parametrize("without", ["NOLOCK", "NOINDEX"])
+def test_what_is_left_out_of_holding_is_found(tmp_path, without):
+    said = verify(tmp_path, "-D" + without, model="hold.pml")
+    assert "errors: 1" in said and "assertion violated" in said
+
+
 def test_model_has_the_moves_of_the_table():
     begun = set(re.findall(r"MOVE\(none, (\w+)\)", MODEL))
     assert begun == set(TABLE["begin"]) - {"running", "scheduled"}     # a read is not in the model, a revert in revert.pml

@@ -464,6 +464,17 @@ static void test_impersonation(void **state)
 	world_close(&world);
 }
 
+static int drop_folder(void **state)
+{
+	static const char *const names[] = { "config", "runs", "args", "env",
+					     "input",  "pid",  "day",  "now" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		(void)unlink(path_of(names[i]));
+	return rmdir(folder);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -481,7 +492,7 @@ int main(void)
 
 	assert_non_null(mkdtemp(folder));
 	http_library_init();
-	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	failed = cmocka_run_group_tests(tests, NULL, drop_folder);
 	http_library_finish();
 	return failed;
 }

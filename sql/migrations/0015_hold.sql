@@ -453,7 +453,7 @@ begin
 	if p_kind = 'again' then
 		n := ops.receive(p_boot, p_observer, p_new, p_envelope || '+', p_dedup || '+', p_kind, p_team, p_user, p_channel,
 			p_response_url, r.text, r.command, r.action, r.risk, r.args, null, r.scope, null, r.catalog_digest, null, true,
-			p_verdict, p_email, p_name, false, p_audit_channel, p_room);
+			p_verdict, p_email, p_name, false, p_audit_channel, p_room, r.undoes);
 		if n.state not in ('allowed', 'received') then
 			answer.code := n.code;
 			answer.detail := n.detail;

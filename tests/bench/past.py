@@ -40,10 +40,10 @@ catalog: commands/
 LIFE = {
     "receive and decide": (None, f"""ops.receive({ME}, 'R$n', 'env-r$n', 'd-r$n', 'slash', 'T1', 'U-ana', 'C1', null, 'typed',
         'workers scale', 'workers.scale', 1::smallint, '{{"team":"ads","count":4}}', null, '{{"team":"ads","count":4}}', null,
-        'digest', null, true, 'ok', 'ana@example.com', 'Ana', true, 'C0AUDIT', 0)"""),
+        'digest', null, true, 'ok', 'ana@example.com', 'Ana', true, 'C0AUDIT', 0, null)"""),
     "a redelivery": (None, f"""ops.receive({ME}, 'RX$n', 'env-r$n', 'd-r$n', 'slash', 'T1', 'U-ana', 'C1', null, 'typed',
         'workers scale', 'workers.scale', 1::smallint, '{{}}', null, '{{}}', null, 'digest', null, true, 'ok',
-        'ana@example.com', 'Ana', true, 'C0AUDIT', 0)"""),
+        'ana@example.com', 'Ana', true, 'C0AUDIT', 0, null)"""),
     "start": (None, f"""ops.start({ME}, 'R$n', 1, 'kube.scale', 'conditional', '{{}}',
         '{{"target":{{"name":"w"}},"changes":[]}}', 'dig', null, null, 0, 'C0AUDIT', 0)"""),
     "renew": (None, f"ops.renew({ME}, array['R$n'], array[1::bigint])"),

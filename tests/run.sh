@@ -116,11 +116,14 @@ with_sanitizers() { # suites
 }
 
 with_fuzzers() {
-	if ! command -v clang >/dev/null; then
+	local clang
+
+	clang=$(command -v clang clang-14 | head -n 1)
+	if [ -z "$clang" ]; then
 		echo "== fuzz: clang is not installed, left out"
 		return
 	fi
-	CC=clang configure build-fuzz --buildtype=debugoptimized -Dfuzz=true \
+	CC=$clang configure build-fuzz --buildtype=debugoptimized -Dfuzz=true \
 		-Db_sanitize=address,undefined -Db_lundef=false && build build-fuzz fuzzers || {
 		broken+=("building build-fuzz")
 		return

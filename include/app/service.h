@@ -22,6 +22,7 @@ struct httpd;
 struct intake;
 struct loop;
 struct openid;
+struct signing_key;
 struct sender;
 struct slack_people;
 struct slack_socket;
@@ -46,6 +47,7 @@ struct service {
 	struct store *store;
 	struct openid *openid; /* NULL: no provider is configured */
 	char *openid_secret, *openid_ca;
+	struct signing_key *signing; /* of seals; NULL: they are not signed */
 	struct slack_web *web;
 	struct slack_people *people;
 	struct slack_socket *socket;
@@ -89,6 +91,8 @@ void service_unclaimed(void *service, bool crowded);
 
 /* ports_prove.c: company sign-ins, when identity.issuer is set.  false: said on stderr. */
 bool service_openid(struct service *service);
+/* The key of the audit log's seals, when one is configured; likewise. */
+bool service_signing(struct service *service);
 struct call *port_prove(void *ctx, struct request *rq, call_done_fn done, void *data);
 
 /* health.c: /metrics, /healthz, /readyz. */

@@ -7,6 +7,7 @@
 #include "base/json.h"
 
 struct db;
+struct signing_key;
 struct store;
 
 /* Answers with a JSON array of entries, newest first.  filter: { "request", "person", "action",
@@ -16,13 +17,18 @@ struct call *store_audit_list(struct db *db, const json_t *filter, unsigned limi
 			      store_json_fn done, void *data);
 
 /*
- * Computes every seal of the log again from the entries: { "good", "seals", "entries", "unsealed",
- * "hash": of the newest seal, "problem": sentence or null }.  expect_no and expect_hash: a seal
- * that was noted outside the database and must be in the chain (0, NULL: none): only such a copy
- * shows that the newest seals were cut off.
+ * Computes every seal of the log again from the entries: { "good", "seals", "signed", "entries",
+ * "unsealed", "hash": of the newest seal, "problem": sentence or null }.
  */
-struct call *store_audit_verify(struct db *db, int64_t expect_no, const char *expect_hash,
-				store_json_fn done, void *data);
+struct store_verify { /* lent until done */
+	/* A seal that was noted outside the database and must be in the chain (0, NULL: none): only
+	 * such a copy shows that the newest seals were cut off. */
+	int64_t expect_no;
+	const char *expect_hash;
+	const struct signing_key *keys; /* whose signatures must be there; NULL: not looked at */
+};
+struct call *store_audit_verify(struct db *db, const struct store_verify *what, store_json_fn done,
+				void *data);
 
 /* { "allowed", "code", "grants": [ … explain rows … ], "directory": { "generation", "age_s" } } */
 struct call *store_explain(struct db *db, const char *person, const char *action,

@@ -15,6 +15,7 @@
 #include "core/request.h"
 
 struct db;
+struct signing_key;
 struct store;
 
 struct store_proof {            /* company sign-ins */
@@ -32,7 +33,8 @@ struct store_config {
 	const char *approval_channel; /* of cards; NULL: what needs approval is refused */
 	int64_t approval_s;           /* how long approvers have, unless a rule says less */
 	struct store_proof proof;
-	const char *deployment; /* mark in audit entries; "" none */
+	const struct signing_key *signing; /* of seals, lent; NULL: they are not signed */
+	const char *deployment;            /* mark in audit entries; "" none */
 	bool read_only; /* a freeze of everything, for as long as one of such replicas lives */
 };
 

@@ -29,6 +29,16 @@ create table ops.audit_seal (
 create trigger append_only before update or delete on ops.audit_seal for each row execute function ops.forbid();
 create trigger no_truncate before truncate on ops.audit_seal for each statement execute function ops.forbid();
 
+-- Ed25519 over the header of a seal, by a key that the database does not hold.
+create table ops.audit_signature (
+	seal_no   bigint primary key references ops.audit_seal,
+	key_id    text not null check (key_id ~ '^[0-9a-f]{16}$'),
+	signature text not null check (signature ~ '^[0-9a-f]{128}$'),
+	signed_at timestamptz not null default clock_timestamp()
+);
+create trigger append_only before update or delete on ops.audit_signature for each row execute function ops.forbid();
+create trigger no_truncate before truncate on ops.audit_signature for each statement execute function ops.forbid();
+
 -- The bytes of an entry that are hashed: each column as text, "length:text,", null as "-,".
 create function ops.ns(p_text text) returns text
 language sql immutable parallel safe as $$
@@ -113,11 +123,29 @@ end $$;
 
 -- For the verifier, which computes everything again from what these two show.
 create function ops.seals_after(p_no bigint, p_limit integer)
+returns table (seal_no bigint, cluster bigint, xid_from text, xid_to text, n integer, root text, prev_hash text, hash text,
+	signature text, age_s bigint)
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+	select s.seal_no, s.cluster, s.xid_from::text, s.xid_to::text, s.n, s.root, s.prev_hash, s.hash, g.signature,
+		extract(epoch from clock_timestamp() - s.sealed_at)::bigint
+	from ops.audit_seal s left join ops.audit_signature g using (seal_no) where s.seal_no > p_no order by s.seal_no limit p_limit
+$$;
+
+-- The oldest seal that is not signed, for whoever has a key: after the newest that is.
+create function ops.seal_unsigned()
 returns table (seal_no bigint, cluster bigint, xid_from text, xid_to text, n integer, root text, prev_hash text, hash text)
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
 	select s.seal_no, s.cluster, s.xid_from::text, s.xid_to::text, s.n, s.root, s.prev_hash, s.hash
-	from ops.audit_seal s where s.seal_no > p_no order by s.seal_no limit p_limit
+	from ops.audit_seal s where s.seal_no > coalesce((select max(g.seal_no) from ops.audit_signature g), 0)
+	order by s.seal_no limit 1
 $$;
+
+create function ops.seal_sign(p_no bigint, p_key text, p_signature text) returns boolean
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+	insert into ops.audit_signature (seal_no, key_id, signature) values (p_no, p_key, p_signature) on conflict do nothing;
+	return found;
+end $$;
 
 create function ops.sealed_entries(p_from text, p_to text)
 returns table (id text, at text, xid text, request_id text, person_id text, slack_user text, event text, action text,
@@ -134,7 +162,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
 	where a.xid >= coalesce((select s.xid_to from ops.audit_seal s order by s.seal_no desc limit 1), '0'::xid8)
 $$;
 
-grant execute on function ops.seal(uuid, integer) to opsd_service;
+grant execute on function ops.seal(uuid, integer), ops.seal_unsigned(), ops.seal_sign(bigint, text, text) to opsd_service;
 grant execute on function ops.seals_after(bigint, integer), ops.sealed_entries(text, text), ops.unsealed()
 	to opsd_service, opsd_auditor;
-grant select on ops.audit_seal to opsd_auditor;
+grant select on ops.audit_seal, ops.audit_signature to opsd_auditor;

@@ -7,11 +7,14 @@
 
 #include "app/once.h"
 #include "app/options.h"
+#include "base/err.h"
+#include "base/secret.h"
+#include "base/signing.h"
 #include "base/str.h"
 #include "base/xalloc.h"
 #include "store/audit.h"
 
-enum { LIMIT_DEFAULT = 50, LIMIT_MAX = 10000 };
+enum { LIMIT_DEFAULT = 50, LIMIT_MAX = 10000, PEM_MAX = 64 * 1024 };
 
 struct audit_question {
 	json_t *filter;
@@ -90,24 +93,17 @@ static int list(struct app_options *options)
 
 /* verify */
 
-struct noted { /* a seal that was noted outside the database */
-	int64_t no;
-	const char *hash;
-};
-
 static struct call *ask_verify(struct db *db, void *data,
 			       void (*answer)(void *data, const json_t *value,
 					      const struct err *err),
 			       void *answer_data)
 {
-	struct noted *noted = data;
-
-	return store_audit_verify(db, noted->no, noted->hash, answer, answer_data);
+	return store_audit_verify(db, data, answer, answer_data);
 }
 
 static int print_verified(const json_t *value, bool json, void *data)
 {
-	const struct noted *noted = data;
+	const struct store_verify *noted = data;
 	bool good = jget_bool(value, "good", false);
 
 	if (json) {
@@ -121,37 +117,78 @@ static int print_verified(const json_t *value, bool json, void *data)
 		     " not sealed yet\n",
 		     good ? "Good" : "NOT GOOD", jget_int(value, "entries", 0),
 		     jget_int(value, "seals", 0), jget_int(value, "unsealed", 0));
+	if (noted->keys != NULL)
+		(void)printf("%" PRId64 " seals are signed by the given key\n",
+			     jget_int(value, "signed", 0));
 	if (!good)
 		(void)printf("%s\n", jget_str_or(value, "problem", ""));
 	else if (jget_int(value, "seals", 0) > 0)
 		(void)printf("Newest seal %" PRId64 ":%s%s\n", jget_int(value, "seals", 0),
 			     jget_str_or(value, "hash", ""),
-			     noted->no > 0 ? ""
-					   : ". Only a seal noted outside the database shows that "
-					     "none were cut off: audit verify NUMBER:HASH");
+			     noted->expect_no > 0
+				     ? ""
+				     : ". Only a seal noted outside the database shows that "
+				       "none were cut off: audit verify NUMBER:HASH");
 	return good ? APP_GOOD : APP_FINDING;
+}
+
+static struct signing_key *read_public(const char *path, int *ret_code)
+{
+	struct signing_key *key = NULL;
+	struct err err;
+	size_t len;
+	char *pem = file_read(path, PEM_MAX, &len, &err);
+
+	if (pem != NULL)
+		key = signing_public(pem, &err);
+	if (key == NULL)
+		*ret_code = app_fail(APP_COULD_NOT, "%s: %s", path, err.msg);
+	free(pem);
+	return key;
+}
+
+/* NUMBER:HASH and --public-key FILE, in any order. */
+static int read_words(struct app_options *options, struct store_verify *what,
+		      struct signing_key **ret_key)
+{
+	int code = APP_GOOD;
+
+	for (int i = 1; i < options->argc && code == APP_GOOD; i++) {
+		char *colon = strchr(options->argv[i], ':');
+
+		if (str_eq(options->argv[i], "--public-key") && i + 1 < options->argc &&
+		    *ret_key == NULL) {
+			*ret_key = read_public(options->argv[++i], &code);
+		} else if (colon == NULL || what->expect_hash != NULL) {
+			code = app_fail(APP_USAGE,
+					"audit verify [NUMBER:HASH] [--public-key FILE]; "
+					"the log line \"audit log sealed\" has the first");
+		} else {
+			*colon = '\0';
+			what->expect_hash = colon + 1;
+			if (!str_to_i64(options->argv[i], &what->expect_no) || what->expect_no < 1)
+				code = app_fail(APP_USAGE, "\"%s\" is no number of a seal",
+						options->argv[i]);
+		}
+	}
+	return code;
 }
 
 static int verify(struct app_options *options)
 {
-	struct noted noted = { 0 };
+	struct store_verify what = { 0 };
+	struct signing_key *key = NULL;
 	const struct once once = { .url_setting = "database.url",
 				   .ask = ask_verify,
 				   .print = print_verified,
-				   .data = &noted };
-	char *colon = options->argc > 1 ? strchr(options->argv[1], ':') : NULL;
+				   .data = &what };
+	int code = read_words(options, &what, &key);
 
-	if (options->argc > 2 || (options->argc == 2 && colon == NULL))
-		return app_fail(APP_USAGE, "audit verify [NUMBER:HASH], as the log line "
-					   "\"audit log sealed\" has them");
-	if (colon != NULL) {
-		*colon = '\0';
-		noted.hash = colon + 1;
-		if (!str_to_i64(options->argv[1], &noted.no) || noted.no < 1)
-			return app_fail(APP_USAGE, "\"%s\" is no number of a seal",
-					options->argv[1]);
-	}
-	return once_run(options, &once);
+	what.keys = key;
+	if (code == APP_GOOD)
+		code = once_run(options, &once);
+	signing_free(key);
+	return code;
 }
 
 int cmd_audit(struct app_options *options)
@@ -161,5 +198,5 @@ int cmd_audit(struct app_options *options)
 	if (options->argc > 0 && str_eq(options->argv[0], "verify"))
 		return verify(options);
 	return app_fail(APP_USAGE, "audit list [request=… person=… action=… outcome=… since=…] "
-				   "[limit=N], or audit verify [NUMBER:HASH]");
+				   "[limit=N], or audit verify [NUMBER:HASH] [--public-key FILE]");
 }

@@ -20,6 +20,7 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/secret.h"
+#include "base/signing.h"
 #include "base/str.h"
 #include "base/xalloc.h"
 #include "chat/intake.h"
@@ -180,6 +181,7 @@ static void make_store(struct service *service)
 		.audit_channel = config_str(service->config, "slack.audit_channel"),
 		.approval_channel = config_str(service->config, "slack.approval_channel"),
 		.approval_s = config_int(service->config, "slack.approval_minutes") * 60,
+		.signing = service->signing,
 		.proof = { .possible = service->openid != NULL,
 			   .link_from_risk = config_int(service->config, "identity.link_from_risk"),
 			   .each_from_risk =
@@ -659,6 +661,7 @@ static void forget(struct service *service)
 	secret_free(service->bot_token);
 	secret_free(service->database_url);
 	secret_free(service->openid_secret);
+	signing_free(service->signing);
 	free(service->openid_ca);
 	free(service);
 }
@@ -677,7 +680,7 @@ int cmd_serve(struct app_options *options)
 	if (!load(service, options->config) || !make_clients(service))
 		return APP_COULD_NOT;
 	service->meter = loop_meter_start(&service->loop);
-	if (!service_openid(service))
+	if (!service_signing(service) || !service_openid(service))
 		return APP_COULD_NOT;
 	make_store(service);
 	make_chat(service);

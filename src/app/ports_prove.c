@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/secret.h"
+#include "base/signing.h"
 #include "base/str.h"
 #include "base/xalloc.h"
 #include "chat/render.h"
@@ -225,4 +226,21 @@ bool service_openid(struct service *service)
 	openid.plain_loopback = str_starts(issuer, "http://");
 	service->openid = openid_create(&service->loop, &openid);
 	return true;
+}
+
+bool service_signing(struct service *service)
+{
+	const json_t *node = config_node(service->config, "audit.signing_key");
+	struct err err;
+	char *pem;
+
+	if (!json_is_object(node))
+		return true;
+	pem = secret_read(node, &err);
+	if (pem != NULL)
+		service->signing = signing_private(pem, &err);
+	secret_free(pem);
+	if (service->signing == NULL)
+		(void)fprintf(stderr, "opsd: audit.signing_key: %s\n", err.msg);
+	return service->signing != NULL;
 }

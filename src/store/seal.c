@@ -14,6 +14,7 @@
 #include "base/digest.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/signing.h"
 #include "base/str.h"
 #include "base/xalloc.h"
 #include "store_internal.h"
@@ -26,11 +27,14 @@ enum {
 	ENTRY_COLUMNS = 10,
 	ENTRY_MAX = 4 << 20,
 	HASH_BYTES = 32,
+	UNSIGNED_S = 300, /* a seal may be so old and not signed yet */
 };
 
 struct hash {
 	unsigned char bytes[HASH_BYTES];
 };
+
+static void sign_next(struct store *store);
 
 /* making seals */
 
@@ -45,12 +49,14 @@ static void on_sealed(void *data, const struct db_answer *answer, const struct e
 		return;
 	}
 	rows = answer->results[0];
-	if (db_rows(rows) == 0)
-		return;
-	log_info("audit log sealed", LOG_INT("seal", db_int(rows, 0, 0)),
-		 LOG_STR("hash", db_text(rows, 0, 1)), LOG_INT("entries", db_int(rows, 0, 2)));
-	if (db_int(rows, 0, 2) > SEAL_LIMIT / 2)
+	if (db_rows(rows) > 0)
+		log_info("audit log sealed", LOG_INT("seal", db_int(rows, 0, 0)),
+			 LOG_STR("hash", db_text(rows, 0, 1)),
+			 LOG_INT("entries", db_int(rows, 0, 2)));
+	if (db_rows(rows) > 0 && db_int(rows, 0, 2) > SEAL_LIMIT / 2)
 		store_seal(store); /* there is more */
+	else if (store->signing != NULL)
+		sign_next(store);
 }
 
 void store_seal(struct store *store)
@@ -135,9 +141,43 @@ static struct hash root_of(struct hash *level, size_t n)
 /* verifying */
 
 struct seal {
-	int64_t no, n;
+	int64_t no, n, age_s;
 	char *cluster, *from, *to, *root, *previous, *hash;
+	char *signature; /* NULL: not signed */
 };
+
+static void seal_read(struct seal *seal, const struct db_result *rows, size_t i)
+{
+	*seal = (struct seal){ .no = db_int(rows, i, 0),
+			       .cluster = xstrdup_null(db_text(rows, i, 1)),
+			       .from = xstrdup_null(db_text(rows, i, 2)),
+			       .to = xstrdup_null(db_text(rows, i, 3)),
+			       .n = db_int(rows, i, 4),
+			       .root = xstrdup_null(db_text(rows, i, 5)),
+			       .previous = xstrdup_null(db_text(rows, i, 6)),
+			       .hash = xstrdup_null(db_text(rows, i, 7)) };
+}
+
+static void seal_forget(struct seal *seal)
+{
+	free(seal->cluster);
+	free(seal->from);
+	free(seal->to);
+	free(seal->root);
+	free(seal->previous);
+	free(seal->hash);
+	free(seal->signature);
+	*seal = (struct seal){ 0 };
+}
+
+/* What is hashed and signed. */
+static char *seal_header(const struct seal *seal)
+{
+	return xasprintf("opsd audit seal 1\nnumber %" PRId64 "\ncluster %s\nfrom %s\nto %s\n"
+			 "count %" PRId64 "\nroot %s\nprevious %s\n",
+			 seal->no, seal->cluster, seal->from, seal->to, seal->n, seal->root,
+			 seal->previous != NULL ? seal->previous : "-");
+}
 
 struct verify {
 	struct call call;
@@ -151,6 +191,8 @@ struct verify {
 	int64_t expect_no; /* 0: none */
 	char expect_hash[DIGEST_HEX_LEN];
 	bool expect_met;
+	const struct signing_key *keys; /* NULL: signatures are not looked at */
+	int64_t signed_seen;
 	char problem[ERR_MSG_MAX]; /* "": none yet */
 	store_json_fn done;
 	void *data;
@@ -161,16 +203,8 @@ static void ask_entries(struct verify *verify);
 
 static void forget_seals(struct verify *verify)
 {
-	for (size_t i = 0; i < verify->n_seals; i++) {
-		struct seal *seal = &verify->seals[i];
-
-		free(seal->cluster);
-		free(seal->from);
-		free(seal->to);
-		free(seal->root);
-		free(seal->previous);
-		free(seal->hash);
-	}
+	for (size_t i = 0; i < verify->n_seals; i++)
+		seal_forget(&verify->seals[i]);
 	verify->n_seals = verify->at = 0;
 }
 
@@ -196,11 +230,16 @@ static void finish(struct verify *verify, const struct err *err, int64_t unseale
 				       " with hash %s is not in the chain: it was cut "
 				       "off or made anew.",
 				       verify->expect_no, verify->expect_hash);
-		value = json_pack("{s:b, s:I, s:I, s:I, s:s, s:s?}", "good",
-				  verify->problem[0] == '\0', "seals", (json_int_t)verify->seen,
-				  "entries", (json_int_t)verify->entries, "unsealed",
-				  (json_int_t)unsealed, "hash", verify->last_hash, "problem",
-				  verify->problem[0] != '\0' ? verify->problem : NULL);
+		if (verify->problem[0] == '\0' && verify->keys != NULL && verify->seen > 0 &&
+		    verify->signed_seen == 0)
+			(void)snprintf(verify->problem, sizeof(verify->problem),
+				       "No seal is signed.");
+		value = json_pack("{s:b, s:I, s:I, s:I, s:I, s:s, s:s?}", "good",
+				  verify->problem[0] == '\0', "signed",
+				  (json_int_t)verify->signed_seen, "seals",
+				  (json_int_t)verify->seen, "entries", (json_int_t)verify->entries,
+				  "unsealed", (json_int_t)unsealed, "hash", verify->last_hash,
+				  "problem", verify->problem[0] != '\0' ? verify->problem : NULL);
 	}
 	forget_seals(verify);
 	free(verify);
@@ -240,10 +279,7 @@ static const char *seal_fault(const struct verify *verify, const struct seal *se
 		return "it does not name the hash of the seal before it";
 	if (verify->seen > 0 && !str_eq(seal->from, verify->last_to))
 		return "there is a gap between it and the seal before it";
-	header = xasprintf("opsd audit seal 1\nnumber %" PRId64 "\ncluster %s\nfrom %s\nto %s\n"
-			   "count %" PRId64 "\nroot %s\nprevious %s\n",
-			   seal->no, seal->cluster, seal->from, seal->to, seal->n, seal->root,
-			   seal->previous != NULL ? seal->previous : "-");
+	header = seal_header(seal);
 	digest_hex(header, strlen(header), hex);
 	free(header);
 	return str_eq(hex, seal->hash) ? NULL : "its hash is not that of its header";
@@ -266,6 +302,22 @@ static const char *entries_fault(const struct seal *seal, const struct db_result
 	return str_eq(hex, seal->root) ? NULL : "an entry was changed";
 }
 
+/* From the first signed seal on each is signed, but the newest while that is under way. */
+static const char *signature_fault(struct verify *verify, const struct seal *seal)
+{
+	char *header;
+	bool fits;
+
+	if (seal->signature == NULL)
+		return verify->signed_seen > 0 && seal->age_s > UNSIGNED_S ? "it is not signed"
+									   : NULL;
+	header = seal_header(seal);
+	fits = signing_fits(verify->keys, header, seal->signature);
+	free(header);
+	verify->signed_seen++;
+	return fits ? NULL : "its signature is not by the given key";
+}
+
 static void on_entries(void *data, const struct db_answer *answer, const struct err *err)
 {
 	struct verify *verify = data;
@@ -282,6 +334,8 @@ static void on_entries(void *data, const struct db_answer *answer, const struct 
 	fault = seal_fault(verify, seal);
 	if (fault == NULL)
 		fault = entries_fault(seal, answer->results[0]);
+	if (fault == NULL && verify->keys != NULL)
+		fault = signature_fault(verify, seal);
 	if (fault != NULL) {
 		(void)snprintf(verify->problem, sizeof(verify->problem), "Seal %" PRId64 ": %s.",
 			       seal->no, fault);
@@ -327,14 +381,9 @@ static void on_seals(void *data, const struct db_answer *answer, const struct er
 	for (size_t i = 0; i < db_rows(answer->results[0]) && i < SEALS_A_PAGE; i++) {
 		const struct db_result *rows = answer->results[0];
 
-		verify->seals[i] = (struct seal){ .no = db_int(rows, i, 0),
-						  .cluster = xstrdup_null(db_text(rows, i, 1)),
-						  .from = xstrdup_null(db_text(rows, i, 2)),
-						  .to = xstrdup_null(db_text(rows, i, 3)),
-						  .n = db_int(rows, i, 4),
-						  .root = xstrdup_null(db_text(rows, i, 5)),
-						  .previous = xstrdup_null(db_text(rows, i, 6)),
-						  .hash = xstrdup_null(db_text(rows, i, 7)) };
+		seal_read(&verify->seals[i], rows, i);
+		verify->seals[i].signature = xstrdup_null(db_text(rows, i, 8));
+		verify->seals[i].age_s = db_int(rows, i, 9);
 		verify->n_seals++;
 	}
 	if (verify->n_seals > 0)
@@ -357,16 +406,120 @@ static void ask_seals(struct verify *verify)
 	verify->inner = db_start(verify->db, &statement, 1, VERIFY_MS, on_seals, verify);
 }
 
-struct call *store_audit_verify(struct db *db, int64_t expect_no, const char *expect_hash,
-				store_json_fn done, void *data)
+/* signing: only what was computed from the entries by this very process */
+
+struct signing_turn {
+	struct store *store;
+	struct seal seal;
+};
+
+static void turn_free(struct signing_turn *turn)
+{
+	turn->store->sign_turn = NULL;
+	seal_forget(&turn->seal);
+	free(turn);
+}
+
+void store_sign_cancel(struct store *store)
+{
+	call_cancel(&store->sign_call);
+	if (store->sign_turn != NULL)
+		turn_free(store->sign_turn);
+}
+
+static void on_signed(void *data, const struct db_answer *answer, const struct err *err)
+{
+	struct store *store = data;
+
+	(void)answer;
+	store->sign_call = NULL;
+	if (err != NULL)
+		log_warn("seal not signed", LOG_STR("error", err->msg));
+	else
+		sign_next(store); /* until none is left */
+}
+
+static void put_signature(struct store *store, const struct seal *seal)
+{
+	char *header = seal_header(seal), no[PARAMS_NUMBER_LEN], hex[SIGNATURE_HEX_LEN];
+	const char *const values[] = { no, signing_id(store->signing), hex };
+	const struct db_statement statement = { .name = "ops_seal_sign",
+						.sql = "SELECT ops.seal_sign($1, $2, $3)",
+						.n = 3,
+						.params = values };
+
+	(void)snprintf(no, sizeof(no), "%" PRId64, seal->no);
+	signing_sign(store->signing, header, hex);
+	free(header);
+	store->sign_call = db_start(store->work, &statement, 1, SEAL_MS, on_signed, store);
+}
+
+static void on_turn_entries(void *data, const struct db_answer *answer, const struct err *err)
+{
+	struct signing_turn *turn = data;
+	struct store *store = turn->store;
+	char hex[DIGEST_HEX_LEN], *header = seal_header(&turn->seal);
+	const char *fault = NULL;
+
+	store->sign_call = NULL;
+	digest_hex(header, strlen(header), hex);
+	free(header);
+	if (err != NULL)
+		log_warn("seal not signed", LOG_STR("error", err->msg));
+	else if (!str_eq(hex, turn->seal.hash))
+		fault = "its hash is not that of its header";
+	else
+		fault = entries_fault(&turn->seal, answer->results[0]);
+	if (fault != NULL)
+		log_error("AUDIT LOG CHANGED: a seal does not fit its entries and is not signed",
+			  LOG_INT("seal", turn->seal.no), LOG_STR("error", fault));
+	else if (err == NULL)
+		put_signature(store, &turn->seal);
+	turn_free(turn);
+}
+
+static void on_turn(void *data, const struct db_answer *answer, const struct err *err)
+{
+	struct store *store = data;
+	struct signing_turn *turn;
+	const char *values[2];
+	struct db_statement statement = { .name = "ops_sealed_entries",
+					  .sql = "SELECT * FROM ops.sealed_entries($1, $2)",
+					  .n = 2,
+					  .params = values };
+
+	store->sign_call = NULL;
+	if (err != NULL || db_rows(answer->results[0]) == 0)
+		return;
+	turn = xcalloc(1, sizeof(*turn));
+	turn->store = store;
+	store->sign_turn = turn;
+	seal_read(&turn->seal, answer->results[0], 0);
+	values[0] = turn->seal.from;
+	values[1] = turn->seal.to;
+	store->sign_call = db_start(store->work, &statement, 1, VERIFY_MS, on_turn_entries, turn);
+}
+
+static void sign_next(struct store *store)
+{
+	const struct db_statement statement = { .name = "ops_seal_unsigned",
+						.sql = "SELECT * FROM ops.seal_unsigned()" };
+
+	if (store->sign_call == NULL)
+		store->sign_call = db_start(store->work, &statement, 1, SEAL_MS, on_turn, store);
+}
+
+struct call *store_audit_verify(struct db *db, const struct store_verify *what, store_json_fn done,
+				void *data)
 {
 	struct verify *verify = xcalloc(1, sizeof(*verify));
 
 	verify->call.cancel = verify_cancel;
 	verify->db = db;
-	verify->expect_no = expect_no;
+	verify->expect_no = what->expect_no;
+	verify->keys = what->keys;
 	(void)snprintf(verify->expect_hash, sizeof(verify->expect_hash), "%s",
-		       expect_hash != NULL ? expect_hash : "");
+		       what->expect_hash != NULL ? what->expect_hash : "");
 	verify->done = done;
 	verify->data = data;
 	ask_seals(verify);

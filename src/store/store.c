@@ -63,6 +63,7 @@ struct store *store_create(uv_loop_t *loop, const struct store_config *config)
 	store->audit_channel = xstrdup_null(config->audit_channel);
 	store->approval_channel = xstrdup_null(config->approval_channel);
 	store->proof = config->proof;
+	store->signing = config->signing;
 	store->approval_s = config->approval_s;
 	store->read_only = config->read_only;
 	store->observer = json_canonical(observer);
@@ -77,6 +78,7 @@ void store_destroy(struct store *store)
 		return;
 	call_cancel(&store->sweep_call);
 	call_cancel(&store->seal_call);
+	store_sign_cancel(store);
 	store_release_all(store);
 	free(store->boot_id);
 	free(store->version);

@@ -23,6 +23,8 @@
 struct held;
 struct owed;
 struct request;
+struct signing_key;
+struct signing_turn;
 
 struct store {
 	uv_loop_t *loop;
@@ -40,7 +42,9 @@ struct store {
 	unsigned room;     /* messages the sender still takes */
 	struct held *held; /* by request id */
 	unsigned renewals;
-	struct call *sweep_call, *seal_call;
+	struct call *sweep_call, *seal_call, *sign_call;
+	const struct signing_key *signing; /* NULL: seals are not signed */
+	struct signing_turn *sign_turn;
 	/* disown.c */
 	uv_timer_t disown_timer;
 	struct list disowned; /* oldest first */
@@ -164,6 +168,7 @@ void store_disown_finish(
 struct call *store_read(struct db *db, const char *name, const char *sql, struct params *params,
 			store_json_fn done, void *data);
 
+void store_sign_cancel(struct store *store);
 /* Seals the audit log in the background; one replica at a time does it. */
 void store_seal(struct store *store);
 

@@ -30,7 +30,10 @@ static void verify(int64_t expect_no, const char *expect_hash)
 {
 	struct end end = { 0 };
 
-	store_audit_verify(A->work, expect_no, expect_hash, on_value, &end);
+	store_audit_verify(
+		A->work,
+		&(struct store_verify){ .expect_no = expect_no, .expect_hash = expect_hash },
+		on_value, &end);
 	wait_end(&end);
 	expect_good(&end);
 }

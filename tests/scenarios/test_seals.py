@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Seals of the audit log that are signed: by whose key, and what nobody without it can do unseen."""
+
+import subprocess
+
+import pytest
+
+from sandbox.world import eventually
+
+
+def key_pair(folder, name):
+    private, public = folder / f"{name}.pem", folder / f"{name}.pub"
+    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", private], check=True, capture_output=True)
+    subprocess.run(["openssl", "pkey", "-in", private, "-pubout", "-out", public], check=True, capture_output=True)
+    return private, public
+
+
+@pytest.fixture
+def sealed(make_world):
+    world = make_world(start=0)
+    private, world.public = key_pair(world.folder, "seal")
+    world.write_config(audit={"signing_key": {"file": str(private)}})
+    world.start()
+    for n in range(2):
+        world.slash("U0ANA", "workers status team=ads")
+        world.running[0].wait_log("audit log sealed", count=n + 1, timeout=20)
+    newest = "select (select max(seal_no) from ops.audit_seal) = (select max(seal_no) from ops.audit_signature) as same"
+    eventually(lambda: world.sql(newest)[0]["same"] == "t", timeout=20, what="signatures")
+    return world
+
+
+def verify(world, *more, status=0, key=None):
+    return world.command("audit", "verify", *more, "--public-key", key or world.public, status=status).said
+
+
+def as_owner(world, sql):
+    """Somebody who can do everything in the database, and has no key."""
+    world.db.run(f"set session_replication_role = replica; {sql}; set session_replication_role = origin")
+
+
+def test_signed_and_verified(sealed):
+    said = verify(sealed)
+    assert "Good" in said and "seals are signed by the given key" in said
+    assert " 0 seals" not in said
+    assert sealed.sql("select distinct length(signature) as n from ops.audit_signature") == [{"n": "128"}]
+    _, other = key_pair(sealed.folder, "other")
+    assert "signature is not by the given key" in verify(sealed, key=other, status=1)
+    both = sealed.folder / "both.pub"       # after a change of the key
+    both.write_bytes(other.read_bytes() + sealed.public.read_bytes())
+    assert "Good" in verify(sealed, key=both)
+
+
+def test_openssl_agrees(sealed):
+    """The signature is over the header of the seal, as docs/operators.md says."""
+    row = sealed.sql("select ops.seal_header(s) as header, signature from ops.audit_seal s"
+                     " join ops.audit_signature using (seal_no) where seal_no = 1")[0]
+    (sealed.folder / "header").write_text(row["header"], encoding="utf-8")
+    (sealed.folder / "sig").write_bytes(bytes.fromhex(row["signature"]))
+    subprocess.run(["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", sealed.public, "-rawin", "-in", sealed.folder / "header",
+                    "-sigfile", sealed.folder / "sig"], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("sql, says", [
+    ("update ops.audit_signature set signature = repeat('00', 64) where seal_no = 1", "signature is not by the given key"),
+    ("update ops.audit_signature set signature = (select signature from ops.audit_signature where seal_no = 2) where seal_no = 1",
+     "signature is not by the given key"),
+    ("delete from ops.audit_signature", "No seal is signed"),
+    ("delete from ops.audit_signature where seal_no = 2; update ops.audit_seal set sealed_at = now() - interval '6 minutes'",
+     "Seal 2: it is not signed"),
+    # made anew without the key: chain and entries fit, the signature does not
+    ("""update ops.audit set body = body || ' ' where id = (select min(id) from ops.audit);
+        do $$ declare s ops.audit_seal; prev text; begin
+          for s in select * from ops.audit_seal order by seal_no loop
+            s.prev_hash := prev;
+            s.root := encode(ops.merkle_root(array(select sha256('\\x00'::bytea || convert_to(ops.leaf_text(a.id, a.at, a.xid,
+              a.request_id, a.person_id, a.slack_user, a.event, a.action, a.outcome, a.body), 'UTF8')) from ops.audit a
+              where a.xid >= s.xid_from and a.xid < s.xid_to order by a.xid, a.id)), 'hex');
+            s.hash := encode(sha256(convert_to(ops.seal_header(s), 'UTF8')), 'hex');
+            update ops.audit_seal set root = s.root, prev_hash = s.prev_hash, hash = s.hash where seal_no = s.seal_no;
+            prev := s.hash;
+          end loop; end $$""", "signature is not by the given key"),
+])
+def test_what_an_owner_without_the_key_cannot_do(sealed, sql, says):
+    sealed.stop(sealed.running[0])
+    assert "Good" in verify(sealed)
+    as_owner(sealed, sql)
+    assert says in verify(sealed, status=1)
+
+
+def test_a_changed_log_is_not_signed(sealed):
+    """The key signs only what its process has computed from the entries itself."""
+    sealed.stop(sealed.running[0])
+    as_owner(sealed, "delete from ops.audit_signature; update ops.audit set body = body || ' '"
+                     " where id = (select min(id) from ops.audit)")
+    sealed.start()
+    sealed.slash("U0ANA", "workers status team=ads")
+    sealed.running[0].wait_log("AUDIT LOG CHANGED: a seal does not fit its entries and is not signed", timeout=20)
+    assert not sealed.sql("select 1 from ops.audit_signature")
+
+
+def test_unreadable_keys(make_world):
+    world = make_world(start=0)
+    (world.folder / "bad.pem").write_text("no key", encoding="utf-8")
+    done = world.command("audit", "verify", "--public-key", world.folder / "bad.pem", status=3)
+    assert "no public Ed25519 key" in done.said
+    config = world.write_config(name="bad.yaml", audit={"signing_key": {"file": str(world.folder / "bad.pem")}})
+    assert "audit.signing_key: this is no private Ed25519 key" in world.command("serve", config=config, status=3).said

@@ -334,3 +334,41 @@ def test_evidence_of_a_refusal():
     detail = json.loads(psql("select detail from ops.request where id = '%s'" % rid))
     assert detail["groups"] == ["sre"] and detail["owners"] == ["dia@example.com"] and detail["people"] == ["Sam", "Tom"]
     assert detail["scope"] == "team=ads" and detail["link"]["how"] == "email"
+
+
+# roles, over everything that the catalog has
+
+def may(role, what, where):
+    """Tables of these schemas on which the role has one of these privileges."""
+    return psql("select coalesce(string_agg(c.oid::regclass::text, ' ' order by 1), '') from pg_class c"
+                " join pg_namespace n on n.oid = c.relnamespace where c.relkind in ('r', 'p', 'v') and n.nspname in (%s)"
+                " and (has_table_privilege('%s', c.oid, '%s') or has_any_column_privilege('%s', c.oid, '%s'))"
+                % (where, role, what, role, what.replace(",DELETE", "").replace(",TRUNCATE", ""))).split()
+
+
+WRITE = "INSERT,UPDATE,DELETE,TRUNCATE"
+ALL = "'dir', 'authz', 'ops'"
+
+
+def test_service_reaches_no_table_at_all():
+    assert int(psql("select count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.relkind in ('r', 'p')"
+                    " and n.nspname in (%s)" % ALL)) > 40
+    assert may("opsd_service", "SELECT," + WRITE, ALL) == []
+
+
+def test_who_writes_what():
+    assert may("opsd_sync", WRITE, "'authz', 'ops'") == []
+    assert may("opsd_grants", WRITE, "'dir', 'ops'") == []
+    assert may("opsd_auditor", WRITE, ALL) == []
+    for role in ("opsd_service", "opsd_sync", "opsd_grants", "opsd_auditor"):
+        assert [t for t in may(role, WRITE, "'ops'") if "audit" in t] == []
+    assert "dir.membership" in may("opsd_sync", WRITE, "'dir'") and "authz.permit" in may("opsd_grants", WRITE, "'authz'")
+
+
+def test_service_calls_nothing_of_the_directory_or_the_grants():
+    called = psql("select coalesce(string_agg(p.oid::regprocedure::text, ' '), '') from pg_proc p join pg_namespace n"
+                  " on n.oid = pronamespace where nspname in ('dir', 'authz') and has_function_privilege('opsd_service', p.oid,"
+                  " 'execute')")
+    assert called == ""
+    assert psql("select coalesce(string_agg(p.oid::regprocedure::text, ' '), '') from pg_proc p join pg_namespace n"
+                " on n.oid = pronamespace where nspname in ('authz') and has_function_privilege('opsd_sync', p.oid, 'execute')") == ""

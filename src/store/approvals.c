@@ -62,8 +62,7 @@ static bool take_vote(struct job *job, const struct db_answer *answer, struct er
 
 	if (!store_take_state(rq, db_text(rows, 0, ANSWER_STATE), err))
 		return false;
-	rq->known_id = arena_strdup(rq->arena, db_text(rows, 0, ANSWER_KNOWN_ID));
-	rq->known_state = arena_strdup(rq->arena, db_text(rows, 0, ANSWER_KNOWN_STATE));
+	store_take_known(rq, rows);
 	rq->fence = db_int(rows, 0, ANSWER_FENCE);
 	store_take_decision(rq, db_text(rows, 0, ANSWER_CODE), db_text(rows, 0, ANSWER_DETAIL));
 	*job->ret_row = store_json(db_text(rows, 0, ANSWER_ROW));
@@ -81,12 +80,7 @@ struct call *store_vote(struct store *store, struct request *rq, json_t **ret_ro
 	struct params params;
 
 	params_init(&params, store);
-	params_text(&params, rq->id);
-	params_text(&params, rq->delivery.envelope_id);
-	params_text(&params, rq->delivery.dedup);
-	params_text(&params, rq->delivery.kind);
-	params_text(&params, rq->asker.team);
-	params_text(&params, rq->asker.user);
+	params_delivery(&params, rq);
 	params_text(&params, rq->asker.verdict);
 	params_text(&params, rq->asker.email_key);
 	params_text(&params, rq->digest);
@@ -112,8 +106,7 @@ static bool take_resolved(struct job *job, const struct db_answer *answer, struc
 
 	if (!store_take_state(rq, db_text(rows, 0, ANSWER_STATE), err))
 		return false;
-	rq->known_id = arena_strdup(rq->arena, db_text(rows, 0, ANSWER_KNOWN_ID));
-	rq->known_state = arena_strdup(rq->arena, db_text(rows, 0, ANSWER_KNOWN_STATE));
+	store_take_known(rq, rows);
 	store_take_decision(rq, db_text(rows, 0, ANSWER_CODE), db_text(rows, 0, ANSWER_DETAIL));
 	*job->ret_row = store_json(db_text(rows, 0, ANSWER_ROW));
 	job->unmade = rq->code == NULL;
@@ -135,12 +128,7 @@ struct call *store_resolve(struct store *store, struct request *rq, json_t **ret
 
 	id_request(again);
 	params_init(&params, store);
-	params_text(&params, rq->id);
-	params_text(&params, rq->delivery.envelope_id);
-	params_text(&params, rq->delivery.dedup);
-	params_text(&params, rq->delivery.kind);
-	params_text(&params, rq->asker.team);
-	params_text(&params, rq->asker.user);
+	params_delivery(&params, rq);
 	params_text(&params, rq->asker.channel);
 	params_text(&params, rq->asker.response_url);
 	params_text(&params, rq->asker.verdict);

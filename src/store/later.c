@@ -104,8 +104,7 @@ static bool take_steered(struct job *job, const struct db_answer *answer, struct
 
 	if (!store_take_state(rq, db_text(rows, 0, ANSWER_STATE), err))
 		return false;
-	rq->known_id = arena_strdup(rq->arena, db_text(rows, 0, ANSWER_KNOWN_ID));
-	rq->known_state = arena_strdup(rq->arena, db_text(rows, 0, ANSWER_KNOWN_STATE));
+	store_take_known(rq, rows);
 	rq->fence = db_int(rows, 0, ANSWER_FENCE);
 	store_take_decision(rq, db_text(rows, 0, ANSWER_CODE), db_text(rows, 0, ANSWER_DETAIL));
 	*job->ret_row = store_json(db_text(rows, 0, ANSWER_ROW));
@@ -127,12 +126,7 @@ struct call *store_steer(struct store *store, struct request *rq, json_t **ret_r
 	struct params params;
 
 	params_init(&params, store);
-	params_text(&params, rq->id);
-	params_text(&params, rq->delivery.envelope_id);
-	params_text(&params, rq->delivery.dedup);
-	params_text(&params, rq->delivery.kind);
-	params_text(&params, rq->asker.team);
-	params_text(&params, rq->asker.user);
+	params_delivery(&params, rq);
 	params_text(&params, rq->asker.verdict);
 	params_text(&params, rq->asker.email_key);
 	params_text(&params, rq->digest);

@@ -63,6 +63,12 @@ static void hold_if_open(struct store *store, const struct request *rq)
 		store_release(store, rq->id);
 }
 
+void store_take_known(struct request *rq, const struct db_result *rows)
+{
+	rq->known_id = arena_strdup(rq->arena, db_text(rows, 0, ANSWER_KNOWN_ID));
+	rq->known_state = arena_strdup(rq->arena, db_text(rows, 0, ANSWER_KNOWN_STATE));
+}
+
 static bool take_answer(struct job *job, const struct db_answer *answer, struct err *err)
 {
 	const struct db_result *rows = answer->results[job->at];
@@ -72,8 +78,7 @@ static bool take_answer(struct job *job, const struct db_answer *answer, struct 
 		return store_fenced_off(job, err);
 	if (!store_take_state(rq, db_text(rows, 0, ANSWER_STATE), err))
 		return false;
-	rq->known_id = arena_strdup(rq->arena, db_text(rows, 0, ANSWER_KNOWN_ID));
-	rq->known_state = arena_strdup(rq->arena, db_text(rows, 0, ANSWER_KNOWN_STATE));
+	store_take_known(rq, rows);
 	rq->fence = db_int(rows, 0, ANSWER_FENCE);
 	rq->person = db_int(rows, 0, ANSWER_PERSON);
 	rq->person_name = arena_strdup(rq->arena, db_text(rows, 0, ANSWER_PERSON_NAME));
@@ -134,12 +139,7 @@ struct call *store_receive(struct store *store, struct request *rq, call_done_fn
 	struct params params;
 
 	params_init(&params, store);
-	params_text(&params, rq->id);
-	params_text(&params, rq->delivery.envelope_id);
-	params_text(&params, rq->delivery.dedup);
-	params_text(&params, rq->delivery.kind);
-	params_text(&params, rq->asker.team);
-	params_text(&params, rq->asker.user);
+	params_delivery(&params, rq);
 	params_text(&params, rq->asker.channel);
 	params_text(&params, rq->asker.response_url);
 	params_text(&params, secret ? NULL : rq->text);
@@ -206,12 +206,7 @@ struct call *store_confirm(struct store *store, struct request *rq, bool yes, js
 	struct params params;
 
 	params_init(&params, store);
-	params_text(&params, rq->id);
-	params_text(&params, rq->delivery.envelope_id);
-	params_text(&params, rq->delivery.dedup);
-	params_text(&params, rq->delivery.kind);
-	params_text(&params, rq->asker.team);
-	params_text(&params, rq->asker.user);
+	params_delivery(&params, rq);
 	params_text(&params, rq->asker.response_url);
 	params_asker(&params, &rq->asker);
 	params_bool(&params, yes);

@@ -115,6 +115,16 @@ void params_take(struct params *params, char *text)
 	params_add(params, text);
 }
 
+void params_delivery(struct params *params, const struct request *rq)
+{
+	params_text(params, rq->id);
+	params_text(params, rq->delivery.envelope_id);
+	params_text(params, rq->delivery.dedup);
+	params_text(params, rq->delivery.kind);
+	params_text(params, rq->asker.team);
+	params_text(params, rq->asker.user);
+}
+
 void params_json(struct params *params, const json_t *value)
 {
 	if (value == NULL || json_is_null(value))

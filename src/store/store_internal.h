@@ -64,9 +64,11 @@ struct params {
 	size_t n_numbers;
 };
 void params_init(struct params *params, const struct store *store); /* boot and observer first */
-void params_text(struct params *params, const char *text);          /* lent; NULL: SQL NULL */
-void params_take(struct params *params, char *text);                /* freed by params_finish */
-void params_json(struct params *params, const json_t *value);       /* canonical text; NULL, null */
+void params_delivery(struct params *params,
+		     const struct request *rq);               /* id … user, in SQL's order */
+void params_text(struct params *params, const char *text);    /* lent; NULL: SQL NULL */
+void params_take(struct params *params, char *text);          /* freed by params_finish */
+void params_json(struct params *params, const json_t *value); /* canonical text; NULL, null */
 void params_int(struct params *params, int64_t n);
 void params_bool(struct params *params, bool b);
 void params_finish(struct params *params);
@@ -129,7 +131,8 @@ enum { /* ops.written */
 };
 
 /* Reading those.  What returns bool: false: err says why. */
-json_t *store_json(const char *text); /* NULL: none */
+json_t *store_json(const char *text);                                    /* NULL: none */
+void store_take_known(struct request *rq, const struct db_result *rows); /* of an ops.answer */
 bool store_take_state(struct request *rq, const char *name, struct err *err);
 void store_take_decision(struct request *rq, const char *code, const char *detail);
 bool store_fenced_off(const struct job *job, struct err *err); /* false */

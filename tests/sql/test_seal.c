@@ -235,8 +235,13 @@ static void test_race(void **state)
 	for (int i = 0; i < 2; i++)
 		while (seals[i].n == 0)
 			once();
-	for (int i = 0; i < 60; i++)
-		good(sql[0]);
+	/* A transaction of the server's own, as autovacuum's, may hold the seals back for a moment. */
+	for (int turns = 0; turns < 1000 && (turns == 0 || jget_int(value, "unsealed", 0) > 0);
+	     turns++) {
+		for (int i = 0; i < 60; i++)
+			good(sql[0]);
+		verify(0, NULL);
+	}
 	expect_clean(-1, WRITERS * WRITES, 0);
 	assert_true(jget_int(value, "seals", 0) > 40);
 }

@@ -70,7 +70,7 @@ create table dir.grp (
 	unique (source_id, external_id),
 	check ((state = 'gone') = (gone_gen is not null))
 );
-create unique index grp_live_name on dir.grp (source_id, name_key) where state = 'active';
+create unique index grp_live_name on dir.grp (name_key, source_id) where state = 'active';
 comment on column dir.grp.name_key is 'Address or path: a label, not an identity';
 comment on column dir.grp.in_scope_since_gen is 'Null: its members were not fetched';
 

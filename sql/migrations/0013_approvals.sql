@@ -122,32 +122,56 @@ begin
 end $$;
 
 -- People who may approve by this rule, in an order that differs from request to request; those Slack knows first.
+-- Grants are judged once each, people only until there are enough: each branch below is read no further than that,
+-- in the order of its input (offset 0 keeps it), and the second one only when the first gave too few.
 create function ops.approvers(p_seed text, p_rule jsonb, p_action text, p_scope jsonb, p_risk integer,
 	p_exclude bigint[], p_limit integer)
 returns table (person_id bigint, name text, slack_user text)
 language plpgsql stable as $$
+declare
+	right_ text := coalesce(p_rule ->> 'can_approve', p_rule ->> 'can_execute', p_action);
+	cap text := case when p_rule ? 'can_execute' then 'execute' else 'approve' end;
+	scope jsonb := case when p_rule ? 'group' then p_scope else ops.rule_scope(p_rule, p_action, p_scope) end;
+	group_ bigint := case when p_rule ? 'group' then ops.rule_group(p_rule) end;
+	seed bigint := hashtextextended(p_seed, 0);
 begin
 	return query
-		with candidate as materialized (
-			select c.id from (
-				select m.person_id as id from dir.membership m
-					where p_rule ? 'group' and m.group_id = ops.rule_group(p_rule)
-				union
-				select coalesce(g.person_id, m.person_id) from authz.action a
-					join authz.permit g on g.action_id = a.action_id and g.effect = 'allow' and g.valid @> clock_timestamp()
-						and g.capability = case when p_rule ? 'can_execute' then 'execute' else 'approve' end
-					left join dir.membership m on m.group_id = g.group_id
-					where a.name = coalesce(p_rule ->> 'can_approve', p_rule ->> 'can_execute') and a.enabled
-			) c where c.id is not null and c.id <> all (p_exclude)),
-		ordered as materialized (
-			select p.person_id, p.display_name,
-					(select min(l.slack_user) from ops.link l where l.person_id = p.person_id and l.state = 'live') as slack
-				from candidate c join dir.person p on p.person_id = c.id
-				where p.state = 'active' and p.kind = 'human'
-				order by (3) is null, md5(p_seed || p.person_id)
+		with permit as materialized (
+			select g.effect, g.group_id, g.person_id from authz.action a join authz.permit g using (action_id)
+				where a.name = right_ and a.enabled and g.valid @> clock_timestamp()
+				  and (g.effect = 'forbid' or g.capability = cap and not p_rule ? 'group')
+				  and authz.scope_ok(g.grant_id, g.effect, a.action_id, scope)),
+		candidate as (
+			select m.person_id as id from dir.membership m where m.group_id = group_
+			union
+			select m.person_id from permit g join dir.membership m using (group_id) where g.effect = 'allow'
+			union
+			select g.person_id from permit g where g.effect = 'allow' and g.person_id is not null
+			except all (
+				select unnest(p_exclude)
+				union all
+				select m.person_id from permit g join dir.membership m using (group_id) where g.effect = 'forbid'
+				union all
+				select g.person_id from permit g where g.effect = 'forbid')),
+		ordered as materialized (select c.id from candidate c order by hashint8extended(c.id, seed)),
+		known as (
+			select o.id, p.display_name, l.slack_user from ordered o
+				cross join lateral (select min(k.slack_user) as slack_user from ops.link k
+					where k.person_id = o.id and k.state = 'live') l
+				cross join lateral (select y.display_name from dir.person y
+					where y.person_id = o.id and y.state = 'active' and y.kind = 'human' offset 0) p
+				where l.slack_user is not null
+				offset 0),
+		unknown as (
+			select o.id, p.display_name, null::text from ordered o
+				cross join lateral (select y.display_name from dir.person y
+					where y.person_id = o.id and y.state = 'active' and y.kind = 'human' offset 0) p
+				where not exists (select 1 from ops.link k where k.person_id = o.id and k.state = 'live')
 				offset 0)
-		select o.person_id, o.display_name, o.slack from ordered o
-			where ops.may_approve(o.person_id, p_rule, p_action, p_scope, p_risk)
+		select x.* from (
+				select * from known k where ops.may_approve(k.id, p_rule, p_action, p_scope, p_risk)
+				union all
+				select * from unknown u where ops.may_approve(u.id, p_rule, p_action, p_scope, p_risk)) x
 			limit p_limit;
 end $$;
 

@@ -161,6 +161,32 @@ def test_forbid_bites_approvers_by_group():
     assert vote(rid, "tom") == "allowed"
 
 
+def test_who_is_asked():
+    """Those Slack knows come first, whatever the seed; nobody comes whom a grant or a forbid keeps away."""
+    def named(seed, limit=5, rule='{"need":1,"can_approve":"workers.restart"}', scope='{"team":"ads"}'):
+        return psql("select string_agg(name || coalesce('=' || slack_user, ''), ' ') from ops.approvers('%s', '%s', 'workers.restart',"
+                    " '%s', 2, '{%s}', %d)" % (seed, rule, scope, person("Uma"), limit))
+    psql("insert into ops.link (slack_team, slack_user, person_id, email_key, how) values ('T1', 'U-tom', %s, 'tom@example.com', 'email')"
+         % person("Tom"))
+    for seed in range(8):
+        assert named(seed) == "Tom=U-tom Sam"
+        assert named(seed, limit=1) == "Tom=U-tom"
+    assert named(1, rule='{"need":1,"group":"sre"}') == "Tom=U-tom Sam"
+    assert named(1, scope='{"team":"ads","nobody":"declared"}') == ""
+    psql("update ops.link set state = 'suspended'")
+    assert {named(seed) for seed in range(20)} == {"Tom Sam", "Sam Tom"}
+    psql("""insert into authz.permit (stable_key, effect, capability, action_id, group_id, origin, revision) select 't-no', 'forbid',
+        'request', a.action_id, g.group_id, 'file', 93 from authz.action a, dir.grp g
+        where a.name = 'workers.restart' and g.name_key = 'sre'""")
+    assert named(1) == named(1, rule='{"need":1,"group":"sre"}') == ""
+    psql("""insert into authz.permit_scope (grant_id, param, values_) select grant_id, 'team', '{web}' from authz.permit
+        where stable_key = 't-no'""")
+    assert named(1) in ("Tom Sam", "Sam Tom")
+    psql("update authz.permit_scope set any_value = false, values_ = '{web}' where grant_id in"
+         " (select grant_id from authz.permit where stable_key = 't-approve-workers.restart')")
+    assert named(1) == ""
+
+
 # what an action demands whatever its command says
 
 def test_least_approvals():

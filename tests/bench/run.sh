@@ -18,8 +18,11 @@ if [ -z "${PEER_GO:-}" ]; then
 	done
 fi
 export PEER_GO=${PEER_GO:-} OPSD=${OPSD:-$root/build/opsd} PYTHONDONTWRITEBYTECODE=1
-if [ "${1:-}" = --directory ]; then
+case ${1:-} in
+--directory | --rights)
+	module=bench.${1#--}
 	shift
-	exec /usr/bin/python3 -m bench.directory "$@"
-fi
+	exec /usr/bin/python3 -m "$module" "$@"
+	;;
+esac
 exec /usr/bin/python3 -m bench "$@"

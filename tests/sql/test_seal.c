@@ -235,7 +235,7 @@ static void test_race(void **state)
 	for (int i = 0; i < 2; i++)
 		while (seals[i].n == 0)
 			once();
-	/* A transaction of the server's own, as autovacuum's, may hold the seals back for a moment. */
+	/* A transaction of the server's own, as autovacuum's, may hold the seals back. */
 	for (int turns = 0; turns < 1000 && (turns == 0 || jget_int(value, "unsealed", 0) > 0);
 	     turns++) {
 		for (int i = 0; i < 60; i++)

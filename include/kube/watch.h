@@ -8,7 +8,8 @@
  * told, and where watching is forbidden the list is asked for every few seconds.  Nothing is told
  * twice.  Watches with the same wish share one stream.
  *
- * While the cluster does not answer the watch is STALE: told once, and SYNCED when it is over.
+ * While the cluster does not answer the watch is STALE: told once, and SYNCED when it is over.  Of
+ * several changes of an object meanwhile, as of those that a list finds, only the last is told.
  */
 #ifndef OPSD_KUBE_WATCH_H
 #define OPSD_KUBE_WATCH_H

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from driver import BUILD
 from kube_client import CORE
+from servers import wait
 from test_answers import NUMBERS, config
 
 CUTS = 100
@@ -22,6 +23,7 @@ class Wire:
 
     def __init__(self, thread, url):
         self.thread, self.target, self.open, self.tasks = thread, urlsplit(url), set(), set()
+        self.left, self.refused = None, 0       # how many more connections are let through; None: all
 
         async def listen():
             self.server = await asyncio.start_server(self.connected, "127.0.0.1", 0)
@@ -31,6 +33,11 @@ class Wire:
     async def connected(self, reader, writer):
         self.tasks.add(asyncio.current_task())
         asyncio.current_task().add_done_callback(self.tasks.discard)
+        if self.left == 0:
+            self.refused += 1
+            writer.transport.abort()
+            return
+        self.left = self.left and self.left - 1
         try:
             there = await asyncio.open_connection(self.target.hostname, self.target.port)
         except OSError:
@@ -106,18 +113,46 @@ def turn(server, ns, n):
 
 
 def test_cut_a_hundred_times(server, space, loop_thread, tmp_path):
-    """Every change once and in order, whenever the wire is cut."""
+    """Every change once and in order, whenever a stream that is open is cut. (One that cannot be opened is another
+    thing: then it is listed again, and of several changes only the last is told.)"""
     wire = Wire(loop_thread, server.url)
     watcher = Watcher(server, tmp_path, wire.url, space, "seen")
-    watcher.until("synced")
+    watcher.until("synced")                 # of the list: the stream is opened after it
+    turn(server, space, "open")
+    watcher.until("there seen open")
     for n in range(CUTS):
         turn(server, space, 2 * n)
         wire.cut()
         turn(server, space, 2 * n + 1)
         watcher.until(f"there seen {2 * n + 1}")
     turns = [line.split()[2] for line in watcher.heard if line.startswith("there seen ") and len(line.split()) == 3]
-    assert turns == [str(n) for n in range(2 * CUTS)]
+    assert turns == ["open", *(str(n) for n in range(2 * CUTS))]
     assert not any(line.startswith("gone") for line in watcher.heard)
+    watcher.close()
+    wire.close()
+
+
+def test_stream_cannot_be_opened(server, space, loop_thread, tmp_path):
+    """Changes between the list and the stream. With TLS nothing was asked yet: stale, a list, of which only the last is
+    told, synced. Without TLS the request may have been on its way: it is resumed, and both are told."""
+    wire = Wire(loop_thread, server.url)
+    wire.left = 1                           # the list's
+    watcher = Watcher(server, tmp_path, wire.url, space, "seen")
+    assert "there seen" in watcher.until("synced")
+    wait(lambda: wire.refused, "a stream that is not opened")
+    tls = bool(server.ca_file)
+    if tls:
+        watcher.until("stale")
+    wire.cut()
+    turn(server, space, 0)
+    turn(server, space, 1)
+    wire.left = None
+    told = watcher.until("there seen 1")
+    assert told == (["there seen 1"] if tls else ["there seen 0", "there seen 1"])
+    if tls:
+        watcher.until("synced")
+    turn(server, space, 2)
+    watcher.until("there seen 2")
     watcher.close()
     wire.close()
 

@@ -84,6 +84,7 @@ static void run(uv_loop_t *loop, struct action_env *env, const json_t *request)
 		say(json_pack("{s:s, s:s}", "error", "none", "says", "no such step"));
 		return;
 	}
+	uv_update_time(loop); /* it stood still while nothing was asked */
 	(void)fn(env, &run, on_result, &step);
 	while (!step.done)
 		(void)uv_run(loop, UV_RUN_ONCE);

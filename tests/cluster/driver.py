@@ -8,16 +8,19 @@ import time
 from pathlib import Path
 
 import yaml
+from servers import wait
 from test_answers import config, cron, job, workload
 
 HERE = Path(__file__).resolve().parent
 BUILD = Path(os.environ.get("BUILD") or HERE.parent.parent / "build")
 COMMANDS = HERE / "commands"
+APPLY = "application/apply-patch+yaml"
+SECRET = "never-to-be-seen"
 
 
 def every(space):
     """{use: (kind, with)} of commands/every.yaml, in a namespace."""
-    filled = {"{space}": space, "{node}": "node-22"}
+    filled = {"{space}": space, "{node}": "node-22", "{value}": SECRET}
     commands = yaml.safe_load((COMMANDS / "every.yaml").read_text(encoding="utf-8"))["commands"]
     out = {}
     for name, command in commands.items():
@@ -56,10 +59,10 @@ def request_id(number):
 
 
 def follow(driver, kind, given, plan, outcome, seconds=30, **more):
-    """Looks until it is over; the last progress."""
-    end, since = time.monotonic() + seconds, outcome
+    """Looks until it is over; the last progress. The evidence of the outcome stays on record from look to look."""
+    end, since, kept = time.monotonic() + seconds, outcome, {"evidence": outcome.get("evidence")}
     while True:
-        since = driver.good(kind, "follow", given, plan=plan, since=since, **more)
+        since = {**driver.good(kind, "follow", given, plan=plan, since=since, **more), **kept}
         if since["state"] not in ("going", "stuck"):
             return since
         assert time.monotonic() < end, f"{kind} {given} is not over: {since}"
@@ -84,7 +87,30 @@ def seeds(ns, suffix=""):
     web["metadata"]["annotations"] = {"argocd.argoproj.io/tracking-id": f"fleet:apps/Deployment:{ns}/web{suffix}"}
     fleet = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": "fleet"},
              "spec": {"project": "default", "destination": {"namespace": ns}, "syncPolicy": {}}}
+    keys = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys" + suffix}, "data": {"TOKEN": "b2xk"}}
+    # A node that nothing comes to by itself, and a pod on it that nobody makes again.
+    spare = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "spare"},
+             "spec": {"taints": [{"key": "opsd.test/spare", "effect": "NoSchedule"}]}}
+    alone = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "alone"}, "spec": {
+        "nodeName": "spare", "containers": [{"name": "web", "image": "registry.example.com/web:1"}]}}
+    nodes = [] if suffix else [("/api/v1/nodes", spare), (core + "pods", alone)]
     return [("/apis/argoproj.io/v1alpha1/namespaces/argocd/applications", fleet), (apps + "deployments", web), ("/apis/autoscaling.k8s.io/v1/namespaces/{ns}/verticalpodautoscalers", vpa), (apps + "statefulsets", queue), (apps + "daemonsets", agent),
             (core + "configmaps", config("settings" + suffix)), (core + "configmaps", config("shown" + suffix)),
             (hpa, scaled), ("/apis/keda.sh/v1alpha1/namespaces/{ns}/scaledobjects", keda),
-            (batch + "cronjobs", cron("nightly" + suffix)), (batch + "jobs", job("spent" + suffix))]
+            (batch + "cronjobs", cron("nightly" + suffix)), (batch + "jobs", job("spent" + suffix)),
+            (batch + "jobs", job("template" + suffix, suspend=True)), (core + "secrets", keys), *nodes]
+
+
+def sow(admin, ns, suffix=""):
+    """The objects as they are wanted, whatever was done to them. A pod that leaves is waited for; one cannot be made
+    before its namespace has its service account."""
+    for path, obj in seeds(ns, suffix):
+        path = f"{path.replace('{ns}', ns)}/{obj['metadata']['name']}"
+
+        def made(path=path, obj=obj):
+            answer = admin("PATCH", path, obj, APPLY, fieldManager="helm", force="true")
+            if answer.status == 403 and obj["kind"] == "Pod":
+                return False
+            assert answer.status in (200, 201), answer.body
+            return not answer.json["metadata"].get("deletionTimestamp")
+        wait(made, path)

@@ -489,6 +489,11 @@ def quota(p):
     failure = next(c for c in stuck["status"]["conditions"] if c["type"] == "ReplicaFailure")
     p.said.append({"status": failure["status"], "reason": failure["reason"],
                    "message": re.sub(r'"web-[^"]+"', '"web-*"', failure["message"])})
+    p.quiet("POST", CORE + "resourcequotas", {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "jobless"},
+                                              "spec": {"hard": {"count/jobs.batch": "0"}}})
+    p.settle(CORE + "resourcequotas/jobless", lambda o: part(o, "status.used") == {"count/jobs.batch": "0"}, "its status")
+    p.post(BATCH + "jobs", job())
+    p.post(BATCH + "jobs", job(), dryRun="All")
 
 
 def sizes(p):

@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every kind of action on both servers: planned, done, found done, followed to its end and set back."""
 
+import json
 import time
+from base64 import b64decode
 
 import pytest
-from driver import Driver, every, follow, request_id, seeds
-from kube_client import MERGE
+from driver import SECRET, Driver, every, follow, request_id, sow
+from kube_client import JSON_PATCH, MERGE
 from servers import wait
-from test_answers import NUMBERS, part, workload
+from test_answers import HPAS, NUMBERS, hpa, part, workload
 
-APPLY = "application/apply-patch+yaml"
-CHANGES = ["scale", "queue", "restart", "agents", "image", "requests", "undo", "undo-queue", "config", "autoscale", "keda",
-           "suspend", "run", "delete", "patch", "cordon"]
+CHANGES = ["scale", "queue", "restart", "agents", "image", "requests", "undo", "undo-queue", "config", "config-restart",
+           "secret", "secret-restart", "autoscale", "keda", "suspend", "run", "task", "delete", "patch", "cordon", "drain"]
 READS = ["show", "list", "tenants", "events", "logs", "status", "one"]
 
 
@@ -27,10 +28,7 @@ def place(request, tmp_path_factory):
     if request.param == "standin":
         for n in (1, 2):
             server.admin("POST", "/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": f"node-{n}"}})
-    for path, obj in seeds(ns):
-        made = server.admin("PATCH", f"{path.replace('{ns}', ns)}/{obj['metadata']['name']}", obj, APPLY,
-                            fieldManager="helm")
-        assert made.status == 201, made.body
+    sow(server.admin, ns)
     token = tmp_path_factory.mktemp("kinds") / "token"
     token.write_text(server.admin.token, encoding="ascii")
     driver = Driver({"main": {"server": server.url, "token_file": str(token),
@@ -44,6 +42,7 @@ def place(request, tmp_path_factory):
     driver.close()
     server.admin("DELETE", f"/api/v1/namespaces/{ns}")
     server.admin.patch("/api/v1/nodes/node-2", {"spec": {"unschedulable": None}})
+    server.admin("DELETE", "/api/v1/nodes/spare")
 
 
 def settled(server, ns, path):
@@ -55,18 +54,62 @@ def settled(server, ns, path):
     wait(check, path)
 
 
+def secret_is(key, value):
+    def check(server, ns):
+        data = server.admin.get(f"/api/v1/namespaces/{ns}/secrets/keys").json["data"]
+        return b64decode(data[key]).decode() == value
+    return check
+
+
+def emptied(server, ns):
+    node = server.admin.get("/api/v1/nodes/spare").json
+    return node["spec"].get("unschedulable") and server.admin.get(f"/api/v1/namespaces/{ns}/pods/alone").status == 404
+
+
+def ran(server, ns):
+    """The job that was made of the template, and not the template."""
+    jobs = server.admin.get(f"/apis/batch/v1/namespaces/{ns}/jobs").json["items"]
+    made = [j for j in jobs if j["metadata"]["name"].startswith("template-")]
+    return len(made) == 1 and made[0]["status"].get("succeeded") == 1 and \
+        next(j for j in jobs if j["metadata"]["name"] == "template")["spec"]["suspend"]
+
+
+# What the cluster itself says at the end of the use.
+TRUTH = {
+    "config-restart": lambda server, ns: server.admin.get(f"/api/v1/namespaces/{ns}/configmaps/settings").json["data"]["N"] == "7",
+    "secret": secret_is("TOKEN", SECRET),
+    "secret-restart": secret_is("OTHER", SECRET),
+    "drain": emptied,
+    "task": ran,
+    "delete": lambda server, ns: server.admin.get(f"/apis/batch/v1/namespaces/{ns}/jobs/spent").status == 404,
+}
+
+
+def restarted(server, ns):
+    return part(server.admin.get(f"/apis/apps/v1/namespaces/{ns}/deployments/web").json, "spec.template.metadata.annotations")
+
+
 @pytest.mark.parametrize("use", CHANGES)
 def test_done_and_set_back(place, use):
     server, ns, driver = place
     kind, given = every(ns)[use]
     rid, back_id = request_id(next(NUMBERS)), request_id(10 ** 9 + next(NUMBERS))
+    before = restarted(server, ns)
     plan = driver.good(kind, "plan", given, id=rid)
     assert plan["changes"], plan
     assert driver.good(kind, "look", given, plan=plan, id=rid)["state"] == "not_done"
     outcome = driver.good(kind, "apply", given, plan=plan, id=rid)
     assert driver.good(kind, "look", given, plan=plan, id=rid)["state"] == "done"
     if "error" not in driver(kind, "follow", given, plan=plan, since=outcome, id=rid):
-        assert follow(driver, kind, given, plan, outcome, id=rid)["state"] == "done"
+        end = follow(driver, kind, given, plan, outcome, id=rid)
+        # A Secret without a restart is all done when it is set.
+        assert end["state"] == ("superseded" if use == "secret" else "done"), (end, outcome, plan)
+    if use in TRUTH:
+        wait(lambda: TRUTH[use](server, ns), f"what {use} makes of the cluster", 5)
+    if use.endswith("-restart"):
+        assert restarted(server, ns) != before
+        settled(server, ns, "deployments/web")
+    assert SECRET not in json.dumps([plan, outcome])
     back = driver(kind, "revert", given, plan=plan, id=back_id)
     if back.get("error") == "none":
         return                                      # there is no way back
@@ -85,23 +128,187 @@ def test_reads(place, use):
     assert answer.get("rows") is not None or answer.get("text") or answer.get("fields"), answer
 
 
+def refused(driver, kind, step, given, **more):
+    answer = driver(kind, step, given, **more)
+    assert "error" in answer, answer
+    return answer["error"], answer["says"]
+
+
 def test_refusals(place):
-    """Conflict, policy of values, missing objects: the same sentences from both."""
+    """Each says what, why and what to do; the same sentences on both."""
     server, ns, driver = place
-    scale = {"cluster": "main", "namespace": ns, "name": "web", "replicas": 4}
+    here = {"cluster": "main", "namespace": ns}
+    core = f"/api/v1/namespaces/{ns}/"
+    scale = {**here, "name": "web", "replicas": 4}
     plan = driver.good("kube.scale", "plan", scale)
     server.admin.patch(f"/apis/apps/v1/namespaces/{ns}/deployments/web/scale", {"spec": {"replicas": 2}})
-    lost = driver("kube.scale", "apply", scale, plan=plan)
-    assert lost["error"] == "invalid" and "web" in lost["says"], lost
-    gone = driver("kube.scale", "plan", {**scale, "name": "wbe"})
-    assert gone["error"] == "invalid" and "does not exist; did you mean web?" in gone["says"], gone
-    bad = driver("kube.autoscale", "plan", {"cluster": "main", "namespace": ns, "name": "scaled", "min": 9, "max": 2})
-    assert bad["error"] == "invalid", bad
-    fixed = server.admin("POST", f"/api/v1/namespaces/{ns}/configmaps", {
-        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "fixed"}, "immutable": True, "data": {"a": "b"}})
-    assert fixed.status == 201
-    stone = driver("kube.config", "plan", {"cluster": "main", "namespace": ns, "name": "fixed", "key": "a", "value": "c"})
-    assert stone["error"] == "invalid" and "immutable" in stone["says"], stone
+    assert refused(driver, "kube.scale", "apply", scale, plan=plan) == (
+        "invalid", f"Deployment {ns}/web on cluster main was changed by somebody else meanwhile: replicas is now 2 (was "
+                   f"{plan['changes'][0]['from']}). Ask again if it still should be changed.")
+    settled(server, ns, "deployments/web")
+    kind, said = refused(driver, "kube.scale", "plan", {**scale, "name": "wbe"})
+    assert kind == "invalid" and said.endswith("does not exist; did you mean web?"), said
+    kind, said = refused(driver, "kube.autoscale", "plan", {**here, "name": "scaled", "min": 9, "max": 2})
+    assert kind == "invalid" and "9" in said and "2" in said, said
+    for path, obj in (("configmaps", {"kind": "ConfigMap", "data": {"a": "b"}}),
+                      ("secrets", {"kind": "Secret", "data": {"a": "b2xk"}})):
+        made = server.admin("POST", core + path, {"apiVersion": "v1", "metadata": {"name": "fixed"}, "immutable": True, **obj})
+        assert made.status == 201, made.body
+    fixed = {**here, "name": "fixed", "key": "a", "value": SECRET}
+    kind, said = refused(driver, "kube.config", "plan", fixed)
+    assert kind == "invalid" and said.endswith("it is immutable; a new one under another name is needed"), said
+    kind, said = refused(driver, "kube.secret", "plan", fixed)
+    assert kind == "invalid" and "the cluster refuses it" in said and SECRET not in said, said
+    assert refused(driver, "kube.secret", "plan", {**fixed, "name": "kyes"}) == (
+        "invalid", f"cluster main: Secret {ns}/kyes does not exist")
+
+
+def test_secret_conflict(place):
+    """Another key is nobody's matter; the same key set by somebody else meanwhile is left alone."""
+    server, ns, driver = place
+    given = {"cluster": "main", "namespace": ns, "name": "keys", "key": "SHARED", "value": SECRET}
+    path = f"/api/v1/namespaces/{ns}/secrets/keys"
+    plan = driver.good("kube.secret", "plan", given, id=request_id(next(NUMBERS)))
+    assert server.admin.patch(path, {"data": {"ELSE": "YQ=="}}).status == 200
+    driver.good("kube.secret", "apply", given, plan=plan, id=request_id(next(NUMBERS)))
+    assert secret_is("SHARED", SECRET)(server, ns) and secret_is("ELSE", "a")(server, ns)
+    plan = driver.good("kube.secret", "plan", given, id=request_id(next(NUMBERS)))
+    time.sleep(1.1)                                 # who wrote a field is on record by the second
+    assert server.admin.patch(path, {"data": {"SHARED": "YQ=="}}).status == 200
+    kind, said = refused(driver, "kube.secret", "apply", given, plan=plan, id=request_id(next(NUMBERS)))
+    assert kind == "invalid" and "was changed by somebody else meanwhile" in said, said
+    assert secret_is("SHARED", "a")(server, ns)
+
+
+def test_drain_heeds_budgets(place):
+    """Without force a pod that nobody makes again is no reason to begin; a budget holds the drain up until it allows it."""
+    server, ns, driver = place
+    sow(server.admin, ns)
+    given = {"cluster": "main", "name": "spare"}
+    kind, said = refused(driver, "kube.drain", "plan", given)
+    assert kind == "invalid" and said.endswith("like alone; they are evicted only with force"), said
+    pod, budgets = f"/api/v1/namespaces/{ns}/pods/alone", f"/apis/policy/v1/namespaces/{ns}/poddisruptionbudgets"
+    assert server.admin.patch(pod, {"metadata": {"labels": {"kept": "yes"}}}).status == 200
+    made = server.admin("POST", budgets, {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "one"},
+                                          "spec": {"minAvailable": 1, "selector": {"matchLabels": {"kept": "yes"}}}})
+    assert made.status == 201, made.body
+    given, rid = {**given, "force": True}, request_id(next(NUMBERS))
+    if server.name == "stand-in":           # which runs only pods that it made
+        server.admin.patch(f"{pod}/status", {"status": {"phase": "Running", "conditions": [
+            {"type": "Ready", "status": "True"}]}}, MERGE)
+    else:
+        wait(lambda: part(server.admin.get(f"{budgets}/one").json, "status.currentHealthy") == 1, "the budget")
+    plan = driver.good("kube.drain", "plan", given, id=rid)
+    since = outcome = driver.good("kube.drain", "apply", given, plan=plan, id=rid)
+    since = driver.good("kube.drain", "follow", given, plan=plan, since=since, id=rid)
+    assert since["state"] == "stuck" and "The disruption budget one needs 1 healthy pods and has 1 currently" in since["why"], since
+    assert server.admin.get(pod).status == 200
+    server.admin("DELETE", f"{budgets}/one")
+    assert follow(driver, "kube.drain", given, plan, outcome, id=rid)["state"] == "done"
+    back = driver.good("kube.drain", "revert", given, plan=plan, id=request_id(next(NUMBERS)))
+    driver.good("kube.drain", "apply", given, plan=back, id=request_id(next(NUMBERS)))
+    assert not server.admin.get("/api/v1/nodes/spare").json["spec"].get("unschedulable")
+
+
+def test_quota_refuses(place):
+    """A quota that is used up refuses the object itself."""
+    server, ns, driver = place
+    quotas = f"/api/v1/namespaces/{ns}/resourcequotas"
+    server.admin("POST", quotas, {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "jobless"},
+                                  "spec": {"hard": {"count/jobs.batch": "0"}}})
+    wait(lambda: part(server.admin.get(f"{quotas}/jobless").json, "status.hard"), "quota")
+    given = {"cluster": "main", "namespace": ns, "name": "nightly"}
+    plan = driver.good("kube.job", "plan", given)
+    kind, said = refused(driver, "kube.job", "apply", given, plan=plan)
+    server.admin("DELETE", f"{quotas}/jobless")
+    assert kind == "denied" and "the cluster refuses it: exceeded quota: jobless, requested: count/jobs.batch=1" in said, said
+
+
+def test_forbidden_says_what_is_missing(place, tmp_path):
+    server, ns, _ = place
+    (tmp_path / "token").write_text(server.service.token, encoding="ascii")
+    driver = Driver({"main": {"server": server.url, "token_file": str(tmp_path / "token"),
+                              **({"ca_file": server.ca_file} if server.ca_file else {})}})
+    vpa = {"cluster": "main", "namespace": ns, "kind": "VerticalPodAutoscaler", "name": "web", "value": "Off",
+           "path": "/spec/updatePolicy/updateMode", "allow": ["/spec/updatePolicy/updateMode"]}
+    assert refused(driver, "kube.patch", "plan", vpa) == (
+        "denied", f"cluster main: VerticalPodAutoscaler {ns}/web: opsd may not patch verticalpodautoscalers in namespace {ns} here; a cluster "
+                  'administrator can allow it (RBAC: apiGroups ["autoscaling.k8s.io"], resources ["verticalpodautoscalers"], '
+                  'verbs ["patch"])')
+    driver.close()
+
+
+def owner(plan, begins):
+    found = [o for o in plan["owners"] if o["who"].startswith(begins)]
+    assert len(found) == 1, plan["owners"]
+    return found[0]
+
+
+def pull(driver, lever):
+    """What the person is offered in place of the scale."""
+    rid = request_id(next(NUMBERS))
+    plan = driver.good(lever["kind"], "plan", lever["with"], id=rid)
+    outcome = driver.good(lever["kind"], "apply", lever["with"], plan=plan, id=rid)
+    assert follow(driver, lever["kind"], lever["with"], plan, outcome, id=rid)["state"] == "done"
+
+
+def scaled_workload(server, ns, name, **more):
+    made = server.admin("POST", f"/apis/apps/v1/namespaces/{ns}/deployments", workload(name=name, replicas=2))
+    assert made.status == 201, made.body
+    for path, obj in more.values():
+        made = server.admin("POST", path.replace("{ns}", ns), obj)
+        assert made.status == 201, made.body
+    settled(server, ns, f"deployments/{name}")
+    return {"cluster": "main", "namespace": ns, "name": name, "replicas": 6}
+
+
+def test_lever_of_an_autoscaler(place):
+    """6 is out of 2 to 5: the autoscaler would take it back; its range, which is offered, brings it there."""
+    server, ns, driver = place
+    given = scaled_workload(server, ns, "elastic", hpa=(HPAS, hpa(2, 5, "elastic")))
+    says = owner(driver.good("kube.scale", "plan", given), "HorizontalPodAutoscaler elastic (2 to 5)")
+    assert "sets the replicas back into its range within a minute" in says["says"], says
+    assert says["lever"] == {"kind": "kube.autoscale", "with": {"cluster": "main", "namespace": ns, "name": "elastic",
+                                                               "min": 6, "max": 6}}
+    pull(driver, says["lever"])
+    wait(lambda: server.admin.get(f"/apis/apps/v1/namespaces/{ns}/deployments/elastic").json["spec"]["replicas"] == 6,
+         "the autoscaler", 30)
+    server.admin("DELETE", f"/apis/apps/v1/namespaces/{ns}/deployments/elastic")
+
+
+def test_lever_of_keda(place):
+    server, ns, driver = place
+    scaled = {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": {"name": "events"},
+              "spec": {"scaleTargetRef": {"name": "fed"}}}
+    given = scaled_workload(server, ns, "fed", keda=("/apis/keda.sh/v1alpha1/namespaces/{ns}/scaledobjects", scaled))
+    says = owner(driver.good("kube.scale", "plan", given), "KEDA ScaledObject events")
+    assert "will undo this; pause it" in says["says"], says
+    assert says["lever"] == {"kind": "kube.keda", "with": {"cluster": "main", "namespace": ns, "name": "events", "pause": True,
+                                                          "replicas": 6}}
+    pull(driver, says["lever"])
+    notes = server.admin.get(f"/apis/keda.sh/v1alpha1/namespaces/{ns}/scaledobjects/events").json["metadata"]["annotations"]
+    assert notes["autoscaling.keda.sh/paused-replicas"] == "6"
+    says = owner(driver.good("kube.scale", "plan", {**given, "replicas": 3}), "KEDA ScaledObject events")
+    assert "is paused at 6 replicas and keeps them there; change that instead" in says["says"], says
+    pull(driver, says["lever"])
+    notes = server.admin.get(f"/apis/keda.sh/v1alpha1/namespaces/{ns}/scaledobjects/events").json["metadata"]["annotations"]
+    assert notes["autoscaling.keda.sh/paused-replicas"] == "3"
+    server.admin("DELETE", f"/apis/apps/v1/namespaces/{ns}/deployments/fed")
+
+
+@pytest.mark.parametrize("policy, says", [
+    ({"automated": {"selfHeal": True}}, "heals itself: the value is set back within seconds; change it in Git instead"),
+    ({"automated": {}}, "syncs by itself: the value stays until the next change in Git; change it there for good"),
+    ({}, "syncs only when somebody says so: the value stays until then; change it in Git for good")])
+def test_argo_says_what_it_does(place, policy, says):
+    """Git is the lever, which is not ours to pull: the sentence says what becomes of the change."""
+    server, ns, driver = place
+    apps = "/apis/argoproj.io/v1alpha1/namespaces/argocd/applications/fleet"
+    assert server.admin.patch(apps, [{"op": "replace", "path": "/spec/syncPolicy", "value": policy}],
+                              JSON_PATCH).status == 200
+    plan = driver.good("kube.scale", "plan", {"cluster": "main", "namespace": ns, "name": "web", "replicas": 9})
+    found = owner(plan, "Argo CD application fleet")
+    assert found["says"] == says and "lever" not in found, found
 
 
 def test_quota_is_why_it_is_stuck(place):

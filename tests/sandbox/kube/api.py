@@ -496,7 +496,8 @@ class Api:
         if meta.get("uid"):
             raise status.conflict(kind, target.name, "uid mismatch: the provided object specified uid "
                                   f"{meta['uid']}, and no existing object was found")
-        self.need_namespace(kind, target.ns, target.name)
+        if kind.namespaced:
+            self.need_namespace(kind, target.ns, target.name)
         meta["name"] = target.name
         obj = self.store.prepare_create(kind, {**config, "metadata": meta}, target.ns, None)
         obj["metadata"]["managedFields"] = [{

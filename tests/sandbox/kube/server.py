@@ -14,7 +14,7 @@ from .api import Api, read_body
 from .behave import Behave
 from .control import Control
 from .faults import Faults
-from .kinds import POD, find
+from .kinds import POD, QUOTA, find
 from .logs import Logs
 from .patch import merge
 from .status import TRUE, Failure, answer, dumps
@@ -158,6 +158,18 @@ class KubeStandin:
         for change in self.mutations:
             if change.get("kind") in (None, kind.kind) and change.get("ns") in (None, obj["metadata"].get("namespace")):
                 obj.update(merge(obj, change["patch"]))
+        if verb == "CREATE" and kind.namespaced:
+            self.heed_quotas(kind, obj["metadata"])
+
+    def heed_quotas(self, kind, meta):
+        """"count/jobs.batch": how many objects of a kind there may be."""
+        key = f"count/{kind.plural}" + (f".{kind.group}" if kind.group else "")
+        for quota in self.store.objects(QUOTA, meta["namespace"]):
+            limit = ((quota.get("spec") or {}).get("hard") or {}).get(key)
+            used = len(self.store.objects(kind, meta["namespace"])) if limit is not None else 0
+            if limit is not None and used >= int(limit):
+                raise status.forbidden_because(kind, meta["name"], f"exceeded quota: {quota['metadata']['name']}, requested: "
+                                               f"{key}=1, used: {key}={used}, limited: {key}={limit}")
 
     # Requests
 

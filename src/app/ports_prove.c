@@ -25,8 +25,8 @@
 
 struct proving {
 	struct call call;
-	struct call *inner;  /* begin, the sign-in, or its record */
-	struct call *opened; /* the direct channel that the code goes to */
+	struct call *inner; /* begin, the sign-in, or its record */
+	struct call *shown; /* the code, or the direct channel that it goes to */
 	struct service *service;
 	struct request *rq;
 	json_t *message;
@@ -36,7 +36,7 @@ struct proving {
 
 static void proving_free(struct proving *proving)
 {
-	call_cancel(&proving->opened);
+	call_cancel(&proving->shown);
 	json_decref(proving->message);
 	free(proving);
 }
@@ -87,7 +87,7 @@ static void on_opened(void *data, const struct slack_answer *answer, const struc
 	struct proving *proving = data;
 	const char *channel = jget_str(answer->json, "channel.id");
 
-	proving->opened = NULL;
+	proving->shown = NULL;
 	if (answer->class != SLACK_OK || channel == NULL) {
 		log_warn("code of a company sign-in not shown", LOG_STR("request", proving->rq->id),
 			 LOG_STR("error", err != NULL ? err->msg : "no channel"));
@@ -98,21 +98,40 @@ static void on_opened(void *data, const struct slack_answer *answer, const struc
 			     json_incref(proving->message), 0, NULL, NULL);
 }
 
-/* Only to the one who asked: an ephemeral answer to what they typed, else a direct message. */
+static void show_directly(struct proving *proving)
+{
+	proving->shown = slack_web_call(proving->service->web, "conversations.open",
+					json_pack("{s:s}", "users", proving->rq->asker.user), 0,
+					on_opened, proving);
+}
+
+static void on_shown(void *data, const struct slack_answer *answer, const struct err *err)
+{
+	struct proving *proving = data;
+
+	proving->shown = NULL;
+	if (answer->class == SLACK_OK)
+		return;
+	log_warn("code of a company sign-in goes to its asker directly",
+		 LOG_STR("request", proving->rq->id), LOG_STR("error", err->msg));
+	json_object_del(proving->message, "replace_original");
+	show_directly(proving);
+}
+
+/* Only to the one who asked: an ephemeral answer to what they typed; a direct message when there is
+ * none or it may not have come, for nobody would ask them again. */
 static void show(struct proving *proving, const char *text)
 {
 	const struct asker *asker = &proving->rq->asker;
 
 	proving->message = render_note(text);
-	if (asker->response_url != NULL) {
-		json_object_set_new(proving->message, "replace_original", json_false());
-		(void)slack_web_respond(proving->service->web, asker->response_url,
-					json_incref(proving->message), NULL, NULL);
+	if (asker->response_url == NULL) {
+		show_directly(proving);
 		return;
 	}
-	proving->opened =
-		slack_web_call(proving->service->web, "conversations.open",
-			       json_pack("{s:s}", "users", asker->user), 0, on_opened, proving);
+	json_object_set_new(proving->message, "replace_original", json_false());
+	proving->shown = slack_web_respond(proving->service->web, asker->response_url,
+					   json_incref(proving->message), on_shown, proving);
 }
 
 static void on_code(void *data, const struct openid_code *code)

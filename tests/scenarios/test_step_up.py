@@ -92,6 +92,19 @@ def test_sign_in_of_the_very_person(town):
     assert request_id(town.see("U0ANA", ['"action_id": "confirm"'], since=since)) != rid
 
 
+@pytest.mark.parametrize("mode", [{"mode": "close"}, {"mode": "http", "status": 500, "body": ""}])
+def test_a_code_that_may_not_have_come_is_sent_directly(town, mode):
+    town.slash("U0ANA", "whoami")
+    town.see("U0ANA", ["You are Ana"])
+    town.slack.fault(name="hook", times=1, **mode)
+    town.slash("U0ANA", "workers scale team=ads role=dev count=4 reason=load")
+    shown = town.slack.wait("message", contains=["This needs a company sign-in"], ephemeral=False)
+    town.running[0].wait_log("code of a company sign-in goes to its asker directly")
+    assert [c for c in town.slack.state()["channels"].values() if c["id"] == shown["channel"]][0]["im_user"] == "U0ANA"
+    town.provider.approve(CODE.search(words(shown))[1], "p-ana")
+    town.see("U0ANA", ['"action_id": "confirm"'])
+
+
 def test_risk_3_needs_one_each_time(make_town):
     town = make_town(identity={"sign_in_from_risk": 2})
     for _ in range(2):

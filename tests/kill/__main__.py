@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Kill opsd at every point of a fixed script and look whether anything was lost, done twice or not audited.
 
-    /usr/bin/python3 -m kill [--opsd PATH] [--mode kill,lose,forget,stop,two,twice,many] [--script commands,approvals] [--each N]
+    /usr/bin/python3 -m kill [--opsd PATH] [--mode kill,lose,forget,stop,two,twice,many] [--script commands,approvals,later] [--each N]
                              [--workers N] [--point NAME:K] [--random --minutes N] [--seed S] [--mutation NAME] [--sees]
 
 A build with -Dfailpoints=true is needed. Each round: one script with one point armed, what dies is started again, time
@@ -31,8 +31,8 @@ from sandbox.postgres import Postgres  # noqa: E402
 from sandbox.slack.client import LoopThread  # noqa: E402
 
 MODES = ("kill", "lose", "forget", "stop", "two", "twice", "many")
-SCRIPTS = ("commands", "approvals")
-INTAKE = re.compile(r"db\.sent ops_(receive|confirm|vote)$")
+SCRIPTS = ("commands", "approvals", "later")
+INTAKE = re.compile(r"db\.sent ops_(receive|confirm|vote|steer)$")
 CLOCKWORK = re.compile(r"ops_(claim_due|outbox_claim|renew|seal|sweep|may)\b")      # comes by the clock, whatever people do
 
 
@@ -150,6 +150,8 @@ class Round:
             self.events["refused"] = int(town.db.value("select count(*) from ops.audit where event = 'request.late_answer' "
                                                        "and at >= $1", since))     # writes under an old fence
             problems = invariants.check(town, since, town.sent)
+            if not self.point and not self.chaos:
+                problems += [f"comes-about: {m}" for m in town.missed]
             town.tidy()
         self.reached = [line for line in town.reached(log) if not line.startswith("! ")]
         return problems
@@ -220,7 +222,7 @@ class Run:
 
 
 def chosen(reached, each, mode="kill"):
-    """Points of a clean run as NAME:K; at most `each` of a name, spread over its times."""
+    """Points of a clean run as NAME:K; at most `each` of a name, spread over its times; one is the middle one."""
     times = collections.Counter(line.rpartition(":")[0] for line in renumbered(reached))
     out = []
     for name, n in times.items():
@@ -228,7 +230,7 @@ def chosen(reached, each, mode="kill"):
             continue
         n = min(n, 1) if CLOCKWORK.search(name) else n
         k = n if each <= 0 else min(n, each)
-        out += [f"{name}:{1 + i * n // k}" for i in range(k)]
+        out += [f"{name}:{1 + (2 * i + 1) * n // (2 * k)}" for i in range(k)]
     return sorted(out)
 
 

@@ -73,6 +73,12 @@ SQL = {
         where a.at >= $1 and a.event = 'request.started' and r.kind = 'revert' and a.at < r.starts_at and not exists (
             select 1 from ops.audit b where b.request_id = r.id and b.event = 'request.due' and b.body::json -> 'evidence' -> 'person'
             is not null)""",
+    "frozen-starts-nothing": """
+        select a.request_id as id, f.at from ops.audit f join ops.audit a on a.event = 'request.started' and a.id > f.id
+        join ops.request r on r.id = a.request_id
+        where f.at >= $1 and f.event = 'freeze.set'
+        and r.plan -> 'target' ->> 'namespace' = f.body::json -> 'facts' -> 'what' ->> 'namespace'
+        and not exists (select 1 from ops.audit u where u.event = 'freeze.lifted' and u.request_id = f.request_id and u.id < a.id)""",
     # an approval counts for one person, one plan, one round, in time
     "approvals-are-enough": """
         select a.request_id as id, s.approved_by from ops.audit a
@@ -194,6 +200,26 @@ def effects_agree(town, requests, log, since):
             yield "key-once", f"{key} made {n} tasks"
 
 
+def set_back(town, requests):
+    """A change is set back once, by itself or by hand; and what somebody else has set since only when its owner says so."""
+    rows = {r["id"]: r for r in requests}
+    last, done = {}, Counter()
+    foreign = [(at, name, None) for at, name in town.foreign]
+    ours = [(at, what.partition(" ")[2], rid) for rid, what, at, kind in effects(town) if kind == "conditional" and at >= town.began]
+    for at, name, rid in sorted(foreign + ours, key=lambda x: x[0]):
+        row = rows.get(rid) or {}
+        if row.get("undoes"):
+            done[row["undoes"]] += 1
+            if last.get(name) != row["undoes"] and not town.sql(
+                    "select 1 from ops.audit where request_id = $1 and event = 'request.confirmed' and at < to_timestamp($2::float8)",
+                    rid, repr(at)):
+                yield "set-back-is-ours", f"{rid} set {name} back, which {last.get(name)} had set, not {row['undoes']}"
+        last[name] = rid
+    for rid, n in done.items():
+        if n > 1:
+            yield "set-back-once", f"{rid} was set back {n} times"
+
+
 def told(town, since, requests):
     """The audit channel and the people."""
     posts = Counter()
@@ -207,7 +233,7 @@ def told(town, since, requests):
         if row["kind"] == "audit" and row["delivered_at"] and posts[int(row["id"])] != 1:
             yield "audit-post-once", f"message {row['id']} of {row['request_id']} was posted {posts[int(row['id'])]} times"
     mine = Counter((row["request_id"], row["kind"]) for row in owed)
-    heard = "\n".join(words(m.body) for m in list(town.standin.store.of("C0OPS").values()))
+    heard = "\n".join(words(m.body) for channel in ("C0OPS", "D00ANA") for m in list(town.standin.store.of(channel).values()))
     for r in requests:
         if r["state"] in ENDS or r["state"] == "unknown":
             if mine[r["id"], "audit"] < 1 and r["error"] != "disowned":
@@ -281,7 +307,7 @@ def check(town, since, envelopes=()):
     requests = town.sql("select * from ops.request where created_at >= $1 order by created_at", since)
     log = entries(town, since)
     for name, what in [*audit_agrees(requests, log), *effects_agree(town, requests, log, since),
-                       *told(town, since, requests), *votes_are_clicks(town, since),
+                       *set_back(town, requests), *told(town, since, requests), *votes_are_clicks(town, since),
                        *cards(town, since, requests), *acknowledged(town, since, envelopes, requests, log)]:
         out.append(f"{name}: {what}")
     return out

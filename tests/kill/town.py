@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A world for many rounds: one database and one set of stand-ins, services that come and go, two scripts of people."""
+"""A world for many rounds: one database and one set of stand-ins, services that come and go, scripts of people."""
 
 import contextlib
 import json
 import os
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
+from sandbox.slack.client import ControlError
 from sandbox.slack.interact import NotPossible
 from sandbox.slack.values import NoSuchElement
 from sandbox.world import World, eventually, request_id, words
@@ -16,7 +19,7 @@ ANA, BEN, CHO, DIA, EVE = "U0ANA", "U0BEN", "U0CHO", "U0DIA", "U0EVE"
 APPROVERS = (BEN, DIA, EVE)         # of what ANA asks for
 AT_WORK = """
 select count(*) as n from ops.request where state in ('received', 'allowed', 'running')
-    or (state = 'confirming' and claimed_by is not null)"""
+    or (state = 'confirming' and claimed_by is not null) or (state = 'scheduled' and wake_at <= clock_timestamp())"""
 OWED = "select count(*) as n from ops.message where due_at is not null"
 PREVIEWS = OWED + " and kind <> 'audit'"
 
@@ -37,6 +40,8 @@ class Town(World):
         self.impatient = False      # runs that lost an answer are left by their own service, too
         self.hurt = None            # what is done when a service has died or stands still
         self.chaos = None           # what happens by itself, whenever somebody looks
+        self.foreign = []           # (when, "namespace/name") of what somebody else has set in the cluster
+        self.missed = []            # what did not come about, though nothing was armed
 
     def fill_database(self):
         self.command("migrate")
@@ -236,6 +241,7 @@ class Town(World):
         self.turn += 1
         self.name = f"t{os.getpid()}x{self.turn}"
         self.sent = []
+        self.foreign, self.missed = [], []
         return 2 + self.turn % 40
 
     def end(self, seconds=12):
@@ -249,6 +255,8 @@ class Town(World):
         if self.sql("select 1 from ops.request where state = 'approving'"):
             eventually(lambda: self.look() or not self.sql("select 1 from ops.request where state = 'approving'"), 8,
                        "rounds to expire")
+        # what is followed for minutes still may have something to say after the last look at what is owed
+        self.sql("update ops.follow set ended = 'left', wake_at = null, claimed_by = null, fence = fence + 1 where wake_at is not null")
         self.rest(seconds)
 
     def approvals(self):
@@ -287,6 +295,110 @@ class Town(World):
         self.vote("back", DIA)
         self.vote("back", ANA, "withdraw")
         self.vote("late", DIA)
+
+    # What is temporary, and what waits for its time
+
+    def set_by_another(self, ns, name, replicas):
+        self.kube.set(kind="Deployment", ns=ns, name=name, replicas=replicas)
+        self.foreign.append((time.time(), f"{ns}/{name}"))
+
+    def revert_of(self, row):
+        rows = row and self.sql("select * from ops.request where undoes = $1 and kind = 'revert'", row["id"])
+        return rows[0] if rows else None
+
+    def its_time(self, *rows):
+        """Of what waits in the state scheduled; done when it is at rest again."""
+        for row in filter(None, rows):
+            self.sql("update ops.request set starts_at = least(starts_at, clock_timestamp()), wake_at = clock_timestamp() "
+                     "where id = $1 and state = 'scheduled'", row["id"])
+        self.rest(owed=PREVIEWS)
+
+    def direct(self):
+        """Messages to ANA alone; none before the first."""
+        try:
+            return self.seen(ANA, "D00ANA")
+        except ControlError:
+            return []
+
+    def steer(self, row, action, *while_, times=2):
+        """Buttons of a temporary change, in the channel or in the question about its end; again after an error, as a person."""
+        for _ in range(3):
+            self.look()
+            revert = self.revert_of(row)
+            if not revert or revert["state"] not in while_ or revert["claimed_by"]:
+                return
+            message = next((m for m in reversed(self.direct() + self.seen(ANA)) if f'"action_id": "{action}"' in json.dumps(m)
+                            and (revert if "confirming" in while_ else row)["id"] in json.dumps(m)), None)
+            if message and self.heard(*self.click_card(ANA, message, action, times=times)):
+                self.rest(owed=PREVIEWS)
+                return
+            self.rest()
+
+    def frozen(self, what, deed):
+        self.sql("select ops.freeze_by_login($1::jsonb, 'the harness', 3600)", json.dumps(what))
+        deed()
+        self.sql("select ops.unfreeze_by_login(null, 'the harness')")
+
+    def later(self):
+        """Temporary changes that are set back, put off by a freeze, kept and ended by hand; one that waits for its time, and
+        its undo."""
+        n = self.begin()
+        for ns, name in (("ads", "workers-dev"), ("web", "workers-dev"), ("web", "workers-prod")):
+            self.set_by_another(ns, name, 50)
+        at = (datetime.now(ZoneInfo("Europe/Amsterdam")) + timedelta(hours=2)).strftime("%Y-%m-%dT%H:%M")
+        self.heard(self.type(ANA, f"kill nudge count={n} for=2h reason={self.name}.back"),
+                   self.type(ANA, f"kill scale name=workers-dev count={n} for=2h reason={self.name}.other"),
+                   self.type(ANA, f"kill set value=l{self.turn} for=2h reason={self.name}.now"),
+                   self.type(ANA, f"kill scale name=workers-prod count={n} at={at} reason={self.name}.sched"))
+        self.rest(owed=PREVIEWS)
+        for step in ("other", "sched", "back", "now"):      # the last two: only a take-over asks
+            row = self.row_of(step)
+            if row:
+                self.press(row["id"], "confirm", times=2)
+        self.rest(owed=PREVIEWS)
+        back, other, now, sched = map(self.row_of, ("back", "other", "now", "sched"))
+        self.steer(back, "extend", "scheduled")
+        self.frozen({"namespace": "ads"}, lambda: self.its_time(self.revert_of(back)))
+        self.set_by_another("web", "workers-dev", 49)
+        self.its_time(self.revert_of(back), self.revert_of(other), sched)
+        self.steer(other, "keep", "confirming")
+        self.steer(now, "back", "scheduled")
+        if sched:
+            self.undo(sched)
+        self.leave_nothing_waiting()
+        self.end()
+        self.came(back, other, now, sched)
+
+    def undo(self, row):
+        """Said twice at once."""
+        self.heard(*[self.send("slash", user=ANA, channel="C0OPS", text=f"undo {row['id']}") for _ in range(2)])
+        self.rest(owed=PREVIEWS)
+        for undo in self.sql("select id from ops.request where undoes = $1 and kind = 'undo'", row["id"]):
+            self.press(undo["id"], "confirm", times=2)
+        self.rest(owed=PREVIEWS)
+
+    def leave_nothing_waiting(self):
+        for _ in range(3):
+            waiting = self.sql("select id from ops.request where state = 'scheduled'")
+            if not waiting:
+                break
+            self.its_time(*waiting)
+
+    def came(self, back, other, now, sched):
+        """What must have come about when nobody disturbs it, as the audit log has it."""
+        def events(row):
+            return [r["event"].removeprefix("request.") for r in self.audit_rows(request=row["id"])
+                    if r["event"].startswith("request.") and r["event"] != "request.received"] if row else None
+        want = {
+            "set back": (self.revert_of(back), ["scheduled", "extended", "due", "postponed", "due", "started", "succeeded"]),
+            "kept": (self.revert_of(other), ["scheduled", "due", "offered", "cancelled"]),
+            "set back now": (self.revert_of(now), ["scheduled", "due", "started", "succeeded"]),
+            "scheduled": (sched, ["allowed", "offered", "confirmed", "scheduled", "due", "started", "succeeded"])}
+        self.missed = [f"{what}: {events(row)}" for what, (row, log) in want.items() if events(row) != log]
+        undone = self.sql("select state::text from ops.request where kind = 'undo' and undoes = $1 and exists ("
+                          "select 1 from ops.step s where s.request_id = id)", sched["id"]) if sched else []
+        if len(undone) != 1:
+            self.missed.append(f"undo: {undone}")
 
     def commands(self):
         """A round of changes with and without a preview, reads and refusals."""

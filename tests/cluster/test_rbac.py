@@ -35,6 +35,14 @@ def path_of(doc):
     return f"{RBAC}namespaces/{ns}/{plural}" if ns else RBAC + plural
 
 
+def grant(admin, docs):
+    for doc in docs:
+        made = admin("POST", path_of(doc), doc)
+        if made.status == 409:
+            made = admin("PUT", f"{path_of(doc)}/{doc['metadata']['name']}", doc)
+        assert made.status in (200, 201), made.body
+
+
 class Stage:
     """Two namespaces with the objects of the commands, in `near` under nearly the same names, and an account."""
 
@@ -77,11 +85,7 @@ class Stage:
         wait(check, path)
 
     def grant(self, docs):
-        for doc in docs:
-            made = self.admin("POST", path_of(doc), doc)
-            if made.status == 409:
-                made = self.admin("PUT", f"{path_of(doc)}/{doc['metadata']['name']}", doc)
-            assert made.status in (200, 201), made.body
+        grant(self.admin, docs)
 
     def play(self, use):
         """All that the use does, here and where there are only others of nearly its names; what was said."""
@@ -232,7 +236,7 @@ def test_nothing_too_much(stage):
     assert not superfluous, "\n".join(map(str, superfluous))
 
 
-def allowed(stage, wish, ns, group, resource, verb, name):
+def allowed(server, wish, ns, group, resource, verb, name):
     """Waits until the API server has heard of the changed role."""
     plural, _, sub = resource.partition("/")
     review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": {
@@ -242,6 +246,6 @@ def allowed(stage, wish, ns, group, resource, verb, name):
                                "name": name or ""}}}
 
     def check():
-        answer = stage.admin("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", review)
+        answer = server.admin("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", review)
         return answer.json["status"]["allowed"] is wish
     wait(check, f"{verb} {resource} {name} to be {'allowed' if wish else 'refused'}")

@@ -14,7 +14,14 @@
 #include "render_internal.h"
 #include "slack/blocks.h"
 
-enum { TABLE_COLUMNS = 20, TABLE_ROWS = 99, VALUE_MAX = 1900, LINE_MAX = 3000, LEVERS_MAX = 2 };
+enum {
+	TABLE_COLUMNS = 20,
+	TABLE_ROWS = 99,
+	VALUE_MAX = 1900,
+	LINE_MAX = 3000,
+	LEVERS_MAX = 2,
+	HELP_BLOCK_MAX = 2800
+};
 
 json_t *render_finish(struct blocks *blocks, const char *text, bool replace)
 {
@@ -489,7 +496,8 @@ json_t *render_audit(const json_t *const *facts, size_t n)
 	return message;
 }
 
-static void put_command_help(struct blocks *blocks, const json_t *command, bool alone)
+/* Everything of one command. */
+static void put_command_help(struct blocks *blocks, const json_t *command)
 {
 	char *line = xasprintf("%s: %s", jget_str_or(command, "title", "?"),
 			       jget_str_or(command, "about", ""));
@@ -499,10 +507,6 @@ static void put_command_help(struct blocks *blocks, const json_t *command, bool 
 
 	blocks_plain(blocks, line);
 	free(line);
-	if (!alone) {
-		blocks_context(blocks, jget_str_or(command, "usage", ""));
-		return;
-	}
 	json_array_foreach(params, i, param)
 	{
 		line = xasprintf("%s (%s%s)%s%s", jget_str_or(param, "name", "?"),
@@ -518,18 +522,45 @@ static void put_command_help(struct blocks *blocks, const json_t *command, bool 
 	free(line);
 }
 
+/* As many commands to a block as fit: a message has fewer blocks than a catalog has commands. */
+static void put_commands_help(struct blocks *blocks, const json_t *commands)
+{
+	struct buf text;
+	size_t i;
+	json_t *command;
+
+	buf_init(&text,
+		 (size_t)2 * HELP_BLOCK_MAX); /* one that is too long alone is cut by its block */
+	json_array_foreach(commands, i, command)
+	{
+		char *lines = xasprintf("%s: %s\n    %s", jget_str_or(command, "title", "?"),
+					jget_str_or(command, "about", ""),
+					jget_str_or(command, "usage", ""));
+
+		if (text.len > 0 && text.len + strlen(lines) + 1 >= HELP_BLOCK_MAX) {
+			blocks_plain(blocks, buf_text(&text));
+			buf_reset(&text);
+		}
+		(void)buf_printf(&text, "%s%s", text.len > 0 ? "\n" : "", lines);
+		free(lines);
+	}
+	if (text.len > 0)
+		blocks_plain(blocks, buf_text(&text));
+	buf_finish(&text);
+}
+
 json_t *render_help(const json_t *commands, const char *intro)
 {
 	struct blocks *blocks = blocks_create(BLOCKS_MESSAGE);
-	bool alone = json_array_size(commands) == 1;
-	size_t i;
-	json_t *command;
 
 	if (intro != NULL)
 		blocks_plain(blocks, intro);
 	if (json_array_size(commands) == 0)
 		blocks_plain(blocks, "There is no such command that you may run. Ask the data "
 				     "platform team for a grant.");
-	json_array_foreach(commands, i, command) put_command_help(blocks, command, alone);
+	else if (json_array_size(commands) == 1)
+		put_command_help(blocks, json_array_get(commands, 0));
+	else
+		put_commands_help(blocks, commands);
 	return render_finish(blocks, "Commands that you may run", false);
 }

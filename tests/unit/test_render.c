@@ -375,9 +375,36 @@ static void test_directory_alarms(void **state)
 			 (const char *const[]){ "sync of company works again", NULL });
 }
 
+/* Nobody's help is cut because the catalog is large. */
+static void test_help_of_many_commands(void **state)
+{
+	json_t *commands = json_array(), *message;
+	char title[40], *text;
+
+	(void)state;
+	for (int i = 0; i < 120; i++) {
+		(void)snprintf(title, sizeof(title), "thing%03d change", i);
+		json_array_append_new(
+			commands, json_pack("{s:s, s:s, s:s}", "title", title, "about",
+					    "Change a thing so that it is another thing", "usage",
+					    "thing change team= role= count= reason="));
+	}
+	message = render_help(commands, "Commands are checked when you run them.");
+	text = json_dumps(json_object_get(message, "blocks"), 0);
+	for (int i = 0; i < 120; i++) {
+		(void)snprintf(title, sizeof(title), "thing%03d change", i);
+		assert_non_null(strstr(text, title));
+	}
+	assert_null(strstr(text, "did not fit"));
+	free(text);
+	json_decref(message);
+	json_decref(commands);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_help_of_many_commands),
 		cmocka_unit_test(test_done_says_what_and_where),
 		cmocka_unit_test(test_nothing_to_do_is_not_done),
 		cmocka_unit_test(test_refusal_names_who_could),

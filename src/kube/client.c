@@ -27,6 +27,7 @@ enum {
 	TRIES_MAX = 10,
 	WAIT_MAX_MS = 60000,
 	BROKEN_WAIT_MS = 1000,
+	EARLY_MS = 50, /* a timer counts from the begin of the loop's turn, so it ends that early */
 	TIMEOUT_MS = 10000,
 	BODY_MAX = 4 << 20,
 	WARNINGS_MAX = 10,
@@ -296,7 +297,7 @@ static void take_none(struct ask *ask, const struct err *http_err)
 	err_set(&err, http_err->kind, "%s: %s", where, says == NULL ? http_err->msg : says + 2);
 	free(where);
 	if (reads && sent)
-		err.kind = left_ms(ask) <= 0 ? ERR_TIMEOUT : ERR_RETRY;
+		err.kind = left_ms(ask) <= EARLY_MS ? ERR_TIMEOUT : ERR_RETRY;
 	end_badly(ask, err.kind == ERR_UNCERTAIN ? KUBE_NOT_CLEAR : KUBE_UNAVAILABLE, &err);
 }
 

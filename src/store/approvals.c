@@ -55,21 +55,39 @@ struct call *store_ask(struct store *store, struct request *rq, const json_t *ch
 			 &params, ASK_MS);
 }
 
-static bool take_vote(struct job *job, const struct db_answer *answer, struct err *err)
+bool store_take_click(struct job *job, const struct db_answer *answer, struct err *err)
 {
 	const struct db_result *rows = answer->results[0];
-	struct request *rq = job->rq;
+	struct request held = { .fence = db_int(rows, 0, ANSWER_FENCE) }, *rq = job->rq;
 
 	if (!store_take_state(rq, db_text(rows, 0, ANSWER_STATE), err))
 		return false;
 	store_take_known(rq, rows);
-	rq->fence = db_int(rows, 0, ANSWER_FENCE);
 	store_take_decision(rq, db_text(rows, 0, ANSWER_CODE), db_text(rows, 0, ANSWER_DETAIL));
 	*job->ret_row = store_json(db_text(rows, 0, ANSWER_ROW));
-	job->unmade = rq->code == NULL; /* the card is to be drawn anew */
-	if (*job->ret_row != NULL)
-		store_hold(job->store, rq);
+	if (*job->ret_row != NULL) {
+		(void)snprintf(held.id, sizeof(held.id), "%s",
+			       jget_str_or(*job->ret_row, "id", ""));
+		store_hold(job->store, &held);
+	}
 	store_take_owed(job->store, db_text(rows, 0, ANSWER_OWED), job->sent_ms);
+	return true;
+}
+
+/* A click that counts: what it was on is drawn anew. */
+static bool take_decided(struct job *job, const struct db_answer *answer, struct err *err)
+{
+	if (!store_take_click(job, answer, err))
+		return false;
+	job->unmade = job->rq->code == NULL;
+	return true;
+}
+
+static bool take_vote(struct job *job, const struct db_answer *answer, struct err *err)
+{
+	if (!take_decided(job, answer, err))
+		return false;
+	job->rq->fence = db_int(answer->results[0], 0, ANSWER_FENCE);
 	return true;
 }
 
@@ -98,27 +116,6 @@ struct call *store_vote(struct store *store, struct request *rq, json_t **ret_ro
 		&params, VOTE_MS);
 }
 
-/* The click is for one request, the row for another. */
-static bool take_resolved(struct job *job, const struct db_answer *answer, struct err *err)
-{
-	const struct db_result *rows = answer->results[0];
-	struct request again = { .fence = db_int(rows, 0, ANSWER_FENCE) }, *rq = job->rq;
-
-	if (!store_take_state(rq, db_text(rows, 0, ANSWER_STATE), err))
-		return false;
-	store_take_known(rq, rows);
-	store_take_decision(rq, db_text(rows, 0, ANSWER_CODE), db_text(rows, 0, ANSWER_DETAIL));
-	*job->ret_row = store_json(db_text(rows, 0, ANSWER_ROW));
-	job->unmade = rq->code == NULL;
-	if (*job->ret_row != NULL) {
-		(void)snprintf(again.id, sizeof(again.id), "%s",
-			       jget_str_or(*job->ret_row, "id", ""));
-		store_hold(job->store, &again);
-	}
-	store_take_owed(job->store, db_text(rows, 0, ANSWER_OWED), job->sent_ms);
-	return true;
-}
-
 struct call *store_resolve(struct store *store, struct request *rq, json_t **ret_row,
 			   call_done_fn done, void *data)
 {
@@ -137,7 +134,7 @@ struct call *store_resolve(struct store *store, struct request *rq, json_t **ret
 	params_text(&params, again);
 	params_text(&params, store->audit_channel);
 	params_int(&params, store_reserve(store, 0));
-	job->take = take_resolved;
+	job->take = take_decided;
 	job->ret_row = ret_row;
 	return job_start(
 		job, store->intake, "ops_resolve_click",

@@ -99,23 +99,9 @@ struct call *store_schedule(struct store *store, struct request *rq, call_done_f
 
 static bool take_steered(struct job *job, const struct db_answer *answer, struct err *err)
 {
-	const struct db_result *rows = answer->results[0];
-	struct request *rq = job->rq;
-
-	if (!store_take_state(rq, db_text(rows, 0, ANSWER_STATE), err))
+	if (!store_take_click(job, answer, err))
 		return false;
-	store_take_known(rq, rows);
-	rq->fence = db_int(rows, 0, ANSWER_FENCE);
-	store_take_decision(rq, db_text(rows, 0, ANSWER_CODE), db_text(rows, 0, ANSWER_DETAIL));
-	*job->ret_row = store_json(db_text(rows, 0, ANSWER_ROW));
-	if (*job->ret_row != NULL) { /* it may be the revert of the request on the button */
-		struct request held = { .fence = rq->fence };
-
-		(void)snprintf(held.id, sizeof(held.id), "%s",
-			       jget_str_or(*job->ret_row, "id", ""));
-		store_hold(job->store, &held);
-	}
-	store_take_owed(job->store, db_text(rows, 0, ANSWER_OWED), job->sent_ms);
+	job->rq->fence = db_int(answer->results[0], 0, ANSWER_FENCE);
 	return true;
 }
 

@@ -136,6 +136,9 @@ void store_take_known(struct request *rq, const struct db_result *rows); /* of a
 bool store_take_state(struct request *rq, const char *name, struct err *err);
 void store_take_decision(struct request *rq, const char *code, const char *detail);
 bool store_fenced_off(const struct job *job, struct err *err); /* false */
+/* Of a click: what came of it, and the row to go on with, which is held: it may be another request
+ * than that of the button.  The click's own fence stays as it is. */
+bool store_take_click(struct job *job, const struct db_answer *answer, struct err *err);
 bool store_written_ok(const struct job *job, const struct db_answer *answer, struct err *err);
 /* For job.lost: of what was answered "not recorded", and of a step whose row waits for its timer.
  */

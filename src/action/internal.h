@@ -222,14 +222,16 @@ struct call *change_look(const struct change_kind *kind, struct action_env *env,
 struct call *change_follow(const struct change_kind *kind, struct action_env *env,
 			   const struct action_run *run, action_done_fn done, void *data);
 
-/* apply_change, look_change and follow_change of a kind that is one change; CHANGE_BACK: and
- * revert_change. */
+/* apply_change, look_change and follow_change of a kind that is one change; CHANGE_LOOKS: the last
+ * two, for one that applies in its own way; CHANGE_BACK: and revert_change. */
 #define CHANGE_STEPS(kind)                                                                         \
 	static struct call *apply_change(struct action_env *env, const struct action_run *run,     \
 					 action_done_fn done, void *data)                          \
 	{                                                                                          \
 		return change_apply(&(kind), env, run, done, data);                                \
 	}                                                                                          \
+	CHANGE_LOOKS(kind)
+#define CHANGE_LOOKS(kind)                                                                         \
 	static struct call *look_change(struct action_env *env, const struct action_run *run,      \
 					action_done_fn done, void *data)                           \
 	{                                                                                          \
@@ -250,6 +252,9 @@ struct call *change_follow(const struct change_kind *kind, struct action_env *en
 /* --- rollout.c: what a change to the pods of a workload meets; pure --- */
 
 bool rollout_kind(const char *kind); /* Deployment, StatefulSet or DaemonSet */
+/* The place, and that its kind is one of those; fixed: the kind that it is when none is named. */
+bool rollout_check(const json_t *with, const struct action_env *env, const char *fixed,
+		   const char **ret_param, struct err *err);
 void rollout_warn(struct planning *planning);
 /* VerticalPodAutoscalers, as a kind's more, and what they do. */
 size_t vpas_ask(const struct place *place, const struct action_run *run, const json_t *object,

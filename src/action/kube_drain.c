@@ -195,11 +195,7 @@ static struct call *look_drain(struct action_env *env, const struct action_run *
 	return change_look(&change, env, run, done, data);
 }
 
-static struct call *revert_drain(struct action_env *env, const struct action_run *run,
-				 action_done_fn done, void *data)
-{
-	return change_revert(&change, env, run, done, data);
-}
+CHANGE_BACK(change)
 
 /* --- following: the evictions --- */
 
@@ -388,7 +384,7 @@ const struct action_kind action_kube_drain = {
 	.plan = plan_drain,
 	.apply = apply_drain,
 	.look = look_drain,
-	.revert = revert_drain,
+	.revert = revert_change,
 	.follow = follow_drain,
 	.needs = needs,
 };

@@ -96,15 +96,7 @@ static struct call *plan_restart(struct action_env *env, const struct action_run
 static bool check_restart(const json_t *with, const struct action_env *env, const char **ret_param,
 			  struct err *err)
 {
-	const char *kind = jget_str_or(with, "kind", change.fixed);
-
-	if (!place_check(env, with, false, ret_param, err))
-		return false;
-	*ret_param = "kind";
-	if (has_template(kind) || rollout_kind(kind))
-		return true;
-	err_set(err, ERR_INVALID, "must be Deployment, StatefulSet or DaemonSet");
-	return false;
+	return rollout_check(with, env, change.fixed, ret_param, err);
 }
 
 static const struct action_need needs[] = {

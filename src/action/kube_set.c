@@ -410,17 +410,10 @@ static bool check_set(const json_t *with, const struct action_env *env, const ch
 		      struct err *err)
 {
 	static const char *const some[] = { "image", "env", "requests", "limits" };
-	const char *kind = jget_str_or(with, "kind", change.fixed);
 	bool any = false;
 
-	if (!place_check(env, with, false, ret_param, err))
-		return false;
-	*ret_param = "kind";
-	if (!has_template(kind) && !rollout_kind(kind)) {
-		err_set(err, ERR_INVALID, "must be Deployment, StatefulSet or DaemonSet");
-		return false;
-	}
-	if (!check_amounts(with, "requests", ret_param, err) ||
+	if (!rollout_check(with, env, change.fixed, ret_param, err) ||
+	    !check_amounts(with, "requests", ret_param, err) ||
 	    !check_amounts(with, "limits", ret_param, err))
 		return false;
 	for (size_t i = 0; i < 4; i++)

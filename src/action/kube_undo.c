@@ -401,30 +401,12 @@ static struct call *apply_undo(struct action_env *env, const struct action_run *
 	return &undo->act.call;
 }
 
-static struct call *look_undo(struct action_env *env, const struct action_run *run,
-			      action_done_fn done, void *data)
-{
-	return change_look(&change, env, run, done, data);
-}
-
-static struct call *follow_undo(struct action_env *env, const struct action_run *run,
-				action_done_fn done, void *data)
-{
-	return change_follow(&change, env, run, done, data);
-}
+CHANGE_LOOKS(change)
 
 static bool check_undo(const json_t *with, const struct action_env *env, const char **ret_param,
 		       struct err *err)
 {
-	const char *kind = jget_str_or(with, "kind", change.fixed);
-
-	if (!place_check(env, with, false, ret_param, err))
-		return false;
-	*ret_param = "kind";
-	if (has_template(kind) || rollout_kind(kind))
-		return true;
-	err_set(err, ERR_INVALID, "must be Deployment, StatefulSet or DaemonSet");
-	return false;
+	return rollout_check(with, env, change.fixed, ret_param, err);
 }
 
 static const struct action_need needs[] = {
@@ -446,8 +428,8 @@ const struct action_kind action_kube_undo = {
 	.check = check_undo,
 	.plan = plan_undo,
 	.apply = apply_undo,
-	.look = look_undo,
+	.look = look_change,
 	.revert = revert_undo,
-	.follow = follow_undo,
+	.follow = follow_change,
 	.needs = needs,
 };

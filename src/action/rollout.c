@@ -20,6 +20,20 @@ bool rollout_kind(const char *kind)
 		str_eq(found->kind, "DaemonSet"));
 }
 
+bool rollout_check(const json_t *with, const struct action_env *env, const char *fixed,
+		   const char **ret_param, struct err *err)
+{
+	const char *kind = jget_str_or(with, "kind", fixed);
+
+	if (!place_check(env, with, false, ret_param, err))
+		return false;
+	*ret_param = "kind";
+	if (has_template(kind) || rollout_kind(kind))
+		return true;
+	err_set(err, ERR_INVALID, "must be Deployment, StatefulSet or DaemonSet");
+	return false;
+}
+
 void rollout_warn(struct planning *planning)
 {
 	const json_t *object = planning->object;

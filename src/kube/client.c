@@ -27,7 +27,7 @@ enum {
 	TRIES_MAX = 10,
 	WAIT_MAX_MS = 60000,
 	BROKEN_WAIT_MS = 1000,
-	EARLY_MS = 50, /* a timer counts from the begin of the loop's turn, so it ends that early */
+	EARLY_MS = 1, /* the loop's clock may be that coarse */
 	TIMEOUT_MS = 10000,
 	BODY_MAX = 4 << 20,
 	WARNINGS_MAX = 10,

@@ -441,6 +441,7 @@ struct call *http_start(struct http *http, const struct http_request *request, h
 		move(x, &http->refused);
 	} else {
 		move(x, &http->queue);
+		uv_update_time(http->loop); /* else it counts from the begin of the turn */
 		(void)uv_timer_start(&x->deadline, on_deadline, x->timeout_ms, 0);
 	}
 	wake(http);

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Counts the cases in meson's JSON test logs; prints one line; exit 1 when any failed or none ran."""
+"""Counts the cases in meson's JSON test logs. Ends with what the failed ones said and one line; exit 1 when any failed or none ran."""
 import json
 import re
 import sys
@@ -31,6 +31,15 @@ def cases(test):
     return passed, failed, skipped
 
 
+def said(test):
+    """What a failed test printed, cut to its end: the log may be all that is kept of a machine."""
+    text = (test.get("stdout") or "") + (test.get("stderr") or "")
+    lines = text.splitlines()
+    bad = [n for n, line in enumerate(lines) if line.startswith("not ok ")]
+    shown = [line for n in bad[:5] for line in lines[n:n + 6]] if bad else lines[-40:]
+    return "".join(f"  | {line[:200]}\n" for line in shown)
+
+
 def main():
     total = [0, 0, 0]
     for name in sys.argv[1:]:
@@ -46,7 +55,7 @@ def main():
             counts = cases(test)
             total = [a + b for a, b in zip(total, counts)]
             if counts[1]:
-                print(f"failed: {test['name']}")
+                print(f"failed: {test['name']} ({test['result']}, {test['duration']:.0f} s)\n{said(test)}", end="")
     print(f"{total[0]} passed, {total[1]} failed, {total[2]} skipped")
     return 1 if total[1] or not total[0] else 0
 

@@ -20,8 +20,10 @@ struct asking {
 	struct source *source;
 	uv_timer_t timer; /* pace and waits; the memory goes in its close callback */
 	struct call *exchange;
-	char *what, *url, *bearer, *form;
-	const char *const *headers; /* static */
+	char *what, *url, *bearer, *body;
+	bool form;                  /* which kind of body */
+	const char *const *headers; /* static, like advice */
+	const char *advice;
 	struct backoff backoff;
 	ask_done_fn done;
 	void *data;
@@ -34,7 +36,7 @@ static void on_closed(uv_handle_t *handle)
 	struct asking *asking = handle->data;
 
 	secret_free(asking->bearer);
-	secret_free(asking->form);
+	secret_free(asking->body);
 	free(asking->what);
 	free(asking->url);
 	free(asking);
@@ -124,10 +126,12 @@ static const char *common_advice(int status)
 static void put_status(struct asking *asking, int status, const json_t *json, struct err *err)
 {
 	const struct source_kind *kind = asking->source->kind;
-	const char *advice = kind->advice != NULL ? kind->advice(status, json) : NULL;
+	const char *advice = asking->advice;
 	const char *text = said(json);
 	char own[SAID_MAX];
 
+	if (advice == NULL && kind->advice != NULL)
+		advice = kind->advice(status, json);
 	own[0] = '\0';
 	if (text != NULL) {
 		(void)snprintf(own, sizeof(own), "%s", text);
@@ -236,18 +240,21 @@ static void on_timer(uv_timer_t *timer)
 	static const char *const form_headers[] = {
 		"Content-Type: application/x-www-form-urlencoded", "Accept: application/json", NULL
 	};
+	static const char *const json_headers[] = { "Content-Type: application/json",
+						    "Accept: application/json", NULL };
 	static const char *const plain_headers[] = { "Accept: application/json", NULL };
 	struct asking *asking = timer->data;
-	const char *form = asking->form;
+	const char *body = asking->body;
 	const struct http_request request = {
-		.method = form != NULL ? "POST" : "GET",
+		.method = body != NULL ? "POST" : "GET",
 		.url = asking->url,
-		.headers = form != NULL              ? form_headers
-			   : asking->headers != NULL ? asking->headers
-						     : plain_headers,
+		.headers = body != NULL && asking->form ? form_headers
+			   : body != NULL               ? json_headers
+			   : asking->headers != NULL    ? asking->headers
+							: plain_headers,
 		.bearer = asking->bearer,
-		.body = form,
-		.body_len = form != NULL ? strlen(form) : 0,
+		.body = body,
+		.body_len = body != NULL ? strlen(body) : 0,
 		.timeout_ms = ANSWER_MS,
 		.max_body = SOURCE_PAGE_MAX,
 	};
@@ -264,8 +271,10 @@ struct call *ask_start(struct source *source, const struct ask *ask, ask_done_fn
 	asking->what = xstrdup(ask->what);
 	asking->url = xstrdup(ask->url);
 	asking->bearer = xstrdup_null(ask->bearer);
-	asking->form = xstrdup_null(ask->form);
+	asking->form = ask->form != NULL;
+	asking->body = xstrdup_null(asking->form ? ask->form : ask->json);
 	asking->headers = ask->headers;
+	asking->advice = ask->advice;
 	asking->done = done;
 	asking->data = data;
 	backoff_init(&asking->backoff, BASE_MS, CAP_MS);

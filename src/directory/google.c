@@ -74,19 +74,22 @@ static char *form_of(const struct source *source, const json_t *key, struct err 
 	return form;
 }
 
-static char *make_form(const struct source *source, struct err *err)
+static bool next_ask(const struct source *source, const json_t *before, struct token_ask *ask,
+		     struct err *err)
 {
-	char *text = source_secret(source, "key", err), *form;
+	char *text = source_secret(source, "key", err);
 	struct err unreadable;
 	json_t *key;
 
+	(void)before;
 	if (text == NULL)
-		return NULL;
+		return false;
 	key = json_parse(text, strlen(text), strlen(text), &unreadable);
-	form = form_of(source, key, err);
+	ask->form = form_of(source, key, err);
+	ask->url = token_url(source);
 	json_decref(key);
 	secret_free(text);
-	return form;
+	return ask->form != NULL;
 }
 
 static bool passing(int status, const json_t *body)
@@ -127,21 +130,22 @@ static bool is_kind(const json_t *page, const char *kind, struct err *err)
 	return false;
 }
 
-static bool next_page(struct walk *walk, struct listing *listing, const char *base,
-		      const json_t *page, struct err *err)
+/* base is freed. */
+static bool next_page(struct walk *walk, struct listing *listing, char *base, const json_t *page,
+		      struct err *err)
 {
 	const char *token = jget_str(page, "nextPageToken");
 	char *escaped, *url;
-	bool good;
 
-	if (str_empty(token))
+	if (str_empty(token)) {
+		free(base);
 		return true;
+	}
 	escaped = http_escape(token);
 	url = xasprintf("%s&pageToken=%s", base, escaped);
-	good = walk_next(walk, listing, url, err);
 	free(escaped);
-	free(url);
-	return good;
+	free(base);
+	return walk_next(walk, listing, url, err);
 }
 
 static char *list_url(const struct walk *walk, const char *list)
@@ -157,7 +161,8 @@ static char *list_url(const struct walk *walk, const char *list)
 	return url;
 }
 
-static bool read_user(struct walk *walk, const json_t *user, struct err *err)
+static bool read_user(struct walk *walk, struct listing *listing, const json_t *user,
+		      struct err *err)
 {
 	static const char *const lists[] = { "aliases", "nonEditableAliases" };
 	const char *email = jget_str(user, "primaryEmail");
@@ -173,6 +178,7 @@ static bool read_user(struct walk *walk, const json_t *user, struct err *err)
 	size_t k;
 	json_t *alias;
 
+	(void)listing;
 	if (email == NULL || !json_is_boolean(json_object_get(user, "suspended"))) {
 		err_set(err, ERR_INVALID,
 			"user %.40s comes without primaryEmail or suspended: admin may not read "
@@ -195,24 +201,13 @@ static bool read_user(struct walk *walk, const json_t *user, struct err *err)
 static bool read_users(struct walk *walk, struct listing *listing, const struct ask_answer *answer,
 		       struct err *err)
 {
-	json_t *rows, *row;
-	char *base;
-	size_t i;
-	bool good;
+	json_t *rows;
 
 	/* No company is without users: the one who asks is among them. */
-	if (!is_kind(answer->json, "admin#directory#users", err) ||
-	    !walk_rows(answer->json, "users", listing->pages > 1, &rows, err))
-		return false;
-	json_array_foreach(rows, i, row)
-	{
-		if (!read_user(walk, row, err))
-			return false;
-	}
-	base = list_url(walk, "users");
-	good = next_page(walk, listing, base, answer->json, err);
-	free(base);
-	return good;
+	return is_kind(answer->json, "admin#directory#users", err) &&
+	       walk_rows(answer->json, "users", listing->pages > 1, &rows, err) &&
+	       walk_each(walk, listing, rows, read_user, err) &&
+	       next_page(walk, listing, list_url(walk, "users"), answer->json, err);
 }
 
 static char *members_url(const struct walk *walk, const char *group)
@@ -225,99 +220,66 @@ static char *members_url(const struct walk *walk, const char *group)
 	return url;
 }
 
+static bool read_member(struct walk *walk, struct listing *listing, const json_t *row,
+			struct err *err)
+{
+	const char *type = jget_str_or(row, "type", "");
+
+	/* CUSTOMER, "everybody", has no address and is no row of its own. */
+	if (str_eq(type, "CUSTOMER"))
+		return roster_everyone(walk_roster(walk), listing->subject, err);
+	return roster_member(walk_roster(walk), listing->subject, jget_str(row, "id"),
+			     str_eq(type, "GROUP") ? MEMBER_GROUP : MEMBER_PERSON, err);
+}
+
 static bool read_members(struct walk *walk, struct listing *listing,
 			 const struct ask_answer *answer, struct err *err)
 {
-	json_t *rows, *row;
-	char *base;
-	size_t i;
-	bool good = true;
+	json_t *rows;
 
-	if (!is_kind(answer->json, "admin#directory#members", err) ||
-	    !walk_rows(answer->json, "members", true, &rows, err))
+	return is_kind(answer->json, "admin#directory#members", err) &&
+	       walk_rows(answer->json, "members", true, &rows, err) &&
+	       walk_each(walk, listing, rows, read_member, err) &&
+	       next_page(walk, listing, members_url(walk, listing->subject), answer->json, err);
+}
+
+static bool read_group(struct walk *walk, struct listing *listing, const json_t *row,
+		       struct err *err)
+{
+	const struct directory_group group = { .id = jget_str(row, "id"),
+					       .name = jget_str_or(row, "email", "") };
+
+	(void)listing;
+	if (!roster_group(walk_roster(walk), &group, NULL, err))
 		return false;
-	json_array_foreach(rows, i, row)
-	{
-		const char *type = jget_str_or(row, "type", "");
-
-		/* CUSTOMER, "everybody", has no address and is no row of its own. */
-		if (str_eq(type, "CUSTOMER"))
-			good = roster_everyone(walk_roster(walk), listing->subject, err);
-		else
-			good = roster_member(
-				walk_roster(walk), listing->subject, jget_str(row, "id"),
-				str_eq(type, "GROUP") ? MEMBER_GROUP : MEMBER_PERSON, err);
-		if (!good)
-			return false;
-	}
-	base = members_url(walk, listing->subject);
-	good = next_page(walk, listing, base, answer->json, err);
-	free(base);
-	return good;
+	walk_members(walk, &group, members_url(walk, group.id), read_members);
+	return true;
 }
 
 static bool read_groups(struct walk *walk, struct listing *listing, const struct ask_answer *answer,
 			struct err *err)
 {
-	json_t *rows, *row;
-	char *base, *what, *url;
-	size_t i;
-	bool good;
+	json_t *rows;
 
-	if (!is_kind(answer->json, "admin#directory#groups", err) ||
-	    !walk_rows(answer->json, "groups", true, &rows, err))
-		return false;
-	json_array_foreach(rows, i, row)
-	{
-		const struct directory_group group = { .id = jget_str(row, "id"),
-						       .name = jget_str_or(row, "email", "") };
-
-		if (!roster_group(walk_roster(walk), &group, NULL, err))
-			return false;
-		what = xasprintf("members of %.100s", group.name);
-		url = members_url(walk, group.id);
-		walk_list(walk, what, url, group.id, read_members);
-		free(what);
-		free(url);
-	}
-	base = list_url(walk, "groups");
-	good = next_page(walk, listing, base, answer->json, err);
-	free(base);
-	return good;
+	return is_kind(answer->json, "admin#directory#groups", err) &&
+	       walk_rows(answer->json, "groups", true, &rows, err) &&
+	       walk_each(walk, listing, rows, read_group, err) &&
+	       next_page(walk, listing, list_url(walk, "groups"), answer->json, err);
 }
 
-static bool begin(struct walk *walk, struct err *err)
+static void begin(struct walk *walk)
 {
-	char *url = list_url(walk, "groups");
-
-	(void)err;
-	walk_list(walk, "groups", url, NULL, read_groups);
-	free(url);
-	return true;
+	walk_list(walk, "groups", list_url(walk, "groups"), read_groups);
 }
 
-static bool last(struct walk *walk, struct err *err)
+static void last(struct walk *walk)
 {
-	char *url = list_url(walk, "users");
-
-	(void)err;
-	walk_list(walk, "users", url, NULL, read_users);
-	free(url);
-	return true;
+	walk_list(walk, "users", list_url(walk, "users"), read_users);
 }
 
-static struct call *fetch(struct source *source, const char *validator, source_done_fn done,
-			  void *data)
-{
-	static const struct walk_kind kind = { .begin = begin,
-					       .last = last,
-					       .strangers = STRANGER_GUEST,
-					       .token_url = token_url,
-					       .token_form = make_form };
-
-	(void)validator;
-	return walk_start(source, &kind, done, data);
-}
+static const struct walk_kind how = {
+	.begin = begin, .last = last, .strangers = STRANGER_GUEST, .token = next_ask
+};
 
 /* The quota is 2,400 questions a minute. */
 const struct source_kind source_google = { .name = "google",
@@ -325,6 +287,6 @@ const struct source_kind source_google = { .name = "google",
 					   .url = "https://admin.googleapis.com",
 					   .per_minute = 2000,
 					   .check = check,
-					   .fetch = fetch,
+					   .walk = &how,
 					   .passing = passing,
 					   .advice = advice };

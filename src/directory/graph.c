@@ -48,23 +48,25 @@ static char *token_url(const struct source *source)
 }
 
 /* With a token of the cluster, which is renewed in its file, no secret is kept anywhere. */
-static char *make_form(const struct source *source, struct err *err)
+static bool next_ask(const struct source *source, const json_t *before, struct token_ask *ask,
+		     struct err *err)
 {
 	bool federated = json_object_get(source->node, "federated_token") != NULL;
 	char *secret = source_secret(source, federated ? "federated_token" : "client_secret", err);
-	char *scope, *form;
+	char *scope;
 
+	(void)before;
 	if (secret == NULL)
-		return NULL;
+		return false;
 	scope = xasprintf("%s/.default", source->url);
-	form = token_form((const char *const[]){
+	ask->url = token_url(source);
+	ask->form = token_form((const char *const[]){
 		"grant_type", "client_credentials", "client_id", source_text(source, "client_id"),
 		"scope", scope, federated ? "client_assertion" : "client_secret", secret,
-		federated ? "client_assertion_type" : NULL,
-		"urn:ietf:params:oauth:client-assertion-type:jwt-bearer", NULL });
+		federated ? "client_assertion_type" : NULL, TOKEN_BY_JWT, NULL });
 	free(scope);
 	secret_free(secret);
-	return form;
+	return true;
 }
 
 static const char *advice(int status, const json_t *body)
@@ -91,7 +93,7 @@ static bool take_page(struct walk *walk, struct listing *listing, const json_t *
 		listing->total = json_integer_value(count);
 	listing->rows += n;
 	if (!str_empty(next))
-		return walk_next(walk, listing, next, err);
+		return walk_next(walk, listing, xstrdup(next), err);
 	if (listing->total < 0) {
 		err_set(err, ERR_INVALID, "it does not say how many there are (@odata.count)");
 		return false;
@@ -119,7 +121,8 @@ static bool read_addresses(struct walk *walk, const char *id, const json_t *user
 	return true;
 }
 
-static bool read_user(struct walk *walk, const json_t *user, struct err *err)
+static bool read_user(struct walk *walk, struct listing *listing, const json_t *user,
+		      struct err *err)
 {
 	const struct source *source = walk_source(walk);
 	const char *upn = jget_str(user, "userPrincipalName");
@@ -133,6 +136,7 @@ static bool read_user(struct walk *walk, const json_t *user, struct err *err)
 		.email = by_upn ? upn : jget_str(user, "mail"),
 	};
 
+	(void)listing;
 	if (upn == NULL || !json_is_boolean(enabled)) {
 		err_set(err, ERR_INVALID,
 			"of user %.40s only a part may be read: the application needs "
@@ -144,119 +148,97 @@ static bool read_user(struct walk *walk, const json_t *user, struct err *err)
 	       read_addresses(walk, person.id, user, err);
 }
 
+static bool read_member(struct walk *walk, struct listing *listing, const json_t *row,
+			struct err *err)
+{
+	const char *type = json_string_value(json_object_get(row, "@odata.type"));
+	bool user = str_eq(type, "#microsoft.graph.user");
+
+	if (type == NULL) {
+		err_set(err, ERR_INVALID, "a member comes without its @odata.type");
+		return false;
+	}
+	/* Devices, contacts and applications are no members for us. */
+	return (!user && !str_eq(type, "#microsoft.graph.group")) ||
+	       roster_member(walk_roster(walk), listing->subject, jget_str(row, "id"),
+			     user ? MEMBER_PERSON : MEMBER_GROUP, err);
+}
+
+static bool read_page(struct walk *walk, struct listing *listing, const json_t *page,
+		      walk_row_fn row, struct err *err)
+{
+	json_t *rows;
+
+	return walk_rows(page, "value", false, &rows, err) &&
+	       walk_each(walk, listing, rows, row, err) &&
+	       take_page(walk, listing, page, json_array_size(rows), err);
+}
+
 static bool read_users(struct walk *walk, struct listing *listing, const struct ask_answer *answer,
 		       struct err *err)
 {
-	json_t *rows, *row;
-	size_t i;
-
-	if (!walk_rows(answer->json, "value", false, &rows, err))
-		return false;
-	json_array_foreach(rows, i, row)
-	{
-		if (!read_user(walk, row, err))
-			return false;
-	}
-	return take_page(walk, listing, answer->json, json_array_size(rows), err);
+	return read_page(walk, listing, answer->json, read_user, err);
 }
 
 static bool read_members(struct walk *walk, struct listing *listing,
 			 const struct ask_answer *answer, struct err *err)
 {
-	json_t *rows, *row;
-	size_t i;
+	return read_page(walk, listing, answer->json, read_member, err);
+}
 
-	if (!walk_rows(answer->json, "value", false, &rows, err))
+static bool read_group(struct walk *walk, struct listing *listing, const json_t *row,
+		       struct err *err)
+{
+	const struct directory_group group = { .id = jget_str(row, "id"),
+					       .name = jget_str_or(row, "displayName", "") };
+	char *id;
+
+	(void)listing;
+	if (!roster_group(walk_roster(walk), &group, NULL, err))
 		return false;
-	json_array_foreach(rows, i, row)
-	{
-		const char *type = json_string_value(json_object_get(row, "@odata.type"));
-		bool user = str_eq(type, "#microsoft.graph.user");
-
-		if (type == NULL) {
-			err_set(err, ERR_INVALID, "a member comes without its @odata.type");
-			return false;
-		}
-		/* Devices, contacts and applications are no members for us. */
-		if ((user || str_eq(type, "#microsoft.graph.group")) &&
-		    !roster_member(walk_roster(walk), listing->subject, jget_str(row, "id"),
-				   user ? MEMBER_PERSON : MEMBER_GROUP, err))
-			return false;
-	}
-	return take_page(walk, listing, answer->json, json_array_size(rows), err);
+	id = http_escape(group.id);
+	walk_members(walk, &group,
+		     xasprintf("%s/v1.0/groups/%s/members?$select=id&$top=999&$count=true",
+			       walk_source(walk)->url, id),
+		     read_members);
+	free(id);
+	return true;
 }
 
 static bool read_groups(struct walk *walk, struct listing *listing, const struct ask_answer *answer,
 			struct err *err)
 {
-	json_t *rows, *row;
-	size_t i;
-
-	if (!walk_rows(answer->json, "value", false, &rows, err))
-		return false;
-	json_array_foreach(rows, i, row)
-	{
-		const struct directory_group group = {
-			.id = jget_str(row, "id"), .name = jget_str_or(row, "displayName", "")
-		};
-		char *id, *what, *url;
-
-		if (!roster_group(walk_roster(walk), &group, NULL, err))
-			return false;
-		id = http_escape(group.id);
-		what = xasprintf("members of %.100s", group.name);
-		url = xasprintf("%s/v1.0/groups/%s/members?$select=id&$top=999&$count=true",
-				walk_source(walk)->url, id);
-		walk_list(walk, what, url, group.id, read_members);
-		free(id);
-		free(what);
-		free(url);
-	}
-	return take_page(walk, listing, answer->json, json_array_size(rows), err);
+	return read_page(walk, listing, answer->json, read_group, err);
 }
 
-static bool begin(struct walk *walk, struct err *err)
+static char *list_url(const struct walk *walk, const char *list, const char *fields)
 {
-	char *url = xasprintf("%s/v1.0/groups?$select=id,displayName&$top=999&$count=true",
-			      walk_source(walk)->url);
-
-	(void)err;
-	walk_list(walk, "groups", url, NULL, read_groups);
-	free(url);
-	return true;
+	return xasprintf("%s/v1.0/%s?$select=%s&$top=999&$count=true", walk_source(walk)->url, list,
+			 fields);
 }
 
-static bool last(struct walk *walk, struct err *err)
+static void begin(struct walk *walk)
 {
-	char *url = xasprintf("%s/v1.0/users?$select=" USER_FIELDS "&$top=999&$count=true",
-			      walk_source(walk)->url);
-
-	(void)err;
-	walk_list(walk, "users", url, NULL, read_users);
-	free(url);
-	return true;
+	walk_list(walk, "groups", list_url(walk, "groups", "id,displayName"), read_groups);
 }
 
-static struct call *fetch(struct source *source, const char *validator, source_done_fn done,
-			  void *data)
+static void last(struct walk *walk)
 {
-	static const char *const headers[] = { "Accept: application/json",
-					       "ConsistencyLevel: eventual", NULL };
-	static const struct walk_kind kind = { .begin = begin,
-					       .last = last,
-					       .headers = headers,
-					       .strangers = STRANGER_REFUSED,
-					       .token_url = token_url,
-					       .token_form = make_form };
-
-	(void)validator;
-	return walk_start(source, &kind, done, data);
+	walk_list(walk, "users", list_url(walk, "users", USER_FIELDS), read_users);
 }
+
+static const char *const headers[] = { "Accept: application/json", "ConsistencyLevel: eventual",
+				       NULL };
+static const struct walk_kind how = { .begin = begin,
+				      .last = last,
+				      .headers = headers,
+				      .strangers = STRANGER_REFUSED,
+				      .token = next_ask };
 
 const struct source_kind source_graph = { .name = "graph",
 					  .keys = keys,
 					  .url = "https://graph.microsoft.com",
 					  .per_minute = 3000,
 					  .check = check,
-					  .fetch = fetch,
+					  .walk = &how,
 					  .advice = advice };

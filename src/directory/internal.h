@@ -15,12 +15,15 @@ enum {
 	SOURCE_ACTIVE = 8,          /* questions at once */
 };
 
+struct walk_kind;
+
 struct source_kind {
 	const char *name;
 	const char *const *keys; /* NULL-ended: its settings besides those that all have */
 	const char *url;         /* where its API is; NULL: url must be set, "": it has none */
 	unsigned per_minute;     /* questions, below the vendor's quota; 0: no limit */
 	bool (*check)(struct source *source, struct err *err); /* its own settings, texts only */
+	const struct walk_kind *walk; /* how its listings are read; NULL: by fetch */
 	struct call *(*fetch)(struct source *source, const char *validator, source_done_fn done,
 			      void *data);
 	/* Is this refusal worth another try?  What should the operator do about it?  May be NULL.
@@ -63,8 +66,9 @@ struct ask {
 	const char *what; /* "users, page 3" */
 	const char *url;
 	const char *bearer;
-	const char *form;           /* sent by POST; NULL: a GET */
+	const char *form, *json;    /* sent by POST; NULL: a GET */
 	const char *const *headers; /* NULL-ended, or NULL */
+	const char *advice;         /* what to do about a refusal; NULL: the kind knows */
 };
 
 struct ask_answer {
@@ -83,13 +87,25 @@ struct call *ask_start(struct source *source, const struct ask *ask, ask_done_fn
 
 /* ---- tokens ---- */
 
-/* The form that asks for a token, freed with secret_free; NULL: err. */
-typedef char *(*token_form_fn)(const struct source *source, struct err *err);
+#define TOKEN_BY_JWT "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+struct token_ask {                  /* one of the questions that lead to a token */
+	const char *what;           /* "the access token" */
+	char *url;                  /* freed */
+	char *form, *json, *bearer; /* freed with secret_free */
+	const char *const *headers; /* static, like advice; see struct ask */
+	const char *advice;
+	bool more; /* its answer leads to another question, not to a token */
+};
+
+/* Fills the next question, from the answer to the one before (NULL: it is the first one); false:
+ * err. */
+typedef bool (*token_ask_fn)(const struct source *source, const json_t *before,
+			     struct token_ask *ask, struct err *err);
 
 typedef void (*token_done_fn)(void *data, const char *text, int64_t life_s, const json_t *body,
 			      const struct err *err);
-struct call *token_start(struct source *source, const char *url, token_form_fn form,
-			 token_done_fn done, void *data);
+struct call *token_start(struct source *source, token_ask_fn next, token_done_fn done, void *data);
 
 /* name=value pairs, escaped, ended by NULL.  The caller frees with secret_free. */
 char *token_form(const char *const *pairs);

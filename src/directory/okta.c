@@ -27,39 +27,34 @@ static bool check(struct source *source, struct err *err)
 
 /* ---- the token ---- */
 
-static char *token_url(const struct source *source)
-{
-	return xasprintf("%s/oauth2/v1/token", source->url);
-}
-
-static char *make_form(const struct source *source, struct err *err)
+static bool next_ask(const struct source *source, const json_t *before, struct token_ask *ask,
+		     struct err *err)
 {
 	const char *client = source_text(source, "client_id");
-	char *pem = source_secret(source, "key", err), *url, *jwt, *form = NULL;
+	char *pem = source_secret(source, "key", err), *jwt;
 	int64_t now = clock_wall_ms() / 1000 - 5;
 	char jti[ID_UUID_LEN];
 	json_t *claims;
 
+	(void)before;
 	if (pem == NULL)
-		return NULL;
+		return false;
 	id_uuid(jti);
-	url = token_url(source);
+	ask->url = xasprintf("%s/oauth2/v1/token", source->url);
 	claims = json_pack("{s:s, s:s, s:s, s:I, s:I, s:s}", "iss", client, "sub", client, "aud",
-			   url, "iat", (json_int_t)now, "exp", (json_int_t)now + 300, "jti", jti);
+			   ask->url, "iat", (json_int_t)now, "exp", (json_int_t)now + 300, "jti",
+			   jti);
 	jwt = jwt_rs256(pem, source_text(source, "kid"), claims, err);
 	if (jwt != NULL)
-		form = token_form((const char *const[]){
+		ask->form = token_form((const char *const[]){
 			"grant_type", "client_credentials", "scope", SCOPES,
-			"client_assertion_type",
-			"urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
-			"client_assertion", jwt, NULL });
+			"client_assertion_type", TOKEN_BY_JWT, "client_assertion", jwt, NULL });
 	else
 		err_prefix(err, "%s.key", source->label);
 	json_decref(claims);
 	secret_free(jwt);
 	secret_free(pem);
-	free(url);
-	return form;
+	return ask->form != NULL;
 }
 
 /* A token without a scope would list nothing, or not all. */
@@ -97,15 +92,10 @@ static bool next_page(struct walk *walk, struct listing *listing, const struct a
 
 	for (size_t i = 0; (link = http_header_at(answer->response, "Link", i)) != NULL; i++) {
 		const char *end = strchr(link, '>');
-		char *url;
-		bool good;
 
 		if (link[0] != '<' || end == NULL || strstr(end, "rel=\"next\"") == NULL)
 			continue;
-		url = xstrndup(link + 1, (size_t)(end - link - 1));
-		good = walk_next(walk, listing, url, err);
-		free(url);
-		return good;
+		return walk_next(walk, listing, xstrndup(link + 1, (size_t)(end - link - 1)), err);
 	}
 	return true;
 }
@@ -135,7 +125,8 @@ static bool state_of(const char *status, const char **ret_state)
 	return !str_eq(*ret_state, "archived") || str_eq(status, "DEPROVISIONED");
 }
 
-static bool read_user(struct walk *walk, const json_t *user, struct err *err)
+static bool read_user(struct walk *walk, struct listing *listing, const json_t *user,
+		      struct err *err)
 {
 	const char *first = jget_str_or(user, "profile.firstName", "");
 	const char *status = jget_str(user, "status"), *state;
@@ -147,6 +138,7 @@ static bool read_user(struct walk *walk, const json_t *user, struct err *err)
 					   .email = jget_str(user, "profile.email") };
 	bool good = state_of(status, &state);
 
+	(void)listing;
 	person.state = state;
 	if (!good)
 		err_set(err, ERR_INVALID, "user %.40s has the unknown status \"%.40s\"",
@@ -156,113 +148,89 @@ static bool read_user(struct walk *walk, const json_t *user, struct err *err)
 	return good;
 }
 
+static bool read_page(struct walk *walk, struct listing *listing, const struct ask_answer *answer,
+		      walk_row_fn row, struct err *err)
+{
+	return is_list(answer->json, err) && walk_each(walk, listing, answer->json, row, err) &&
+	       next_page(walk, listing, answer, err);
+}
+
 static bool read_users(struct walk *walk, struct listing *listing, const struct ask_answer *answer,
 		       struct err *err)
 {
-	size_t i;
-	json_t *row;
+	return read_page(walk, listing, answer, read_user, err);
+}
 
-	if (!is_list(answer->json, err))
-		return false;
-	json_array_foreach(answer->json, i, row)
-	{
-		if (!read_user(walk, row, err))
-			return false;
-	}
-	return next_page(walk, listing, answer, err);
+static bool read_member(struct walk *walk, struct listing *listing, const json_t *row,
+			struct err *err)
+{
+	return roster_member(walk_roster(walk), listing->subject, jget_str(row, "id"),
+			     MEMBER_PERSON, err);
 }
 
 static bool read_members(struct walk *walk, struct listing *listing,
 			 const struct ask_answer *answer, struct err *err)
 {
-	size_t i;
-	json_t *row;
+	return read_page(walk, listing, answer, read_member, err);
+}
 
-	if (!is_list(answer->json, err))
+static bool read_group(struct walk *walk, struct listing *listing, const json_t *row,
+		       struct err *err)
+{
+	const struct directory_group group = {
+		.id = jget_str(row, "id"),
+		.name = jget_str_or(row, "profile.name", ""),
+		.everyone = str_eq(jget_str(row, "type"), "BUILT_IN") &&
+			    str_eq(jget_str(row, "profile.name"), "Everyone"),
+	};
+	char *id;
+
+	(void)listing;
+	if (!roster_group(walk_roster(walk), &group, NULL, err))
 		return false;
-	json_array_foreach(answer->json, i, row)
-	{
-		if (!roster_member(walk_roster(walk), listing->subject, jget_str(row, "id"),
-				   MEMBER_PERSON, err))
-			return false;
-	}
-	return next_page(walk, listing, answer, err);
+	id = http_escape(group.id);
+	walk_members(walk, &group,
+		     xasprintf("%s/api/v1/groups/%s/users?limit=1000", walk_source(walk)->url, id),
+		     read_members);
+	free(id);
+	return true;
 }
 
 static bool read_groups(struct walk *walk, struct listing *listing, const struct ask_answer *answer,
 			struct err *err)
 {
-	size_t i;
-	json_t *row;
-
-	if (!is_list(answer->json, err))
-		return false;
-	json_array_foreach(answer->json, i, row)
-	{
-		const struct directory_group group = {
-			.id = jget_str(row, "id"),
-			.name = jget_str_or(row, "profile.name", ""),
-			.everyone = str_eq(jget_str(row, "type"), "BUILT_IN") &&
-				    str_eq(jget_str(row, "profile.name"), "Everyone"),
-		};
-		char *id, *what, *url;
-
-		if (!roster_group(walk_roster(walk), &group, NULL, err))
-			return false;
-		id = http_escape(group.id);
-		what = xasprintf("members of %.100s", group.name);
-		url = xasprintf("%s/api/v1/groups/%s/users?limit=1000", walk_source(walk)->url, id);
-		walk_list(walk, what, url, group.id, read_members);
-		free(id);
-		free(what);
-		free(url);
-	}
-	return next_page(walk, listing, answer, err);
+	return read_page(walk, listing, answer, read_group, err);
 }
 
-static bool begin(struct walk *walk, struct err *err)
+static char *list_url(const struct walk *walk, const char *list)
 {
-	char *url = xasprintf("%s/api/v1/groups?limit=200", walk_source(walk)->url);
-
-	(void)err;
-	walk_list(walk, "groups", url, NULL, read_groups);
-	free(url);
-	return true;
+	return xasprintf("%s/api/v1/%s?limit=200", walk_source(walk)->url, list);
 }
 
-static bool last(struct walk *walk, struct err *err)
+static void begin(struct walk *walk)
 {
-	const char *base = walk_source(walk)->url;
-	char *url = xasprintf("%s/api/v1/users?limit=200", base);
-	char *left = xasprintf("%s/api/v1/users?limit=200&filter=status%%20eq%%20%%22"
-			       "DEPROVISIONED%%22",
-			       base);
-
-	(void)err;
-	walk_list(walk, "users", url, NULL, read_users);
-	walk_list(walk, "deprovisioned users", left, NULL, read_users);
-	free(url);
-	free(left);
-	return true;
+	walk_list(walk, "groups", list_url(walk, "groups"), read_groups);
 }
 
-static struct call *fetch(struct source *source, const char *validator, source_done_fn done,
-			  void *data)
+static void last(struct walk *walk)
 {
-	static const struct walk_kind kind = { .begin = begin,
-					       .last = last,
-					       .strangers = STRANGER_REFUSED,
-					       .token_url = token_url,
-					       .token_form = make_form,
-					       .token_check = token_check };
-
-	(void)validator;
-	return walk_start(source, &kind, done, data);
+	walk_list(walk, "users", list_url(walk, "users"), read_users);
+	walk_list(
+		walk, "deprovisioned users",
+		xasprintf("%s/api/v1/users?limit=200&filter=status%%20eq%%20%%22DEPROVISIONED%%22",
+			  walk_source(walk)->url),
+		read_users);
 }
+
+static const struct walk_kind how = { .begin = begin,
+				      .last = last,
+				      .strangers = STRANGER_REFUSED,
+				      .token = next_ask,
+				      .token_check = token_check };
 
 const struct source_kind source_okta = { .name = "okta",
 					 .keys = keys,
 					 .per_minute = 500,
 					 .check = check,
-					 .fetch = fetch,
+					 .walk = &how,
 					 .advice = advice };

@@ -14,17 +14,13 @@
 #include "base/xalloc.h"
 #include "walk.h"
 
+#define GROUPS "Groups" /* as it stands in the address, and names the list */
 #define LIST "urn:ietf:params:scim:api:messages:2.0:ListResponse"
 
 enum { COUNT = 100 };
 
 static const char *const keys[] = { "bearer", "token_url", "client_id", "client_secret",
 				    "scope",  "paging",    NULL };
-
-static bool by_client(const struct source *source)
-{
-	return json_object_get(source->node, "token_url") != NULL;
-}
 
 static bool by_cursor(const struct source *source)
 {
@@ -39,30 +35,33 @@ static bool check(struct source *source, struct err *err)
 		err_set(err, ERR_INVALID, "paging is index or cursor, not \"%.40s\"", paging);
 		return false;
 	}
-	if (!by_client(source))
+	if (source_text(source, "token_url") == NULL)
 		return source_need_secret(source, "bearer", err);
+	if (json_object_get(source->node, "bearer") != NULL) {
+		err_set(err, ERR_INVALID,
+			"bearer is a token, token_url gives one: set one of both");
+		return false;
+	}
 	return http_url_ok(source_text(source, "token_url"), true, err) &&
 	       source_need(source, "client_id", err) &&
 	       source_need_secret(source, "client_secret", err);
 }
 
-static char *token_url(const struct source *source)
-{
-	return xstrdup(source_text(source, "token_url"));
-}
-
-static char *make_form(const struct source *source, struct err *err)
+static bool next_ask(const struct source *source, const json_t *before, struct token_ask *ask,
+		     struct err *err)
 {
 	const char *scope = source_text(source, "scope");
-	char *secret = source_secret(source, "client_secret", err), *form;
+	char *secret = source_secret(source, "client_secret", err);
 
+	(void)before;
 	if (secret == NULL)
-		return NULL;
-	form = token_form((const char *const[]){
+		return false;
+	ask->url = xstrdup(source_text(source, "token_url"));
+	ask->form = token_form((const char *const[]){
 		"grant_type", "client_credentials", "client_id", source_text(source, "client_id"),
 		"client_secret", secret, scope != NULL ? "scope" : NULL, scope, NULL });
 	secret_free(secret);
-	return form;
+	return true;
 }
 
 /* ---- pages ---- */
@@ -83,7 +82,7 @@ static bool is_list(const json_t *page, struct err *err)
 
 static char *page_url(const struct walk *walk, const char *list, const char *where)
 {
-	bool groups = str_eq(list, "Groups");
+	bool groups = str_eq(list, GROUPS);
 
 	return xasprintf("%s/%s?%s&count=%d%s", walk_source(walk)->url, list, where, COUNT,
 			 groups ? "&attributes=id,displayName,members" : "");
@@ -106,7 +105,7 @@ static bool take_page(struct walk *walk, struct listing *listing, const json_t *
 	size_t n = json_array_size(json_object_get(page, "Resources"));
 	bool by_index = !by_cursor(walk_source(walk)), more;
 	const char *cursor = jget_str(page, "nextCursor");
-	char *where, *url;
+	char *where;
 
 	if (total < 0 && (by_index || json_object_get(page, "totalResults") != NULL)) {
 		err_set(err, ERR_INVALID, "it does not say how many there are (totalResults)");
@@ -130,10 +129,8 @@ static bool take_page(struct walk *walk, struct listing *listing, const json_t *
 		where = xasprintf("cursor=%s", escaped);
 		free(escaped);
 	}
-	url = page_url(walk, listing->what, where);
-	more = walk_next(walk, listing, url, err);
+	more = walk_next(walk, listing, page_url(walk, listing->what, where), err);
 	free(where);
-	free(url);
 	return more;
 }
 
@@ -158,7 +155,8 @@ static const char *address_of(const json_t *user)
 	return name != NULL && strchr(name, '@') != NULL ? name : NULL;
 }
 
-static bool read_user(struct walk *walk, const json_t *user, struct err *err)
+static bool read_user(struct walk *walk, struct listing *listing, const json_t *user,
+		      struct err *err)
 {
 	const json_t *active = json_object_get(user, "active");
 	const struct directory_person person = {
@@ -173,6 +171,7 @@ static bool read_user(struct walk *walk, const json_t *user, struct err *err)
 	size_t i;
 	json_t *item;
 
+	(void)listing;
 	if (active != NULL && !json_is_boolean(active) &&
 	    jget_bool(user, "active", true) != jget_bool(user, "active", false)) {
 		err_set(err, ERR_INVALID, "user %.40s: active is neither true nor false",
@@ -189,23 +188,8 @@ static bool read_user(struct walk *walk, const json_t *user, struct err *err)
 	return true;
 }
 
-static bool read_users(struct walk *walk, struct listing *listing, const struct ask_answer *answer,
+static bool read_group(struct walk *walk, struct listing *listing, const json_t *row,
 		       struct err *err)
-{
-	json_t *rows, *row;
-	size_t i;
-
-	if (!is_list(answer->json, err) || !walk_rows(answer->json, "Resources", true, &rows, err))
-		return false;
-	json_array_foreach(rows, i, row)
-	{
-		if (!read_user(walk, row, err))
-			return false;
-	}
-	return take_page(walk, listing, answer->json, roster_people(walk_roster(walk)), err);
-}
-
-static bool read_group(struct walk *walk, const json_t *row, struct err *err)
 {
 	const struct directory_group group = { .id = jget_str(row, "id"),
 					       .name = jget_str_or(row, "displayName", "") };
@@ -213,6 +197,7 @@ static bool read_group(struct walk *walk, const json_t *row, struct err *err)
 	size_t before = roster_groups(walk_roster(walk)), i;
 	json_t *item;
 
+	(void)listing;
 	if (!roster_group(walk_roster(walk), &group, NULL, err))
 		return false;
 	if (members != NULL && !json_is_array(members)) {
@@ -234,65 +219,45 @@ static bool read_group(struct walk *walk, const json_t *row, struct err *err)
 	return true;
 }
 
-static bool read_groups(struct walk *walk, struct listing *listing, const struct ask_answer *answer,
-			struct err *err)
+static bool read_list(struct walk *walk, struct listing *listing, const struct ask_answer *answer,
+		      struct err *err)
 {
-	json_t *rows, *row;
-	size_t i;
+	bool groups = str_eq(listing->what, GROUPS);
+	const struct roster *roster = walk_roster(walk);
+	json_t *rows;
 
-	if (!is_list(answer->json, err) || !walk_rows(answer->json, "Resources", true, &rows, err))
-		return false;
-	json_array_foreach(rows, i, row)
-	{
-		if (!read_group(walk, row, err))
-			return false;
-	}
-	return take_page(walk, listing, answer->json, roster_groups(walk_roster(walk)), err);
+	return is_list(answer->json, err) &&
+	       walk_rows(answer->json, "Resources", true, &rows, err) &&
+	       walk_each(walk, listing, rows, groups ? read_group : read_user, err) &&
+	       take_page(walk, listing, answer->json,
+			 groups ? roster_groups(roster) : roster_people(roster), err);
 }
 
-static void begin_list(struct walk *walk, const char *list, walk_read_fn read)
+static void begin_list(struct walk *walk, const char *list)
 {
-	char *url = page_url(walk, list, by_cursor(walk_source(walk)) ? "cursor" : "startIndex=1");
-
-	walk_list(walk, list, url, NULL, read);
-	free(url);
+	walk_list(walk, list,
+		  page_url(walk, list, by_cursor(walk_source(walk)) ? "cursor" : "startIndex=1"),
+		  read_list);
 }
 
-static bool begin(struct walk *walk, struct err *err)
+static void begin(struct walk *walk)
 {
-	(void)err;
-	begin_list(walk, "Groups", read_groups);
-	return true;
+	begin_list(walk, GROUPS);
 }
 
-static bool last(struct walk *walk, struct err *err)
+static void last(struct walk *walk)
 {
-	(void)err;
-	begin_list(walk, "Users", read_users);
-	return true;
+	begin_list(walk, "Users");
 }
 
-static struct call *fetch(struct source *source, const char *validator, source_done_fn done,
-			  void *data)
-{
-	static const char *const headers[] = { "Accept: application/scim+json, application/json",
-					       NULL };
-	static const struct walk_kind bearer = { .begin = begin,
-						 .last = last,
-						 .headers = headers,
-						 .strangers = STRANGER_REFUSED,
-						 .bearer = "bearer" };
-	static const struct walk_kind client = { .begin = begin,
-						 .last = last,
-						 .headers = headers,
-						 .strangers = STRANGER_REFUSED,
-						 .token_url = token_url,
-						 .token_form = make_form };
-
-	(void)validator;
-	return walk_start(source, by_client(source) ? &client : &bearer, done, data);
-}
+static const char *const headers[] = { "Accept: application/scim+json, application/json", NULL };
+static const struct walk_kind how = { .begin = begin,
+				      .last = last,
+				      .headers = headers,
+				      .strangers = STRANGER_REFUSED,
+				      .bearer = "bearer",
+				      .token = next_ask };
 
 const struct source_kind source_scim = {
-	.name = "scim", .keys = keys, .per_minute = 600, .check = check, .fetch = fetch
+	.name = "scim", .keys = keys, .per_minute = 600, .check = check, .walk = &how
 };

@@ -38,7 +38,8 @@ static bool is_ok(const json_t *page, struct err *err)
 	return false;
 }
 
-static bool read_user(struct walk *walk, const json_t *user, struct err *err)
+static bool read_user(struct walk *walk, struct listing *listing, const json_t *user,
+		      struct err *err)
 {
 	const json_t *memo = walk_memo(walk);
 	const char *org = jget_str(user, "enterprise_user.enterprise_id");
@@ -61,6 +62,7 @@ static bool read_user(struct walk *walk, const json_t *user, struct err *err)
 				 : NULL,
 	};
 
+	(void)listing;
 	return roster_person(walk_roster(walk), &person, NULL, err);
 }
 
@@ -68,29 +70,22 @@ static bool read_users(struct walk *walk, struct listing *listing, const struct 
 		       struct err *err)
 {
 	const char *cursor = jget_str(answer->json, "response_metadata.next_cursor");
-	json_t *rows, *row;
+	json_t *rows;
 	char *escaped, *url;
-	size_t i;
-	bool good;
 
-	if (!is_ok(answer->json, err) || !walk_rows(answer->json, "members", false, &rows, err))
+	if (!is_ok(answer->json, err) || !walk_rows(answer->json, "members", false, &rows, err) ||
+	    !walk_each(walk, listing, rows, read_user, err))
 		return false;
-	json_array_foreach(rows, i, row)
-	{
-		if (!read_user(walk, row, err))
-			return false;
-	}
 	if (str_empty(cursor))
 		return true;
 	escaped = http_escape(cursor);
 	url = xasprintf("%s/users.list?limit=200&cursor=%s", walk_source(walk)->url, escaped);
-	good = walk_next(walk, listing, url, err);
 	free(escaped);
-	free(url);
-	return good;
+	return walk_next(walk, listing, url, err);
 }
 
-static bool read_group(struct walk *walk, const json_t *row, struct err *err)
+static bool read_group(struct walk *walk, struct listing *listing, const json_t *row,
+		       struct err *err)
 {
 	const struct directory_group group = { .id = jget_str(row, "id"),
 					       .name = jget_str_or(row, "handle", "") };
@@ -99,6 +94,7 @@ static bool read_group(struct walk *walk, const json_t *row, struct err *err)
 	size_t i;
 	json_t *user;
 
+	(void)listing;
 	if (jget_int(row, "date_delete", 0) != 0)
 		return true;
 	if (!json_is_array(users) || count != (int64_t)json_array_size(users)) {
@@ -122,18 +118,11 @@ static bool read_group(struct walk *walk, const json_t *row, struct err *err)
 static bool read_groups(struct walk *walk, struct listing *listing, const struct ask_answer *answer,
 			struct err *err)
 {
-	json_t *rows, *row;
-	size_t i;
+	json_t *rows;
 
-	(void)listing;
-	if (!is_ok(answer->json, err) || !walk_rows(answer->json, "usergroups", false, &rows, err))
-		return false;
-	json_array_foreach(rows, i, row)
-	{
-		if (!read_group(walk, row, err))
-			return false;
-	}
-	return true;
+	return is_ok(answer->json, err) &&
+	       walk_rows(answer->json, "usergroups", false, &rows, err) &&
+	       walk_each(walk, listing, rows, read_group, err);
 }
 
 /* Whose workspace this is: people of another one are guests. */
@@ -142,7 +131,6 @@ static bool read_home(struct walk *walk, struct listing *listing, const struct a
 {
 	const char *team = jget_str(answer->json, "team_id");
 	const char *enterprise = jget_str(answer->json, "enterprise_id");
-	char *url;
 
 	(void)listing;
 	if (!is_ok(answer->json, err))
@@ -154,43 +142,28 @@ static bool read_home(struct walk *walk, struct listing *listing, const struct a
 	json_object_set_new(walk_memo(walk), "team", json_string(team));
 	if (enterprise != NULL)
 		json_object_set_new(walk_memo(walk), "enterprise", json_string(enterprise));
-	url = xasprintf("%s/usergroups.list?include_users=true&include_count=true",
-			walk_source(walk)->url);
-	walk_list(walk, "user groups", url, NULL, read_groups);
-	free(url);
+	walk_list(walk, "user groups",
+		  xasprintf("%s/usergroups.list?include_users=true&include_count=true",
+			    walk_source(walk)->url),
+		  read_groups);
 	return true;
 }
 
-static bool begin(struct walk *walk, struct err *err)
+static void begin(struct walk *walk)
 {
-	char *url = xasprintf("%s/auth.test", walk_source(walk)->url);
-
-	(void)err;
-	walk_list(walk, "the token's workspace", url, NULL, read_home);
-	free(url);
-	return true;
+	walk_list(walk, "the token's workspace", xasprintf("%s/auth.test", walk_source(walk)->url),
+		  read_home);
 }
 
-static bool last(struct walk *walk, struct err *err)
+static void last(struct walk *walk)
 {
-	char *url = xasprintf("%s/users.list?limit=200", walk_source(walk)->url);
-
-	(void)err;
-	walk_list(walk, "users", url, NULL, read_users);
-	free(url);
-	return true;
+	walk_list(walk, "users", xasprintf("%s/users.list?limit=200", walk_source(walk)->url),
+		  read_users);
 }
 
-static struct call *fetch(struct source *source, const char *validator, source_done_fn done,
-			  void *data)
-{
-	static const struct walk_kind kind = {
-		.begin = begin, .last = last, .strangers = STRANGER_REFUSED, .bearer = "token"
-	};
-
-	(void)validator;
-	return walk_start(source, &kind, done, data);
-}
+static const struct walk_kind how = {
+	.begin = begin, .last = last, .strangers = STRANGER_REFUSED, .bearer = "token"
+};
 
 /* Tier 2: 20 questions a minute and method, 429 when it is more. */
 const struct source_kind source_slack = { .name = "slack",
@@ -198,4 +171,4 @@ const struct source_kind source_slack = { .name = "slack",
 					  .url = "https://slack.com/api",
 					  .per_minute = 60,
 					  .check = check,
-					  .fetch = fetch };
+					  .walk = &how };

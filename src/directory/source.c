@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "base/xalloc.h"
 #include "internal.h"
+#include "walk.h"
 
 enum { DOMAINS_MAX = 64, TRIES_MAX = 7, MINUTES_MAX = 120, PER_MINUTE_MAX = 60000, KEYS_MAX = 32 };
 
@@ -256,5 +257,7 @@ const char *const *source_domains(const struct source *source, size_t *ret_n)
 struct call *source_fetch(struct source *source, const char *validator, source_done_fn done,
 			  void *data)
 {
+	if (source->kind->walk != NULL)
+		return walk_start(source, source->kind->walk, done, data);
 	return source->kind->fetch(source, validator, done, data);
 }

@@ -15,7 +15,10 @@ enum { FORM_MAX = 64 << 10, TOKEN_MAX = 16 << 10, LIFE_MIN_S = 60, LIFE_MAX_S = 
 
 struct asking_token {
 	struct call call;
-	struct call *ask;
+	struct call *ask; /* the question under way, or the turn before the first one */
+	struct source *source;
+	token_ask_fn next;
+	bool more; /* after this question comes another one */
 	token_done_fn done;
 	void *data;
 };
@@ -53,14 +56,12 @@ static bool usable(const char *text)
 	return len > 0 && len <= TOKEN_MAX;
 }
 
-static void on_answer(void *data, const struct ask_answer *answer, const struct err *err)
+static void finish(struct asking_token *asking, const json_t *body, const struct err *err)
 {
-	struct asking_token *asking = data;
-	const char *text = err == NULL ? jget_str(answer->json, "access_token") : NULL;
-	int64_t life = err == NULL ? jget_int(answer->json, "expires_in", LIFE_MIN_S) : 0;
+	const char *text = err == NULL ? jget_str(body, "access_token") : NULL;
+	int64_t life = err == NULL ? jget_int(body, "expires_in", LIFE_MIN_S) : 0;
 	struct err own;
 
-	asking->ask = NULL;
 	if (err == NULL && !usable(text)) {
 		err_set(&own, ERR_INVALID, "the token's answer holds no access_token");
 		err = &own;
@@ -70,62 +71,65 @@ static void on_answer(void *data, const struct ask_answer *answer, const struct 
 		life = LIFE_MIN_S;
 	if (life > LIFE_MAX_S)
 		life = LIFE_MAX_S;
-	asking->done(asking->data, text, life, err == NULL ? answer->json : NULL, err);
+	asking->done(asking->data, text, life, err == NULL ? body : NULL, err);
 	free(asking);
 }
 
-struct fail_later { /* a form that could not be made, told on the next turn */
-	struct call call;
-	struct call *turn;
+static void on_answer(void *data, const struct ask_answer *answer, const struct err *err);
+
+static void ask_next(struct asking_token *asking, const json_t *before)
+{
+	struct token_ask next = { .what = "the access token" };
 	struct err err;
-	token_done_fn done;
-	void *data;
-};
+	struct ask ask;
 
-static void on_fail_cancel(struct call *call)
-{
-	struct fail_later *later = (struct fail_later *)call;
-
-	call_cancel(&later->turn);
-	free(later);
+	if (!asking->next(asking->source, before, &next, &err)) {
+		finish(asking, NULL, &err);
+	} else {
+		asking->more = next.more;
+		ask = (struct ask){ .what = next.what,
+				    .url = next.url,
+				    .bearer = next.bearer,
+				    .form = next.form,
+				    .json = next.json,
+				    .headers = next.headers,
+				    .advice = next.advice };
+		asking->ask = ask_start(asking->source, &ask, on_answer, asking);
+	}
+	free(next.url);
+	secret_free(next.form);
+	secret_free(next.json);
+	secret_free(next.bearer);
 }
 
-static void on_fail(void *data)
+static void on_answer(void *data, const struct ask_answer *answer, const struct err *err)
 {
-	struct fail_later *later = data;
+	struct asking_token *asking = data;
 
-	later->done(later->data, NULL, 0, NULL, &later->err);
-	free(later);
+	asking->ask = NULL;
+	if (err == NULL && asking->more)
+		ask_next(asking, answer->json);
+	else
+		finish(asking, err == NULL ? answer->json : NULL, err);
 }
 
-static struct call *fail_later(struct source *source, const struct err *err, token_done_fn done,
-			       void *data)
+static void on_turn(void *data)
 {
-	struct fail_later *later = xcalloc(1, sizeof(*later));
+	struct asking_token *asking = data;
 
-	later->call.cancel = on_fail_cancel;
-	later->err = *err;
-	later->done = done;
-	later->data = data;
-	later->turn = call_defer(source->loop, on_fail, later);
-	return &later->call;
+	asking->ask = NULL;
+	ask_next(asking, NULL);
 }
 
-struct call *token_start(struct source *source, const char *url, token_form_fn make,
-			 token_done_fn done, void *data)
+struct call *token_start(struct source *source, token_ask_fn next, token_done_fn done, void *data)
 {
-	struct asking_token *asking;
-	struct err err;
-	char *form = make(source, &err);
-	const struct ask ask = { .what = "the access token", .url = url, .form = form };
+	struct asking_token *asking = xcalloc(1, sizeof(*asking));
 
-	if (form == NULL)
-		return fail_later(source, &err, done, data);
-	asking = xcalloc(1, sizeof(*asking));
 	asking->call.cancel = on_cancel;
+	asking->source = source;
+	asking->next = next;
 	asking->done = done;
 	asking->data = data;
-	asking->ask = ask_start(source, &ask, on_answer, asking);
-	secret_free(form);
+	asking->ask = call_defer(source->loop, on_turn, asking);
 	return &asking->call;
 }

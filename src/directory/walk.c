@@ -92,7 +92,7 @@ static void clear(struct walk *walk)
 	walk->roster = NULL;
 	json_decref(walk->memo);
 	walk->memo = NULL;
-	walk->at_last = walk->kind->last == NULL;
+	walk->at_last = false;
 	walk->lists = 0;
 }
 
@@ -139,15 +139,11 @@ static void on_deadline(uv_timer_t *timer)
 
 static void begin(struct walk *walk)
 {
-	struct err err;
-
 	clear(walk);
 	walk->roster = roster_create();
 	walk->memo = json_object();
-	if (!walk->kind->begin(walk, &err))
-		fail(walk, &err);
-	else
-		pump(walk);
+	walk->kind->begin(walk);
+	pump(walk);
 }
 
 /* Something changed while it was read, or it contradicts itself: from the start. */
@@ -219,17 +215,22 @@ static void on_token(void *data, const char *text, int64_t life_s, const json_t 
 	pump(walk);
 }
 
+static bool is_asked_for(const struct walk *walk)
+{
+	const char *bearer = walk->kind->bearer;
+
+	return bearer == NULL || json_object_get(walk->source->node, bearer) == NULL;
+}
+
 /* A token that is good for a while; false: it is being fetched, or the walk is over. */
 static bool have_token(struct walk *walk)
 {
-	const struct walk_kind *kind = walk->kind;
 	struct err err;
-	char *url;
 
 	if (walk->token != NULL && clock_mono_ms() < walk->renew_ms)
 		return true;
-	if (kind->token_form == NULL) {
-		walk->token = source_secret(walk->source, kind->bearer, &err);
+	if (!is_asked_for(walk)) {
+		walk->token = source_secret(walk->source, walk->kind->bearer, &err);
 		walk->renew_ms = INT64_MAX;
 		if (walk->token != NULL)
 			return true;
@@ -237,10 +238,8 @@ static bool have_token(struct walk *walk)
 		return false;
 	}
 	if (walk->token_call == NULL) {
-		url = kind->token_url(walk->source);
 		walk->calls++;
-		walk->token_call = token_start(walk->source, url, kind->token_form, on_token, walk);
-		free(url);
+		walk->token_call = token_start(walk->source, walk->kind->token, on_token, walk);
 	}
 	return false;
 }
@@ -267,7 +266,7 @@ static void on_refusal(struct walk *walk, struct place *place, const struct ask_
 	struct err err = *failure;
 
 	/* The token may have ended early, or another place has renewed it meanwhile. */
-	if (answer != NULL && answer->status == 401 && walk->kind->token_form != NULL &&
+	if (answer != NULL && answer->status == 401 && is_asked_for(walk) &&
 	    !(place->renewed && place->token == walk->token_number)) {
 		if (place->token == walk->token_number) {
 			place->renewed = true;
@@ -337,7 +336,6 @@ static void start(struct walk *walk, struct place *place)
 static void pump(struct walk *walk)
 {
 	struct list_node *node;
-	struct err err;
 
 	if (walk->waiting.count + walk->active.count == 0 && walk->at_last) {
 		finish(walk);
@@ -345,10 +343,7 @@ static void pump(struct walk *walk)
 	}
 	if (walk->waiting.count + walk->active.count == 0) {
 		walk->at_last = true;
-		if (!walk->kind->last(walk, &err)) {
-			fail(walk, &err);
-			return;
-		}
+		walk->kind->last(walk);
 	}
 	if (walk->waiting.count == 0 || !have_token(walk))
 		return;
@@ -388,43 +383,60 @@ static bool first_time(struct walk *walk, const char *url)
 	return true;
 }
 
-void walk_list(struct walk *walk, const char *what, const char *url, const char *subject,
-	       walk_read_fn read)
+/* what and url are taken over. */
+static void add_list(struct walk *walk, char *what, char *url, const char *subject,
+		     walk_read_fn read)
 {
 	struct place *place;
 
 	assert(walk->lists < LISTS_MAX);
-	if (!first_time(walk, url))
+	if (!first_time(walk, url)) {
+		free(what);
+		free(url);
 		return;
+	}
 	place = xcalloc(1, sizeof(*place));
 	place->walk = walk;
 	place->read = read;
-	place->what = xstrdup(what);
+	place->what = what;
 	place->subject = xstrdup_null(subject);
-	place->url = xstrdup(url);
+	place->url = url;
 	place->listing =
 		(struct listing){ .what = place->what, .subject = place->subject, .total = -1 };
 	walk->lists++;
 	list_push(&walk->waiting, &place->node);
 }
 
-bool walk_next(struct walk *walk, struct listing *listing, const char *url, struct err *err)
+void walk_list(struct walk *walk, const char *what, char *url, walk_read_fn read)
+{
+	add_list(walk, xstrdup(what), url, NULL, read);
+}
+
+void walk_members(struct walk *walk, const struct directory_group *group, char *url,
+		  walk_read_fn read)
+{
+	add_list(walk, xasprintf("members of %.100s", group->name), url, group->id, read);
+}
+
+bool walk_next(struct walk *walk, struct listing *listing, char *url, struct err *err)
 {
 	struct place *place = (struct place *)listing; /* its first member */
+	bool good = false;
 
 	if (!source_same_peer(url, walk->source->url)) {
 		err_set(err, ERR_INVALID,
 			"its next page is said to be at another address (%.80s): the token is not "
 			"sent there",
 			url);
-		return false;
-	}
-	if (!first_time(walk, url)) {
+	} else if (!first_time(walk, url)) {
 		err_set(err, ERR_INVALID, "its next page is one that was read before");
-		return false;
+	} else {
+		place->next_url = url;
+		url = NULL;
+		good = true;
 	}
-	place->next_url = xstrdup(url);
-	return true;
+	free(url);
+	return good;
 }
 
 bool walk_rows(const json_t *page, const char *member, bool may_lack, json_t **ret_rows,
@@ -436,6 +448,20 @@ bool walk_rows(const json_t *page, const char *member, bool may_lack, json_t **r
 	err_set(err, ERR_INVALID, "it has no list \"%s\": this is no page of the API that is asked",
 		member);
 	return false;
+}
+
+bool walk_each(struct walk *walk, struct listing *listing, const json_t *rows, walk_row_fn row,
+	       struct err *err)
+{
+	size_t i;
+	json_t *item;
+
+	json_array_foreach(rows, i, item)
+	{
+		if (!row(walk, listing, item, err))
+			return false;
+	}
+	return true;
 }
 
 static void on_begin(void *data)

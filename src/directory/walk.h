@@ -27,17 +27,15 @@ typedef bool (*walk_read_fn)(struct walk *walk, struct listing *listing,
 			     const struct ask_answer *answer, struct err *err);
 
 struct walk_kind {
-	bool (*begin)(struct walk *walk, struct err *err); /* walk_list() of the first lists */
+	void (*begin)(struct walk *walk); /* walk_list() of the first lists */
 	/* The lists that are read when all others are: what those may name is then known, unless it
-	 * went meanwhile.  May be NULL. */
-	bool (*last)(struct walk *walk, struct err *err);
+	 * went meanwhile. */
+	void (*last)(struct walk *walk);
 	const char *const *headers; /* besides the token; may be NULL */
 	enum stranger strangers;
-	/* Where a token comes from; token_form NULL: bearer, at this setting, is the token. */
-	char *(*token_url)(const struct source *source);
-	token_form_fn token_form;
+	const char *bearer; /* a setting that, where it is set, is the token; may be NULL */
+	token_ask_fn token; /* where it is not, this is how one is asked for */
 	bool (*token_check)(const json_t *body, struct err *err); /* may be NULL */
-	const char *bearer;
 };
 
 struct call *walk_start(struct source *source, const struct walk_kind *kind, source_done_fn done,
@@ -47,15 +45,23 @@ const struct source *walk_source(const struct walk *walk);
 struct roster *walk_roster(const struct walk *walk);
 json_t *walk_memo(const struct walk *walk); /* an object for what a page says to later ones */
 
-/* Queues another list; all is copied.  The first page is at url. */
-void walk_list(struct walk *walk, const char *what, const char *url, const char *subject,
-	       walk_read_fn read);
+/* Queues another list.  Its first page is at url, which is freed. */
+void walk_list(struct walk *walk, const char *what, char *url, walk_read_fn read);
+/* One of the members of a group. */
+void walk_members(struct walk *walk, const struct directory_group *group, char *url,
+		  walk_read_fn read);
 
-/* The page after this one; false: err (it leads to another peer, or back). */
-bool walk_next(struct walk *walk, struct listing *listing, const char *url, struct err *err);
+/* The page after this one, at url, which is freed; false: err (it leads to another peer, or back).
+ */
+bool walk_next(struct walk *walk, struct listing *listing, char *url, struct err *err);
 
 /* The page's list member; false: err, when it is neither a list nor (if may_lack) absent. */
 bool walk_rows(const json_t *page, const char *member, bool may_lack, json_t **ret_rows,
+	       struct err *err);
+/* Each of them, until one is refused. */
+typedef bool (*walk_row_fn)(struct walk *walk, struct listing *listing, const json_t *row,
+			    struct err *err);
+bool walk_each(struct walk *walk, struct listing *listing, const json_t *rows, walk_row_fn row,
 	       struct err *err);
 
 #endif

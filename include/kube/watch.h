@@ -5,8 +5,7 @@
  * First comes what is there (THERE each), then SYNCED; after that every change, until it is
  * cancelled.  What becomes of the connection is not the watcher's concern: a stream that ends is
  * resumed where it was, one that is too old (410) or silent is listed again and the difference is
- * told, and where watching is forbidden the list is asked for every few seconds.  Nothing is told
- * twice.  Watches with the same wish share one stream.
+ * told.  Nothing is told twice.  Watches with the same wish share one stream.
  *
  * While the cluster does not answer the watch is STALE: told once, and SYNCED when it is over.  Of
  * several changes of an object meanwhile, as of those that a list finds, only the last is told.
@@ -23,9 +22,10 @@ struct kube_kind;
 
 struct kube_wish { /* copied by kube_watch */
 	const struct kube_kind *kind;
-	const char *space;    /* NULL: a cluster-wide kind, or all namespaces */
-	const char *name;     /* NULL: all */
-	const char *selector; /* of labels: "app=web,tier!=cache"; NULL: all */
+	const char *space;      /* NULL: a cluster-wide kind, or all namespaces */
+	const char *name;       /* NULL: all */
+	const char *selector;   /* of labels: "app=web,tier!=cache"; NULL: all */
+	const char *request_id; /* Audit-ID of what is asked; of who comes later: not used */
 };
 
 enum kube_seen {
@@ -41,9 +41,16 @@ enum kube_seen {
 typedef void (*kube_seen_fn)(void *data, enum kube_seen seen, const json_t *object,
 			     const struct err *err);
 
-/* Ends by itself only with an err: not allowed, no such kind, more than 2,000 objects.  It needs
- * the verbs list and, but for the slower way, watch. */
+/* Ends by itself only with an err: not allowed (ERR_DENIED; it needs the verbs list and watch), no
+ * such kind, more than 2,000 objects, more than KUBE_WATCHES_MAX streams of one cluster. */
+enum { KUBE_WATCHES_MAX = 64 };
 struct call *kube_watch(struct kube *kube, const struct kube_wish *wish, kube_seen_fn seen,
 			call_done_fn done, void *data);
+
+/* What the watches of this wish know now, { "namespace/name": object }, lent; NULL: nobody watches
+ * that, or it is not in step with the cluster. */
+const json_t *kube_watched(const struct kube *kube, const struct kube_wish *wish);
+
+size_t kube_watches(const struct kube *kube); /* streams that are open or to be opened again */
 
 #endif

@@ -5,7 +5,6 @@
  *   LIST --pages--> STREAM --it ends--> (wait) --> STREAM from the last version
  *   STREAM --410, or what cannot be read--> (wait) --> LIST
  *   STREAM --silence--> LIST: the last event may have been lost
- *   LIST where watching is forbidden --> (wait) --> LIST
  *
  * A stream that brought something is resumed at once; else the waits grow from one second to
  * thirty.  A line of the stream that is large is parsed by a thread; what comes meanwhile waits.
@@ -31,10 +30,8 @@ enum {
 	OPEN_MS = 20000,
 	LIFE_S = 300, /* of a stream; the server ends it */
 	SILENT_MS = (LIFE_S + 30) * 1000,
-	SAFETY_MS = 30000, /* of silence; twice as long where it is more than one object */
+	SAFETY_MS = 90000, /* of silence: a bookmark comes about every minute */
 	AT_ONCE_MS = 50,   /* between two streams that bring something */
-	POLL_MS = 2000,
-	POLL_MAX_MS = 10000,
 	WAIT_MS = 1000,
 	WAIT_MAX_MS = 30000,
 };
@@ -139,11 +136,7 @@ static void listed(struct watch *watch)
 	watch->feed.found = NULL;
 	watch_settle(watch, found);
 	json_decref(found);
-	if (watch->closing)
-		return;
-	if (watch->feed.forbidden)
-		later(watch, on_list_time, backoff_next(&watch->feed.backoff, POLL_MS));
-	else
+	if (!watch->closing)
 		open_stream(watch);
 }
 
@@ -186,6 +179,7 @@ static void list_page(struct watch *watch)
 		.kind = watch->kind,
 		.space = watch->space,
 		.query = query,
+		.request_id = watch->request_id,
 		.timeout_ms = LIST_MS,
 		.max_body = PAGE_MAX,
 	};
@@ -302,11 +296,6 @@ static bool take_line(struct watch *watch)
 
 /* --- the stream's end --- */
 
-static uint64_t safety_ms(const struct watch *watch)
-{
-	return watch->name != NULL ? SAFETY_MS : 2 * SAFETY_MS;
-}
-
 static uint64_t wait_of(struct watch *watch)
 {
 	struct feed *feed = &watch->feed;
@@ -361,7 +350,7 @@ static bool on_data(void *data, const char *piece, size_t len)
 		feed->brought = false;
 		stop_stream(watch, FEED_LIST);
 	}
-	later(watch, on_list_time, safety_ms(watch));
+	later(watch, on_list_time, SAFETY_MS);
 	go_on(watch);
 	return true;
 }
@@ -372,7 +361,8 @@ static void refused(struct watch *watch, const struct http_response *response)
 	const struct kube_asked asked = { .cluster = watch->kube->name,
 					  .method = "GET",
 					  .kind = watch->kind,
-					  .space = watch->space };
+					  .space = watch->space,
+					  .watches = true };
 	const struct kube_said said = { .status = response->status,
 					.text = response->body,
 					.type = http_header(response, "Content-Type"),
@@ -385,10 +375,6 @@ static void refused(struct watch *watch, const struct http_response *response)
 		feed->renewed = true;
 		feed->refused = err;
 		feed->then = FEED_ASK;
-	} else if (problem == KUBE_FORBIDDEN) {
-		feed->forbidden = true;
-		backoff_init(&feed->backoff, POLL_MS, POLL_MAX_MS);
-		feed->then = FEED_LIST;
 	} else if (problem == KUBE_EXPIRED) {
 		feed->then = FEED_LIST;
 	} else if (for_ever(problem)) {
@@ -429,7 +415,7 @@ static void open_stream(struct watch *watch)
 	char *url = xasprintf("%s%s?watch=1&allowWatchBookmarks=true&timeoutSeconds=%d"
 			      "&resourceVersion=%s%s",
 			      kube->target.server, watch->path, LIFE_S, version, watch->selectors);
-	const struct kube_request plain = { .method = "GET" };
+	const struct kube_request plain = { .method = "GET", .request_id = watch->request_id };
 	struct kube_headers headers = { 0 };
 	struct http_request request = { .method = "GET",
 					.url = url,
@@ -447,7 +433,7 @@ static void open_stream(struct watch *watch)
 	feed->line = kube_line_take(kube);
 	feed->inner =
 		http_start(kube_line_streams(kube, feed->line), &request, on_stream_end, watch);
-	later(watch, on_list_time, safety_ms(watch));
+	later(watch, on_list_time, SAFETY_MS);
 	kube_headers_finish(&headers);
 	free(version);
 	free(url);

@@ -133,6 +133,7 @@ struct kube_asked {
 	const struct kube_kind *kind; /* or path */
 	const char *space, *name, *subresource, *path;
 	const char *person; /* for whom; NULL: for opsd itself */
+	bool watches;
 };
 
 struct kube_said {

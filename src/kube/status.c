@@ -52,6 +52,8 @@ char *kube_asked_text(const struct kube_asked *asked)
 
 static const char *verb_of(const struct kube_asked *asked)
 {
+	if (asked->watches)
+		return "watch";
 	if (kube_asked_reads(asked))
 		return asked->name != NULL || asked->kind == NULL ? "get" : "list";
 	if (str_eq(asked->method, "POST"))

@@ -133,6 +133,7 @@ static void on_closed(uv_handle_t *handle)
 	free(watch->selectors);
 	free(watch->space);
 	free(watch->name);
+	free(watch->request_id);
 	free(watch);
 }
 
@@ -213,7 +214,7 @@ static char *selectors_of(const struct kube_wish *wish)
 	return text;
 }
 
-static struct watch *find(struct kube *kube, const char *path, const char *selectors)
+static struct watch *find(const struct kube *kube, const char *path, const char *selectors)
 {
 	for (struct list_node *node = list_first(&kube->watches); node != NULL;
 	     node = list_next(&kube->watches, node)) {
@@ -223,6 +224,17 @@ static struct watch *find(struct kube *kube, const char *path, const char *selec
 			return watch;
 	}
 	return NULL;
+}
+
+static struct watch *find_wish(const struct kube *kube, const struct kube_wish *wish)
+{
+	char *path = kube_kind_path(wish->kind, wish->space, NULL, NULL);
+	char *selectors = selectors_of(wish);
+	struct watch *watch = find(kube, path, selectors);
+
+	free(path);
+	free(selectors);
+	return watch;
 }
 
 static struct watch *make(struct kube *kube, const struct kube_wish *wish)
@@ -235,6 +247,7 @@ static struct watch *make(struct kube *kube, const struct kube_wish *wish)
 	watch->selectors = selectors_of(wish);
 	watch->space = xstrdup_null(wish->space);
 	watch->name = xstrdup_null(wish->name);
+	watch->request_id = xstrdup_null(wish->request_id);
 	watch->objects = json_object();
 	list_init(&watch->watchers);
 	list_push(&kube->watches, &watch->node);
@@ -247,20 +260,36 @@ static struct watch *make(struct kube *kube, const struct kube_wish *wish)
 struct call *kube_watch(struct kube *kube, const struct kube_wish *wish, kube_seen_fn seen,
 			call_done_fn done, void *data)
 {
-	struct watcher *watcher = xcalloc(1, sizeof(*watcher));
-	char *path = kube_kind_path(wish->kind, wish->space, NULL, NULL);
-	char *selectors = selectors_of(wish);
+	struct watch *watch = find_wish(kube, wish);
+	struct watcher *watcher;
+	struct err err;
 
+	if (watch == NULL && kube->watches.count >= KUBE_WATCHES_MAX) {
+		err_set(&err, ERR_RETRY, "cluster %s: %d watches are open, and no more are opened",
+			kube->name, KUBE_WATCHES_MAX);
+		return call_later(kube->loop, &err, done, data);
+	}
+	watcher = xcalloc(1, sizeof(*watcher));
 	watcher->call.cancel = on_cancel;
 	watcher->seen = seen;
 	watcher->done = done;
 	watcher->data = data;
-	watcher->watch = find(kube, path, selectors);
-	if (watcher->watch == NULL)
-		watcher->watch = make(kube, wish);
+	watcher->watch = watch != NULL ? watch : make(kube, wish);
 	list_push(&watcher->watch->watchers, &watcher->node);
 	watcher->join = call_defer(kube->loop, on_join, watcher);
-	free(path);
-	free(selectors);
 	return &watcher->call;
+}
+
+/* --- what is known --- */
+
+const json_t *kube_watched(const struct kube *kube, const struct kube_wish *wish)
+{
+	const struct watch *watch = find_wish(kube, wish);
+
+	return watch != NULL && watch->synced && !watch->stale ? watch->objects : NULL;
+}
+
+size_t kube_watches(const struct kube *kube)
+{
+	return kube->watches.count;
 }

@@ -24,7 +24,6 @@ struct feed {
 	char *version, *next_page;
 	enum feed_then then;
 	bool brought;          /* the stream brought something */
-	bool forbidden;        /* to watch: only lists */
 	struct line *line;     /* of the stream */
 	unsigned version_sent; /* of the credentials it was opened with */
 	bool renewed;          /* the credential, since something came */
@@ -39,7 +38,7 @@ struct watch {                 /* one wish, for all who have it */
 	struct kube *kube;
 	const struct kube_kind *kind;
 	char *path, *selectors; /* "&fieldSelector=…": together what is shared by */
-	char *space, *name;
+	char *space, *name, *request_id;
 	struct list watchers;
 	struct list_node *next; /* whom to tell next */
 	json_t *objects;        /* "namespace/name" to object */

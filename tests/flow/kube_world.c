@@ -164,6 +164,23 @@ int world_count(struct world *world, const char *verb, const char *resource)
 	return n;
 }
 
+int world_asked(struct world *world, const char *verb, const char *request_id)
+{
+	json_t *answer = world_control(world, "requests", "{\"verb\":\"%s\"}", verb), *asked;
+	size_t i;
+	int n = 0;
+
+	json_array_foreach(json_object_get(answer, "requests"), i, asked)
+	{
+		const json_t *headers = json_object_get(asked, "headers");
+
+		if (strcmp(jget_str_or(headers, "audit-id", ""), request_id) == 0)
+			n++;
+	}
+	json_decref(answer);
+	return n;
+}
+
 void end_free(struct end *end)
 {
 	json_decref(end->result);

@@ -44,6 +44,8 @@ void world_wait(struct world *world, const char *kind, const char *ns, const cha
 
 /* How many requests with this verb on this resource reached the cluster (dry runs too). */
 int world_count(struct world *world, const char *verb, const char *resource);
+/* How many with this verb carried this Audit-ID. */
+int world_asked(struct world *world, const char *verb, const char *request_id);
 
 struct end { /* how a call ended */
 	bool done, failed;

@@ -85,6 +85,31 @@ static void look(struct world *world, struct eye *eye, const struct kube_wish *w
 			(void)uv_run(&(world)->loop, UV_RUN_ONCE);                                 \
 	} while (0)
 
+static void wait_open(struct world *world, int n)
+{
+	world_do(world, "wait", "{\"watches\":%d}", n);
+}
+
+/* It has seen what is there, and its stream is open. */
+static void look_well(struct world *world, struct eye *eye, const struct kube_wish *wish)
+{
+	look(world, eye, wish);
+	until(world, eye->synced == 1);
+	wait_open(world, 1);
+}
+
+static void begin(struct world *world, struct eye *eye, const struct kube_wish *wish)
+{
+	world_open(world);
+	look_well(world, eye, wish);
+}
+
+static void finish(struct world *world, struct eye *eye)
+{
+	call_cancel(&eye->call);
+	world_close(world);
+}
+
 static void set_replicas(struct world *world, int n)
 {
 	world_do(
@@ -96,11 +121,6 @@ static void set_replicas(struct world *world, int n)
 static int64_t last(const struct eye *eye)
 {
 	return eye->there == 0 ? -1 : eye->seen[(eye->there - 1) % KEPT];
-}
-
-static void wait_open(struct world *world, int n)
-{
-	world_do(world, "wait", "{\"watches\":%d}", n);
 }
 
 static void test_present_and_changes(void **state)
@@ -147,9 +167,7 @@ static void test_cut_a_hundred_times(void **state)
 	(void)state;
 	world_open(&world);
 	world_do(&world, "settings", "{\"workloads\":\"off\"}");
-	look(&world, &eye, &wish);
-	until(&world, eye.synced == 1);
-	wait_open(&world, 1);
+	look_well(&world, &eye, &wish);
 	for (int i = 0; i < 100; i++) {
 		set_replicas(&world, 1000 + 2 * i);
 		world_do(&world, "watches", "{\"do\":\"%s\"}", ways[i % 2]);
@@ -162,8 +180,7 @@ static void test_cut_a_hundred_times(void **state)
 	assert_true(world_count(&world, "watch", "deployments") >= 100);
 	assert_int_equal(eye.synced, 1);
 	assert_int_equal(eye.stale, 0);
-	call_cancel(&eye.call);
-	world_close(&world);
+	finish(&world, &eye);
 }
 
 /* The version is too old to resume from: what differs is told, what is gone too. */
@@ -179,10 +196,8 @@ static void test_expired(void **state)
 	world_do(&world, "create",
 		 "{\"object\":{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{"
 		 "\"name\":\"brief\",\"namespace\":\"ads\"},\"data\":{\"a\":\"b\"}}}");
-	look(&world, &eye, &all);
-	until(&world, eye.synced == 1);
+	look_well(&world, &eye, &all);
 	there = eye.there;
-	wait_open(&world, 1);
 	world_do(&world, "listen", "{\"on\":false}");
 	world_do(&world, "delete", "{\"kind\":\"ConfigMap\",\"ns\":\"ads\",\"name\":\"brief\"}");
 	world_do(&world, "watches", "{\"do\":\"expire\"}");
@@ -198,8 +213,7 @@ static void test_expired(void **state)
 		 "{\"kind\":\"ConfigMap\",\"ns\":\"ads\",\"name\":\"settings\",\"data\":{"
 		 "\"LOG_LEVEL\":\"trace\"}}");
 	until(&world, eye.there == there + 1);
-	call_cancel(&eye.call);
-	world_close(&world);
+	finish(&world, &eye);
 }
 
 static void test_no_connection(void **state)
@@ -209,10 +223,7 @@ static void test_no_connection(void **state)
 	struct eye eye;
 
 	(void)state;
-	world_open(&world);
-	look(&world, &eye, &wish);
-	until(&world, eye.synced == 1);
-	wait_open(&world, 1);
+	begin(&world, &eye, &wish);
 	world_do(&world, "listen", "{\"on\":false}");
 	set_replicas(&world, 9);
 	until(&world, eye.stale == 1);
@@ -221,8 +232,7 @@ static void test_no_connection(void **state)
 	until(&world, eye.synced == 2);
 	assert_int_equal(last(&eye), 9); /* before it is SYNCED again */
 	assert_int_equal(eye.stale, 1);
-	call_cancel(&eye.call);
-	world_close(&world);
+	finish(&world, &eye);
 }
 
 /* Lines that come byte by byte, half, broken and endless. */
@@ -240,38 +250,96 @@ static void test_bad_streams(void **state)
 		world_do(&world, "fault",
 			 "{\"mode\":\"watch\",\"how\":\"%s\",\"verb\":\"watch\",\"times\":1}",
 			 modes[i]);
-		look(&world, &eye, &wish);
-		until(&world, eye.synced == 1);
-		wait_open(&world, 1);
+		look_well(&world, &eye, &wish);
 		set_replicas(&world, 8);
 		until(&world, last(&eye) == 8);
 		set_replicas(&world, 9);
 		until(&world, last(&eye) == 9);
-		call_cancel(&eye.call);
+		finish(&world, &eye);
+	}
+}
+
+/* Without either verb it ends, and says which one. */
+static void test_forbidden(void **state)
+{
+	static const char *const verbs[] = { "watch", "list" };
+	const struct kube_wish wish = one();
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct world world;
+		struct eye eye;
+
+		world_open(&world);
+		world_do(&world, "rbac",
+			 "{\"deny\":[{\"resource\":\"deployments\",\"verb\":\"%s\"}]}", verbs[i]);
+		look(&world, &eye, &wish);
+		until(&world, eye.ended);
+		assert_int_equal(eye.err.kind, ERR_DENIED);
+		assert_non_null(strstr(eye.err.msg, verbs[i]));
+		assert_null(kube_watched(world.kube, &wish));
 		world_close(&world);
 	}
 }
 
-static void test_forbidden(void **state)
+/* What is known can be asked for, but not while it is not in step with the cluster. */
+static void test_known(void **state)
 {
 	const struct kube_wish wish = one();
+	struct kube_wish named = wish;
 	struct world world;
 	struct eye eye;
 
 	(void)state;
 	world_open(&world);
-	world_do(&world, "rbac", "{\"deny\":[{\"resource\":\"deployments\",\"verb\":\"watch\"}]}");
-	look(&world, &eye, &wish);
+	named.request_id = REQUEST_ID;
+	assert_null(kube_watched(world.kube, &wish));
+	look(&world, &eye, &named);
+	assert_null(kube_watched(world.kube, &wish)); /* nothing has come yet */
 	until(&world, eye.synced == 1);
-	set_replicas(&world, 6);
-	until(&world, last(&eye) == 6); /* the slower way */
-	assert_int_equal(world_count(&world, "watch", "deployments"), 1);
+	wait_open(&world, 1);
+	assert_int_equal(
+		jget_int(json_object_get(kube_watched(world.kube, &wish), "ads/workers-dev"),
+			 "spec.replicas", 0),
+		2);
+	assert_int_equal(world_asked(&world, "list", REQUEST_ID), 1);
+	assert_int_equal(world_asked(&world, "watch", REQUEST_ID), 1);
+	world_do(&world, "listen", "{\"on\":false}");
+	until(&world, eye.stale == 1);
+	assert_null(kube_watched(world.kube, &wish));
+	world_do(&world, "listen", "{\"on\":true}");
+	until(&world, eye.synced == 2);
+	assert_non_null(kube_watched(world.kube, &wish));
 	call_cancel(&eye.call);
-	world_do(&world, "rbac", "{\"deny\":[{\"resource\":\"deployments\",\"verb\":\"list\"}]}");
-	look(&world, &eye, &wish);
-	until(&world, eye.ended);
-	assert_int_equal(eye.err.kind, ERR_DENIED);
-	assert_non_null(strstr(eye.err.msg, "may not list deployments"));
+	assert_null(kube_watched(world.kube, &wish));
+	world_close(&world);
+}
+
+/* So many streams and no more; who shares one is welcome. */
+static void test_crowd(void **state)
+{
+	struct eye eyes[KUBE_WATCHES_MAX], late, twin;
+	char selectors[KUBE_WATCHES_MAX + 1][32];
+	struct kube_wish wish = { .kind = kube_kind_find("Pod"), .space = "ads" };
+	struct world world;
+
+	(void)state;
+	world_open(&world);
+	for (int i = 0; i <= KUBE_WATCHES_MAX; i++) {
+		(void)snprintf(selectors[i], sizeof(selectors[i]), "app=app-%d", i);
+		wish.selector = selectors[i];
+		look(&world, i < KUBE_WATCHES_MAX ? &eyes[i] : &late, &wish);
+	}
+	assert_int_equal(kube_watches(world.kube), KUBE_WATCHES_MAX);
+	until(&world, late.ended);
+	assert_int_equal(late.err.kind, ERR_RETRY);
+	wish.selector = selectors[0];
+	look(&world, &twin, &wish);
+	until(&world, twin.synced == 1);
+	call_cancel(&twin.call);
+	for (int i = 0; i < KUBE_WATCHES_MAX; i++)
+		call_cancel(&eyes[i].call);
+	assert_int_equal(kube_watches(world.kube), 0);
 	world_close(&world);
 }
 
@@ -282,17 +350,13 @@ static void test_new_token(void **state)
 	struct eye eye;
 
 	(void)state;
-	world_open(&world);
-	look(&world, &eye, &wish);
-	until(&world, eye.synced == 1);
-	wait_open(&world, 1);
+	begin(&world, &eye, &wish);
 	world_do(&world, "token", "{\"file\":\"%s\"}", getenv("KUBE_TOKEN"));
 	world_do(&world, "watches", "{\"do\":\"close\"}");
 	set_replicas(&world, 5);
 	until(&world, last(&eye) == 5);
 	assert_false(eye.ended);
-	call_cancel(&eye.call);
-	world_close(&world);
+	finish(&world, &eye);
 }
 
 /* Leaving at every moment, also while being told. */
@@ -333,6 +397,8 @@ int main(void)
 		cmocka_unit_test(test_no_connection),
 		cmocka_unit_test(test_bad_streams),
 		cmocka_unit_test(test_forbidden),
+		cmocka_unit_test(test_known),
+		cmocka_unit_test(test_crowd),
 		cmocka_unit_test(test_new_token),
 		cmocka_unit_test(test_leaving),
 	};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* jwt - tokens that we sign to prove who we are: RS256 (RFC 7515, 7518), by OpenSSL. */
+/* jwt - tokens that we sign to prove who we are: RS256 and PS256 (RFC 7515, 7518), by OpenSSL. */
 #ifndef OPSD_BASE_JWT_H
 #define OPSD_BASE_JWT_H
 
@@ -18,5 +18,9 @@ char *base64url(const void *data, size_t len);
  * with secret_free.
  */
 char *jwt_rs256(const char *key_pem, const char *kid, const json_t *claims, struct err *err);
+/* By PS256; the peer knows the key by this certificate (PEM), whose thumbprint is named
+ * (x5t#S256). */
+char *jwt_ps256(const char *key_pem, const char *certificate_pem, const json_t *claims,
+		struct err *err);
 
 #endif

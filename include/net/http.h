@@ -35,6 +35,7 @@ struct http_config {
 	unsigned
 		max_queued; /* waiting; beyond it a request fails at once with ERR_RETRY; 0: 1000 */
 	bool plain_loopback; /* allow http:// to 127.0.0.0/8, [::1], localhost */
+	bool plain_metadata; /* and to 169.254.169.254, where a cloud tells a machine who it is */
 	const char *proxy;   /* NULL: none (the environment is never read) */
 	struct http_tls tls;
 };

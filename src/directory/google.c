@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * google.c - Google Workspace: the Admin SDK's Directory API, as a service account with domain-wide
- * delegation.
+ * delegation.  Without a key of its own Google signs for it: whoever this machine or a token of the
+ * cluster is must be allowed to have that done.
  *
  * Groups come before their members, members are the direct ones; "customer", never "domain", or
  * what belongs to a second domain would be missing.  Ids are texts: 21 digits fit no double.
@@ -19,77 +20,202 @@
 #define TOKEN_URL "https://oauth2.googleapis.com/token"
 #define SCOPE "https://www.googleapis.com/auth/admin.directory."
 #define SCOPES SCOPE "user.readonly " SCOPE "group.readonly " SCOPE "group.member.readonly"
+#define CLOUD_SCOPE "https://www.googleapis.com/auth/cloud-platform"
 #define USER_FIELDS                                                                                \
 	"nextPageToken,kind,users(id,primaryEmail,name/fullName,aliases,nonEditableAliases,"       \
 	"suspended,archived)"
 
-static const char *const keys[] = { "key", "admin", "customer", "token_url", NULL };
+#define METADATA_URL "http://169.254.169.254"
+#define STS_URL "https://sts.googleapis.com/v1/token"
+#define IAM_URL "https://iamcredentials.googleapis.com"
+
+static const char *const keys[] = {
+	"key",       "service_account", "federated_token", "audience", "admin", "customer",
+	"token_url", "metadata_url",    "sts_url",         "iam_url",  NULL
+};
+
+static bool keyless(const struct source *source)
+{
+	return json_object_get(source->node, "service_account") != NULL;
+}
+
+static bool federated(const struct source *source)
+{
+	return json_object_get(source->node, "federated_token") != NULL;
+}
+
+static bool check_identity(const struct source *source, struct err *err)
+{
+	if (!keyless(source))
+		return source_need_secret(source, "key", err);
+	if (json_object_get(source->node, "key") != NULL) {
+		err_set(err, ERR_INVALID,
+			"key is for a service account that signs itself; with "
+			"service_account Google signs: set one of both");
+		return false;
+	}
+	if (!federated(source))
+		return source_need(source, "service_account", err);
+	return source_need(source, "service_account", err) &&
+	       source_need(source, "audience", err) &&
+	       source_need_secret(source, "federated_token", err);
+}
 
 static bool check(struct source *source, struct err *err)
 {
-	const char *token_url = source_text(source, "token_url");
+	static const char *const urls[] = { "token_url", "metadata_url", "sts_url", "iam_url" };
 
-	return source_need_secret(source, "key", err) && source_need(source, "admin", err) &&
-	       (token_url == NULL || http_url_ok(token_url, true, err));
+	for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++)
+		if (source_text(source, urls[i]) != NULL &&
+		    !http_url_ok(source_text(source, urls[i]), true, err))
+			return false;
+	return check_identity(source, err) && source_need(source, "admin", err);
 }
 
 /* ---- the token ---- */
 
-static char *token_url(const struct source *source)
+static const char *text_or(const struct source *source, const char *path, const char *fallback)
 {
-	const char *url = source_text(source, "token_url");
+	const char *text = source_text(source, path);
 
-	return xstrdup(url != NULL ? url : TOKEN_URL);
+	return text != NULL ? text : fallback;
 }
 
 /* iat is not in the future: a clock that runs ahead is refused. */
-static char *form_of(const struct source *source, const json_t *key, struct err *err)
+static json_t *claims_of(const struct source *source, const char *account)
 {
-	const char *pem = jget_str(key, "private_key"), *email = jget_str(key, "client_email");
 	int64_t now = clock_wall_ms() / 1000 - 5;
-	char *url = token_url(source), *jwt = NULL, *form = NULL;
-	json_t *claims;
 
+	return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I}", "iss", account, "sub",
+			 source_text(source, "admin"), "scope", SCOPES, "aud",
+			 text_or(source, "token_url", TOKEN_URL), "iat", (json_int_t)now, "exp",
+			 (json_int_t)now + 3600);
+}
+
+/* The access token, for claims that were signed. */
+static void ask_by_jwt(const struct source *source, const char *jwt, struct token_ask *ask)
+{
+	ask->url = xstrdup(text_or(source, "token_url", TOKEN_URL));
+	ask->form = token_form((const char *const[]){ "grant_type",
+						      "urn:ietf:params:oauth:grant-type:jwt-bearer",
+						      "assertion", jwt, NULL });
+}
+
+static bool ask_by_key(const struct source *source, struct token_ask *ask, struct err *err)
+{
+	char *text = source_secret(source, "key", err), *jwt = NULL;
+	const char *pem, *email;
+	struct err unreadable;
+	json_t *key, *claims;
+
+	if (text == NULL)
+		return false;
+	key = json_parse(text, strlen(text), strlen(text), &unreadable);
+	pem = jget_str(key, "private_key");
+	email = jget_str(key, "client_email");
 	if (pem == NULL || email == NULL) {
 		err_set(err, ERR_INVALID,
-			"%s.key is not the JSON key of a service account (client_email, "
-			"private_key)",
-			source->label);
-		free(url);
-		return NULL;
+			"it is not the JSON key of a service account (client_email, private_key)");
+	} else {
+		claims = claims_of(source, email);
+		jwt = jwt_rs256(pem, jget_str(key, "private_key_id"), claims, err);
+		json_decref(claims);
 	}
-	claims = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I}", "iss", email, "sub",
-			   source_text(source, "admin"), "scope", SCOPES, "aud", url, "iat",
-			   (json_int_t)now, "exp", (json_int_t)now + 3600);
-	jwt = jwt_rs256(pem, jget_str(key, "private_key_id"), claims, err);
 	if (jwt != NULL)
-		form = token_form((const char *const[]){
-			"grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion",
-			jwt, NULL });
+		ask_by_jwt(source, jwt, ask);
 	else
 		err_prefix(err, "%s.key", source->label);
-	json_decref(claims);
+	json_decref(key);
 	secret_free(jwt);
-	free(url);
-	return form;
+	secret_free(text);
+	return jwt != NULL;
+}
+
+/* Who we are: a token of the cluster, which is renewed in its file, for one of Google's (RFC 8693).
+ */
+static bool ask_for_ours(const struct source *source, struct token_ask *ask, struct err *err)
+{
+	char *token = source_secret(source, "federated_token", err);
+
+	if (token == NULL)
+		return false;
+	ask->what = "the exchange of federated_token";
+	ask->advice = "audience must be the provider of the workload identity pool, the token one "
+		      "for it, and its conditions must let the token's subject in";
+	ask->url = xstrdup(text_or(source, "sts_url", STS_URL));
+	ask->form = token_form((const char *const[]){
+		"grant_type", "urn:ietf:params:oauth:grant-type:token-exchange", "audience",
+		source_text(source, "audience"), "scope", CLOUD_SCOPE, "requested_token_type",
+		"urn:ietf:params:oauth:token-type:access_token", "subject_token_type",
+		"urn:ietf:params:oauth:token-type:jwt", "subject_token", token, NULL });
+	secret_free(token);
+	return true;
+}
+
+/* Or what the machine is, as the cloud says. */
+static bool ask_metadata(const struct source *source, struct token_ask *ask)
+{
+	static const char *const headers[] = { "Metadata-Flavor: Google", NULL };
+
+	ask->what = "the token of the metadata server";
+	ask->advice = "this pod or machine needs a service account (Workload Identity), or set "
+		      "federated_token and audience";
+	ask->headers = headers;
+	ask->url = xasprintf("%s/computeMetadata/v1/instance/service-accounts/default/token",
+			     text_or(source, "metadata_url", METADATA_URL));
+	return true;
+}
+
+/* Has the claims signed with a key that Google keeps. */
+static bool ask_signature(const struct source *source, const json_t *before, struct token_ask *ask,
+			  struct err *err)
+{
+	const char *account = source_text(source, "service_account");
+	const char *token = jget_str(before, "access_token");
+	json_t *claims, *body;
+	char *payload, *escaped;
+
+	if (!token_usable(token)) {
+		err_set(err, ERR_INVALID, "the answer about who this is holds no access_token");
+		return false;
+	}
+	claims = claims_of(source, account);
+	payload = json_text(claims);
+	body = json_pack("{s:s}", "payload", payload);
+	escaped = http_escape(account);
+	ask->what = "the signature of service_account";
+	ask->advice = "IAM Service Account Credentials API must be enabled, and this identity "
+		      "needs roles/iam.serviceAccountTokenCreator on service_account";
+	ask->bearer = xstrdup(token);
+	ask->json = json_text(body);
+	ask->url = xasprintf("%s/v1/projects/-/serviceAccounts/%s:signJwt",
+			     text_or(source, "iam_url", IAM_URL), escaped);
+	free(escaped);
+	free(payload);
+	json_decref(body);
+	json_decref(claims);
+	return true;
 }
 
 static bool next_ask(const struct source *source, const json_t *before, struct token_ask *ask,
 		     struct err *err)
 {
-	char *text = source_secret(source, "key", err);
-	struct err unreadable;
-	json_t *key;
+	const char *jwt;
 
-	(void)before;
-	if (text == NULL)
-		return false;
-	key = json_parse(text, strlen(text), strlen(text), &unreadable);
-	ask->form = form_of(source, key, err);
-	ask->url = token_url(source);
-	json_decref(key);
-	secret_free(text);
-	return ask->form != NULL;
+	if (!keyless(source))
+		return ask_by_key(source, ask, err);
+	ask->more = ask->step < 2;
+	if (ask->step == 0)
+		return federated(source) ? ask_for_ours(source, ask, err)
+					 : ask_metadata(source, ask);
+	if (ask->step == 1)
+		return ask_signature(source, before, ask, err);
+	jwt = jget_str(before, "signedJwt");
+	if (jwt != NULL)
+		ask_by_jwt(source, jwt, ask);
+	else
+		err_set(err, ERR_INVALID, "the answer of signJwt holds no signedJwt");
+	return jwt != NULL;
 }
 
 static bool passing(int status, const json_t *body)
@@ -286,6 +412,7 @@ const struct source_kind source_google = { .name = "google",
 					   .keys = keys,
 					   .url = "https://admin.googleapis.com",
 					   .per_minute = 2000,
+					   .metadata = true,
 					   .check = check,
 					   .walk = &how,
 					   .passing = passing,

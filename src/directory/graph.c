@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
+#include "base/id.h"
+#include "base/jwt.h"
 #include "base/secret.h"
 #include "base/str.h"
 #include "base/xalloc.h"
@@ -16,22 +19,52 @@
 #define LOGIN_URL "https://login.microsoftonline.com"
 #define USER_FIELDS "id,displayName,mail,userPrincipalName,accountEnabled,userType,proxyAddresses"
 
-static const char *const keys[] = {
-	"tenant", "client_id", "client_secret", "federated_token", "login_url", "address", NULL
-};
+static const char *const keys[] = { "tenant",      "client_id", "client_secret",
+				    "certificate", "key",       "federated_token",
+				    "login_url",   "address",   NULL };
+
+/* The setting that says how the application proves itself; NULL: err. */
+static const char *proof_of(const struct source *source, struct err *err)
+{
+	static const char *const proofs[] = { "client_secret", "certificate", "federated_token" };
+	const char *proof = NULL;
+
+	for (size_t i = 0; i < sizeof(proofs) / sizeof(proofs[0]); i++) {
+		if (json_object_get(source->node, proofs[i]) == NULL)
+			continue;
+		if (proof != NULL) {
+			err_set(err, ERR_INVALID, "%s and %s: one of both proves the application",
+				proof, proofs[i]);
+			return NULL;
+		}
+		proof = proofs[i];
+	}
+	if (proof == NULL)
+		err_set(err, ERR_INVALID,
+			"client_secret, certificate or federated_token is missing");
+	else if (json_object_get(source->node, "key") == NULL || str_eq(proof, "certificate"))
+		return proof;
+	else
+		err_set(err, ERR_INVALID, "key is that of a certificate, which is missing");
+	return NULL;
+}
 
 static bool check(struct source *source, struct err *err)
 {
 	const char *login = source_text(source, "login_url");
 	const char *address = source_text(source, "address");
-	bool federated = json_object_get(source->node, "federated_token") != NULL;
+	const char *proof = proof_of(source, err);
 
+	if (proof == NULL)
+		return false;
 	if (address != NULL && !str_eq(address, "mail") && !str_eq(address, "upn")) {
 		err_set(err, ERR_INVALID, "address is mail or upn, not \"%.40s\"", address);
 		return false;
 	}
 	return source_need(source, "tenant", err) && source_need(source, "client_id", err) &&
-	       source_need_secret(source, federated ? "federated_token" : "client_secret", err) &&
+	       source_need_secret(source, proof, err) &&
+	       (json_object_get(source->node, "key") == NULL ||
+		source_need_secret(source, "key", err)) &&
 	       (login == NULL || http_url_ok(login, true, err));
 }
 
@@ -47,32 +80,65 @@ static char *token_url(const struct source *source)
 	return url;
 }
 
+/* A token that says who we are, signed with the key of a certificate that the application has. */
+static char *certified(const struct source *source, const char *url, const char *certificate,
+		       struct err *err)
+{
+	const char *client = source_text(source, "client_id");
+	bool apart = json_object_get(source->node, "key") != NULL;
+	char *key = source_secret(source, apart ? "key" : "certificate", err), *jwt;
+	int64_t now = clock_wall_ms() / 1000 - 5;
+	char jti[ID_UUID_LEN];
+	json_t *claims;
+
+	if (key == NULL)
+		return NULL;
+	id_uuid(jti);
+	claims = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I}", "aud", url, "iss", client, "sub",
+			   client, "jti", jti, "iat", (json_int_t)now, "nbf", (json_int_t)now,
+			   "exp", (json_int_t)now + 300);
+	jwt = jwt_ps256(key, certificate, claims, err);
+	if (jwt == NULL)
+		err_prefix(err, "%s.certificate", source->label);
+	json_decref(claims);
+	secret_free(key);
+	return jwt;
+}
+
 /* With a token of the cluster, which is renewed in its file, no secret is kept anywhere. */
 static bool next_ask(const struct source *source, const json_t *before, struct token_ask *ask,
 		     struct err *err)
 {
-	bool federated = json_object_get(source->node, "federated_token") != NULL;
-	char *secret = source_secret(source, federated ? "federated_token" : "client_secret", err);
-	char *scope;
+	const char *proof = proof_of(source, err);
+	bool secret = str_eq(proof, "client_secret");
+	char *text = source_secret(source, proof, err), *scope, *jwt;
 
 	(void)before;
-	if (secret == NULL)
+	if (text == NULL)
+		return false;
+	ask->url = token_url(source);
+	if (str_eq(proof, "certificate")) {
+		jwt = certified(source, ask->url, text, err);
+		secret_free(text);
+		text = jwt;
+	}
+	if (text == NULL)
 		return false;
 	scope = xasprintf("%s/.default", source->url);
-	ask->url = token_url(source);
 	ask->form = token_form((const char *const[]){
 		"grant_type", "client_credentials", "client_id", source_text(source, "client_id"),
-		"scope", scope, federated ? "client_assertion" : "client_secret", secret,
-		federated ? "client_assertion_type" : NULL, TOKEN_BY_JWT, NULL });
+		"scope", scope, secret ? "client_secret" : "client_assertion", text,
+		secret ? NULL : "client_assertion_type", TOKEN_BY_JWT, NULL });
 	free(scope);
-	secret_free(secret);
+	secret_free(text);
 	return true;
 }
 
 static const char *advice(int status, const json_t *body)
 {
 	if (str_eq(jget_str(body, "error"), "invalid_client"))
-		return "the client's secret is wrong or has expired";
+		return "the client's secret is wrong or has expired, its certificate is not that "
+		       "of the application, or no federated credential fits the token";
 	if (status == 403)
 		return "the application needs User.Read.All and GroupMember.Read.All, with the "
 		       "consent of an administrator";

@@ -22,6 +22,7 @@ struct source_kind {
 	const char *const *keys; /* NULL-ended: its settings besides those that all have */
 	const char *url;         /* where its API is; NULL: url must be set, "": it has none */
 	unsigned per_minute;     /* questions, below the vendor's quota; 0: no limit */
+	bool metadata;           /* may ask the cloud who this machine is */
 	bool (*check)(struct source *source, struct err *err); /* its own settings, texts only */
 	const struct walk_kind *walk; /* how its listings are read; NULL: by fetch */
 	struct call *(*fetch)(struct source *source, const char *validator, source_done_fn done,
@@ -90,6 +91,7 @@ struct call *ask_start(struct source *source, const struct ask *ask, ask_done_fn
 #define TOKEN_BY_JWT "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 struct token_ask {                  /* one of the questions that lead to a token */
+	unsigned step;              /* set: 0 is the first question */
 	const char *what;           /* "the access token" */
 	char *url;                  /* freed */
 	char *form, *json, *bearer; /* freed with secret_free */
@@ -106,6 +108,8 @@ typedef bool (*token_ask_fn)(const struct source *source, const json_t *before,
 typedef void (*token_done_fn)(void *data, const char *text, int64_t life_s, const json_t *body,
 			      const struct err *err);
 struct call *token_start(struct source *source, token_ask_fn next, token_done_fn done, void *data);
+
+bool token_usable(const char *text); /* may stand in a header */
 
 /* name=value pairs, escaped, ended by NULL.  The caller frees with secret_free. */
 char *token_form(const char *const *pairs);

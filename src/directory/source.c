@@ -222,6 +222,7 @@ struct source *source_open(const struct source_config *config, struct err *err)
 	if (config->loop != NULL) {
 		http.name = source->label;
 		http.plain_loopback = str_starts(source->url, "http://");
+		http.plain_metadata = source->kind->metadata;
 		http.tls.ca_file = source->ca_file;
 		source->http = http_create(config->loop, &http);
 	}

@@ -18,6 +18,7 @@ struct asking_token {
 	struct call *ask; /* the question under way, or the turn before the first one */
 	struct source *source;
 	token_ask_fn next;
+	unsigned step;
 	bool more; /* after this question comes another one */
 	token_done_fn done;
 	void *data;
@@ -45,8 +46,7 @@ static void on_cancel(struct call *call)
 	free(asking);
 }
 
-/* What may stand in a header. */
-static bool usable(const char *text)
+bool token_usable(const char *text)
 {
 	size_t len = text == NULL ? 0 : strlen(text);
 
@@ -62,7 +62,7 @@ static void finish(struct asking_token *asking, const json_t *body, const struct
 	int64_t life = err == NULL ? jget_int(body, "expires_in", LIFE_MIN_S) : 0;
 	struct err own;
 
-	if (err == NULL && !usable(text)) {
+	if (err == NULL && !token_usable(text)) {
 		err_set(&own, ERR_INVALID, "the token's answer holds no access_token");
 		err = &own;
 		text = NULL;
@@ -79,7 +79,7 @@ static void on_answer(void *data, const struct ask_answer *answer, const struct 
 
 static void ask_next(struct asking_token *asking, const json_t *before)
 {
-	struct token_ask next = { .what = "the access token" };
+	struct token_ask next = { .step = asking->step++, .what = "the access token" };
 	struct err err;
 	struct ask ask;
 
@@ -87,6 +87,8 @@ static void ask_next(struct asking_token *asking, const json_t *before)
 		finish(asking, NULL, &err);
 	} else {
 		asking->more = next.more;
+		if (next.bearer != NULL)
+			log_mask(next.bearer);
 		ask = (struct ask){ .what = next.what,
 				    .url = next.url,
 				    .bearer = next.bearer,

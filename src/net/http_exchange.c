@@ -21,6 +21,7 @@
 #include "http_internal.h"
 
 #define SYSTEM_CA "/etc/ssl/certs/ca-certificates.crt"
+#define METADATA "169.254.169.254"
 
 enum { DEFAULT_TIMEOUT_MS = 10000, DEFAULT_BODY_MAX = 1024 * 1024, CA_FILE_S = 600 };
 static const long KEPT_S = 55; /* load balancers drop idle connections after 60 s */
@@ -131,7 +132,25 @@ static void take_server_name(struct exchange *x, CURLU *url)
 	free(port);
 }
 
-static bool url_check(CURLU *url, const char *text, bool plain_loopback, struct err *err)
+/* Where a cloud tells a machine about itself, without TLS: it is the machine's own host. */
+static bool metadata_name(const char *host)
+{
+	return str_eq(host, METADATA);
+}
+
+/* NULL: http:// may lead there. */
+static const char *plain_fault(const struct http_config *config, const char *host)
+{
+	if ((config->plain_loopback && loopback_name(host)) ||
+	    (config->plain_metadata && metadata_name(host)))
+		return NULL;
+	return config->plain_loopback
+		       ? "http:// is allowed to this machine only (127.0.0.1, [::1], localhost)"
+		       : "it must begin with https://";
+}
+
+static bool url_check(CURLU *url, const char *text, const struct http_config *config,
+		      struct err *err)
 {
 	char *scheme = NULL, *host = NULL, *user = NULL;
 	const char *wrong = NULL;
@@ -152,11 +171,9 @@ static bool url_check(CURLU *url, const char *text, bool plain_loopback, struct 
 	else if (host == NULL || *host == '\0' || strstr(text, ":///") != NULL ||
 		 strstr(text, "://") == NULL)
 		wrong = "it has no host";
-	else if (str_eq(scheme, "http") && !plain_loopback)
-		wrong = "it must begin with https://";
-	else if (str_eq(scheme, "http") && !loopback_name(host))
-		wrong = "http:// is allowed to this machine only (127.0.0.1, [::1], localhost)";
-	else if (!str_eq(scheme, "http") && !str_eq(scheme, "https"))
+	else if (str_eq(scheme, "http"))
+		wrong = plain_fault(config, host);
+	else if (!str_eq(scheme, "https"))
 		wrong = "it must begin with https://";
 	if (wrong != NULL)
 		err_set(err, ERR_INVALID, "the URL for %.100s: %s",
@@ -169,11 +186,12 @@ static bool url_check(CURLU *url, const char *text, bool plain_loopback, struct 
 
 bool http_url_ok(const char *url, bool plain_loopback, struct err *err)
 {
+	const struct http_config config = { .plain_loopback = plain_loopback };
 	CURLU *parsed = curl_url();
 	bool good;
 
 	assert(parsed != NULL);
-	good = url_check(parsed, url, plain_loopback, err);
+	good = url_check(parsed, url, &config, err);
 	curl_url_cleanup(parsed);
 	return good;
 }
@@ -184,7 +202,7 @@ static bool take_url(struct exchange *x, const struct http_request *request, str
 	char *host, *port;
 
 	assert(url != NULL);
-	if (!url_check(url, request->url, x->http->config.plain_loopback, err)) {
+	if (!url_check(url, request->url, &x->http->config, err)) {
 		err_prefix(err, "%s", x->http->config.name);
 		curl_url_cleanup(url);
 		return false;
@@ -320,12 +338,15 @@ static int on_ready(void *data, char *ip, char *local_ip, int port, int local_po
 	return CURL_PREREQFUNC_OK;
 }
 
-static bool loopback_address(const struct sockaddr *addr)
+/* What plain_fault() allows, as an address. */
+static bool plain_address(const struct http_config *config, const struct sockaddr *addr)
 {
 	if (addr->sa_family == AF_INET) {
-		const struct sockaddr_in *v4 = (const void *)addr;
+		uint32_t v4 =
+			ntohl(((const struct sockaddr_in *)(const void *)addr)->sin_addr.s_addr);
 
-		return (ntohl(v4->sin_addr.s_addr) >> 24) == 127;
+		return v4 >> 24 == 127 ||
+		       (config->plain_metadata && v4 == ntohl(inet_addr(METADATA)));
 	}
 	return addr->sa_family == AF_INET6 &&
 	       IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)addr)->sin6_addr);
@@ -338,7 +359,7 @@ static curl_socket_t on_open(void *data, curlsocktype purpose, struct curl_socka
 	const struct exchange *x = data;
 
 	(void)purpose;
-	if (x->plain && !loopback_address(&address->addr))
+	if (x->plain && !plain_address(&x->http->config, &address->addr))
 		return CURL_SOCKET_BAD;
 	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
@@ -388,7 +409,8 @@ CURL *exchange_easy(struct http *http)
 	SET(CURLOPT_SHARE, http->share);
 	SET(CURLOPT_NOSIGNAL, 1L);
 	SET(CURLOPT_QUICK_EXIT, 1L); /* else removing it waits for the resolver's thread */
-	SET(CURLOPT_PROTOCOLS_STR, http->config.plain_loopback ? "https,http" : "https");
+	SET(CURLOPT_PROTOCOLS_STR,
+	    http->config.plain_loopback || http->config.plain_metadata ? "https,http" : "https");
 	SET(CURLOPT_REDIR_PROTOCOLS_STR, "https");
 	SET(CURLOPT_FOLLOWLOCATION, 0L);
 	SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);

@@ -367,6 +367,27 @@ static void test_urls(void **state)
 	}
 }
 
+/* Only that one address, and only where it is allowed. */
+static void test_plain_metadata(void **state)
+{
+	static const char *const urls[] = { "http://169.254.169.253/", "http://127.0.0.1/",
+					    "http://metadata.google.internal/",
+					    "http://169.254.169.254/" };
+	struct http_config config = { .name = "peer", .plain_metadata = true };
+	struct world world;
+	struct end end;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++) {
+		config.plain_metadata = i + 1 < sizeof(urls) / sizeof(urls[0]);
+		world_open(&world, &config);
+		end = world_get(&world, urls[i]);
+		assert_kind(end, ERR_INVALID);
+		assert_non_null(strstr(end.err.msg, "https://"));
+		world_close(&world);
+	}
+}
+
 static void test_escape(void **state)
 {
 	char *text = http_escape("a-Z_0.9~ /?#[]@!$&'()*+,;=%\xc3\xa4\n");
@@ -445,6 +466,7 @@ int main(void)
 		cmocka_unit_test(test_large_requests),
 		cmocka_unit_test(test_what_is_refused_at_once),
 		cmocka_unit_test(test_urls),
+		cmocka_unit_test(test_plain_metadata),
 		cmocka_unit_test(test_escape),
 		cmocka_unit_test(test_sockets_are_not_inherited),
 		cmocka_unit_test(test_environment_is_not_asked),

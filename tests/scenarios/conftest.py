@@ -14,6 +14,8 @@ import pytest
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
+from directory_desk import Desk  # noqa: E402
+
 from sandbox.postgres import Postgres  # noqa: E402
 from sandbox.slack.client import LoopThread  # noqa: E402
 from sandbox.world import World, binary  # noqa: E402
@@ -60,6 +62,16 @@ def loop():
 def postgres():
     with Postgres(fsync=False) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def migrated(postgres):
+    """A database to copy: migrated, empty."""
+    desk = Desk(postgres, {"kind": "file", "path": "none.csv", "domains": ["example.com"]})
+    desk.opsd("migrate")
+    desk.db.close()
+    yield desk.database
+    postgres.drop(desk.database)
 
 
 @pytest.fixture(scope="session")

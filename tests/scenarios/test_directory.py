@@ -13,17 +13,6 @@ FLAT = ("okta", "slack")        # their groups hold no groups
 
 
 @pytest.fixture(scope="module")
-def migrated(postgres):
-    """A database to copy: migrated, empty."""
-    desk = Desk(postgres, {"kind": "file", "path": "none.csv", "domains": ["example.com"]})
-    desk.opsd("migrate")
-    name = desk.database
-    desk.db.close()
-    yield name
-    postgres.drop(name)
-
-
-@pytest.fixture(scope="module")
 def build(loop, postgres, migrated):
     """build(kind) gives a desk with its stand-in as `source`; build(kind, company, path, …settings)."""
     made = []

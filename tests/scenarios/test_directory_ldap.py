@@ -12,16 +12,6 @@ from sandbox.directory.ad import ActiveDirectory
 from sandbox.directory.slapd import BASE, PASSWORD, PROGRAM, READER, Slapd, uuid_of
 
 
-
-@pytest.fixture(scope="module")
-def migrated(postgres):
-    desk = Desk(postgres, {"kind": "file", "path": "none.csv", "domains": ["example.com"]})
-    desk.opsd("migrate")
-    desk.db.close()
-    yield desk.database
-    postgres.drop(desk.database)
-
-
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory):
     return Authority(tmp_path_factory.mktemp("ca"))

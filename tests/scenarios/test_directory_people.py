@@ -12,15 +12,6 @@ from sandbox.world import eventually, words
 NAMES = {"google": "sre@example.com", "graph": "sre@example.com", "scim": "sre@example.com", "file": "sre@example.com"}
 
 
-@pytest.fixture(scope="module")
-def migrated(postgres):
-    desk = Desk(postgres, {"kind": "file", "path": "none.csv", "domains": ["example.com"]})
-    desk.opsd("migrate")
-    desk.db.close()
-    yield desk.database
-    postgres.drop(desk.database)
-
-
 @pytest.fixture
 def make(loop, postgres, migrated):
     """make(kind): loaded, and sre@example.com (ana … fay) named by a grant."""

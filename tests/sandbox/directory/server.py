@@ -2,14 +2,15 @@
 """The APIs of directory sources, written from their documentation: paths, paging, errors. Strict about tokens,
 signatures, scopes, arguments and page sizes; with a switch for every fault a source is known for.
 
-    /google   Admin SDK Directory API, token by a signed assertion     /scim      SCIM 2.0, by index and by cursor
-    /graph    Microsoft Graph, token by a client secret                /slack     users.list, usergroups.list
-    /okta     Okta's API, token by private_key_jwt, Link headers       /document  csv, json and yaml with an ETag
+    /google   Admin SDK Directory API       /scim      SCIM 2.0, by index and by cursor
+    /graph    Microsoft Graph               /slack     auth.test, users.list, usergroups.list
+    /okta     Okta's API, Link headers      /document  csv, json and yaml with an ETag
+
+How a client comes by a token is in tokens.py.
 
 A fault is {"mode", "path": a pattern, "after": so many good answers first, "times": so often, …}; see MODES."""
 
 import asyncio
-import base64
 import hashlib
 import json
 import re
@@ -20,10 +21,9 @@ from email.utils import formatdate
 from urllib.parse import parse_qsl, quote, unquote
 
 import yaml
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from ..slack.wire import Conn, answer, json_answer
+from .tokens import Refused, Tokens, google_error
 
 MODES = {
     "status": "an error of `code` with `body`, `retry_after` or `reset` (Okta)",
@@ -38,27 +38,13 @@ MODES = {
     "empty": "an empty listing, well-formed",
     "loop": "the next page is this one",
     "foreign": "the next page is said to be at another host",
-    "expire": "the token ends now: 401 for this and all that use it",
+    "expire": "the token ends now: 401 for this and all that use it; `then` is called",
     "repeat": "the first row comes twice, the second time with another name",
     "total": "the total says one more than there is",
     "partial": "rows with their id only",
 }
 JSON_TYPE = "application/json; charset=utf-8"
-GRANTS = {"google": "urn:ietf:params:oauth:grant-type:jwt-bearer"}
-CLIENT_JWT = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-GOOGLE_SCOPES = {f"https://www.googleapis.com/auth/admin.directory.{x}.readonly" for x in ("user", "group", "group.member")}
 LIST_RESPONSE = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
-
-
-class Refused(Exception):
-    def __init__(self, status, data, headers=()):
-        super().__init__(str(data))
-        self.out = json_answer(data, status, headers)
-
-
-def google_error(status, reason, message):
-    return Refused(status, {"error": {"code": status, "message": message,
-                                      "errors": [{"domain": "global", "reason": reason, "message": message}]}})
 
 
 def graph_error(status, code, message):
@@ -74,42 +60,17 @@ def scim_error(status, detail):
                             "detail": detail})
 
 
-class Keys:
-    """The key pair of a client; the public half is what the source knows."""
-
-    def __init__(self):
-        self.key = rsa.generate_private_key(65537, 2048)
-        self.pem = self.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
-                                          serialization.NoEncryption()).decode()
-
-    def claims(self, token):
-        """Header and claims of a token that this key has signed; ValueError otherwise."""
-        parts = token.split(".")
-        if len(parts) != 3:
-            raise ValueError("not three parts")
-        head, body, signature = (base64.urlsafe_b64decode(p + "=" * (-len(p) % 4)) for p in parts)
-        self.key.public_key().verify(signature, f"{parts[0]}.{parts[1]}".encode(), padding.PKCS1v15(), hashes.SHA256())
-        head = json.loads(head)
-        if head.get("alg") != "RS256":
-            raise ValueError("not RS256")
-        return head, json.loads(body)
-
-
-class DirectoryStandin:
+class DirectoryStandin(Tokens):
     """`page`: rows a page at most, below what a client asks for. `life`: of a token, in seconds."""
 
-    admin, customer = "directory-reader@example.com", "my_customer"
-    tenant, client_id, client_secret = "tenant-1", "client-1", "graph-secret-1"
+    customer = "my_customer"
     bearer = "scim-bearer-1"
     slack_token = "xoxb-directory-1"
     team = "T0HOME"
 
     def __init__(self, company, page=4, life=3600):
         self.company, self.page, self.life = company, page, life
-        self.keys = Keys()
-        self.tokens = {}
-        self.issued = 0
-        self.scopes = "okta.users.read okta.groups.read"     # what Okta grants
+        super().__init__()
         self.faults, self.struck, self.requests = [], Counter(), []
         self.conns = set()
         self.seen_etags = []
@@ -130,21 +91,17 @@ class DirectoryStandin:
             conn.transport.abort()
         await asyncio.sleep(0)
 
-    def google_key(self):
-        """The JSON key of the service account, as the console gives it."""
-        return json.dumps({"type": "service_account", "client_email": "sync@project.iam.gserviceaccount.com",
-                           "private_key_id": "key-1", "private_key": self.keys.pem})
-
-    def settings(self, kind, folder):
-        """directory.sources.X for this stand-in; the secrets are written to folder."""
+    def settings(self, kind, folder, proof=None):
+        """directory.sources.X for this stand-in; the secrets are written to folder. `proof`: how the client says who it is
+        (tokens.py), when there are several ways."""
         def secret(name, text):
             (folder / name).write_text(text, encoding="utf-8")
             return {"file": str(folder / name)}
         own = {
-            "google": lambda: {"admin": self.admin, "key": secret("google.json", self.google_key()),
-                               "token_url": f"{self.base}/google/token"},
+            "google": lambda: {"admin": self.admin, "token_url": f"{self.base}/google/token",
+                               **self.google_identity(proof or "key", secret)},
             "graph": lambda: {"tenant": self.tenant, "client_id": self.client_id, "login_url": f"{self.base}/graph",
-                              "client_secret": secret("graph", self.client_secret)},
+                              **self.graph_identity(proof or "client_secret", secret)},
             "okta": lambda: {"client_id": self.client_id, "key": secret("okta.pem", self.keys.pem), "kid": "key-1"},
             "scim": lambda: {"bearer": secret("scim", self.bearer)},
             "slack": lambda: {"token": secret("slack", self.slack_token)},
@@ -173,6 +130,7 @@ class DirectoryStandin:
             return answer(200, b'{"status":"ok","items":[]}', JSON_TYPE)
         if mode == "expire":
             self.tokens.clear()
+            fault.get("then", lambda: None)()
         return self.serve(req, fault)
 
     def fault_of(self, req):
@@ -239,50 +197,11 @@ class DirectoryStandin:
             return page, start
         return page, None if mode == "short" or after >= len(rows) else after
 
-    # Tokens
-
-    def issue(self, **more):
-        token = secrets.token_urlsafe(24)
-        self.tokens[token] = time.time() + self.life
-        self.issued += 1
-        return json_answer({"access_token": token, "token_type": "Bearer", "expires_in": self.life, **more})
-
-    def signed(self, assertion, audience):
-        try:
-            head, claims = self.keys.claims(assertion)
-            now = time.time()
-            good = head.get("kid") == "key-1" and claims["aud"] == audience and \
-                claims["iat"] <= now < claims["exp"] <= claims["iat"] + 3600
-        except Exception as e:      # whatever is wrong with it, it is refused
-            raise Refused(400, {"error": "invalid_grant", "error_description": f"Bad assertion: {e!r}"}) from None
-        if not good:
-            raise Refused(400, {"error": "invalid_grant", "error_description": "Invalid JWT"})
-        return claims
-
-    def holds_token(self, req):
-        name, _, token = req.headers.get("authorization", "").partition(" ")
-        return name == "Bearer" and self.tokens.get(token, 0) > time.time()
-
-    @staticmethod
-    def form(req):
-        if req.method != "POST" or req.headers.get("content-type") != "application/x-www-form-urlencoded":
-            raise Refused(400, {"error": "invalid_request", "error_description": "a form is posted"})
-        return dict(parse_qsl(req.body.decode()))
-
     # Google
 
     def serve_google(self, req, path, fault):
         if path == "token":
-            form = self.form(req)
-            if form.get("grant_type") != GRANTS["google"]:
-                raise Refused(400, {"error": "unsupported_grant_type"})
-            claims = self.signed(form.get("assertion", ""), f"{self.base}/google/token")
-            if set(claims["scope"].split()) != GOOGLE_SCOPES:
-                raise Refused(401, {"error": "unauthorized_client",
-                                    "error_description": "Client is unauthorized to retrieve access tokens"})
-            if claims["sub"] != self.admin:
-                raise Refused(400, {"error": "invalid_grant", "error_description": "Invalid email or User ID"})
-            return self.issue()
+            return self.google_token(req)
         if not self.holds_token(req):
             raise google_error(401, "authError", "Invalid Credentials")
         parts = path.removeprefix("admin/directory/v1/").split("/")
@@ -335,13 +254,7 @@ class DirectoryStandin:
 
     def serve_graph(self, req, path, fault):
         if path == f"{self.tenant}/oauth2/v2.0/token":
-            form = self.form(req)
-            if (form.get("grant_type"), form.get("scope")) != ("client_credentials", f"{self.base}/graph/.default"):
-                raise Refused(400, {"error": "invalid_scope", "error_description": "AADSTS1002012: scope is not valid"})
-            if (form.get("client_id"), form.get("client_secret")) != (self.client_id, self.client_secret):
-                raise Refused(401, {"error": "invalid_client",
-                                    "error_description": "AADSTS7000215: Invalid client secret provided."})
-            return self.issue()
+            return self.graph_token(req)
         if not self.holds_token(req):
             raise graph_error(401, "InvalidAuthenticationToken", "Lifetime validation failed, the token is expired.")
         args = req.args()
@@ -379,13 +292,7 @@ class DirectoryStandin:
 
     def serve_okta(self, req, path, fault):
         if path == "oauth2/v1/token":
-            form = self.form(req)
-            if (form.get("grant_type"), form.get("client_assertion_type")) != ("client_credentials", CLIENT_JWT):
-                raise Refused(400, {"error": "invalid_request"})
-            claims = self.signed(form.get("client_assertion", ""), f"{self.base}/okta/oauth2/v1/token")
-            if not claims["iss"] == claims["sub"] == self.client_id or "jti" not in claims:
-                raise Refused(401, {"error": "invalid_client", "error_description": "The client_assertion is invalid."})
-            return self.issue(scope=self.scopes)
+            return self.okta_token(req)
         if not self.holds_token(req):
             raise okta_error(401, "E0000011", "Invalid token provided")
         args, parts = req.args(), path.split("/")

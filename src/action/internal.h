@@ -276,7 +276,7 @@ const char *rollout_refusal(const json_t *object);
  * ---
  */
 
-struct restart_base { /* the change; revert and follow may be NULL */
+struct restart_base { /* the change; revert may be NULL */
 	action_fn plan, apply, look, revert, follow;
 };
 struct call *restarting_plan(const struct restart_base *base, struct action_env *env,

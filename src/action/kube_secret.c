@@ -17,7 +17,7 @@
 #include "base/xalloc.h"
 #include "internal.h"
 
-enum { VALUE_MAX = 8000, PATCHES_MAX = 5 };
+enum { VALUE_MAX = 8000, PATCHES_MAX = 5, STAYS_MS = 10000 };
 
 #define METADATA "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
@@ -261,9 +261,10 @@ static void end_done(struct secret *secret, const json_t *object)
 {
 	char *text = xasprintf("%s has its new value", key_of(secret));
 
-	act_end(&secret->act, json_pack("{s:s, s:{s:s, s:s}}", "done", text, "evidence", "uid",
+	act_end(&secret->act, json_pack("{s:s, s:{s:s, s:s, s:o}}", "done", text, "evidence", "uid",
 					jget_str_or(object, "metadata.uid", ""), "resourceVersion",
-					jget_str_or(object, "metadata.resourceVersion", "")));
+					jget_str_or(object, "metadata.resourceVersion", ""),
+					"writer", writer_of(secret, object)));
 	free(text);
 }
 
@@ -370,8 +371,8 @@ static void on_looked(void *data, const struct kube_answer *answer, const struct
 	}
 	what = place_text(&secret->place);
 	act_end(&secret->act,
-		json_pack("{s:s, s:s++, s:{}, s:s*}", "state", state, "says", what, " ", says,
-			  "evidence", "done",
+		json_pack("{s:s, s:s++, s:{s:o}, s:s*}", "state", state, "says", what, " ", says,
+			  "evidence", "writer", writer_of(secret, answer->body), "done",
 			  str_eq(state, "done") ? "the key has its new value" : NULL));
 	free(what);
 }
@@ -384,6 +385,63 @@ static struct call *look_secret(struct action_env *env, const struct action_run 
 	if (!place_read(&secret->place, env, run->with, "Secret", PLACE_OBJECT, &secret->act.err))
 		return act_fail(&secret->act);
 	peek(secret, on_looked);
+	return &secret->act.call;
+}
+
+/* --- follow: a value that nobody reads is ours while the record of who wrote it is --- */
+
+static void end_followed(struct secret *secret, const char *state, char *says)
+{
+	act_end(&secret->act,
+		json_pack("{s:s, s:s, s:i}", "state", state, "says", says, "again_ms", STAYS_MS));
+	free(says);
+}
+
+static bool of_other_request(const struct secret *secret, const char *mark)
+{
+	return mark != NULL && id_is_request(mark) && !str_eq(mark, secret->act.run->request_id);
+}
+
+static void on_followed(void *data, const struct kube_answer *answer, const struct err *err)
+{
+	struct secret *secret = data;
+	const struct action_run *run = secret->act.run;
+	const json_t *object = answer->body;
+	const char *mark = mark_of(object), *key = key_of(secret);
+	json_t *writer;
+
+	secret->act.inner = NULL;
+	if (err != NULL && answer->problem != KUBE_NOT_FOUND) {
+		act_end_badly(&secret->act, err);
+		return;
+	}
+	writer = writer_of(secret, object);
+	if (err != NULL)
+		end_followed(secret, "undone", xstrdup("the Secret does not exist any more"));
+	else if (!str_eq(jget_str(object, "metadata.uid"), jget_str(run->plan, "precondition.uid")))
+		end_followed(secret, "undone", xstrdup("the Secret was deleted and made again"));
+	else if (json_equal(writer, jget(run->since, "evidence.writer")))
+		end_followed(secret, "done", xstrdup("as it was set"));
+	else if (of_other_request(secret, mark))
+		end_followed(secret, "superseded", xasprintf("request %s changed it since", mark));
+	else if (json_is_null(writer))
+		end_followed(secret, "undone", xasprintf("the key %s is gone", key));
+	else
+		end_followed(secret, "undone",
+			     xasprintf("%s was written again: by %s at %s", key,
+				       jget_str_or(writer, "manager", "?"),
+				       jget_str_or(writer, "time", "?")));
+	json_decref(writer);
+}
+
+static struct call *follow_secret(struct action_env *env, const struct action_run *run,
+				  action_done_fn done, void *data)
+{
+	struct secret *secret = secret_new(env, run, done, data);
+
+	if (!place_read(&secret->place, env, run->with, "Secret", PLACE_OBJECT, &secret->act.err))
+		return act_fail(&secret->act);
+	peek(secret, on_followed);
 	return &secret->act.call;
 }
 
@@ -411,9 +469,9 @@ static bool check_secret(const json_t *with, const struct action_env *env, const
 	return false;
 }
 
-static const struct restart_base base = { .plan = plan_secret,
-					  .apply = apply_secret,
-					  .look = look_secret };
+static const struct restart_base base = {
+	.plan = plan_secret, .apply = apply_secret, .look = look_secret, .follow = follow_secret
+};
 
 RESTARTING_STEP(plan)
 RESTARTING_STEP(apply)

@@ -248,26 +248,13 @@ static void on_followed(void *data, const json_t *result, const struct err *err)
 		act_end(&r->act, json_incref((json_t *)(uintptr_t)result));
 }
 
-static void on_nothing_to_follow(void *data)
-{
-	act_end(data, json_pack("{s:s, s:s}", "state", "superseded", "says",
-				"there is nothing to follow"));
-}
-
 struct call *restarting_follow(const struct restart_base *base, struct action_env *env,
 			       const struct action_run *run, action_done_fn done, void *data)
 {
-	bool restarted = jget_bool(run->since, "evidence.restarted", false);
 	struct restarting *r;
 
-	if (!restarted && base->follow != NULL)
+	if (!jget_bool(run->since, "evidence.restarted", false))
 		return base->follow(env, run, done, data);
-	if (!restarted) {
-		struct act *act = act_new(sizeof(*act), env, run, done, data);
-
-		act->inner = call_defer(env_loop(env), on_nothing_to_follow, act);
-		return &act->call;
-	}
 	r = restarting_new(env, run, done, data);
 	r->act.inner = action_kube_restart.follow(env, &r->second, on_followed, r);
 	return &r->act.call;

@@ -124,8 +124,7 @@ def test_done_and_set_back(place, least, use):
     assert driver.good(kind, "look", given, plan=plan, id=rid)["state"] == "done"
     if "error" not in driver(kind, "follow", given, plan=plan, since=outcome, id=rid):
         end = follow(driver, kind, given, plan, outcome, id=rid)
-        # A Secret without a restart is all done when it is set.
-        assert end["state"] == ("superseded" if use == "secret" else "done"), (end, outcome, plan)
+        assert end["state"] == "done", (end, outcome, plan)
     if use in TRUTH:
         wait(lambda: TRUTH[use](server, ns), f"what {use} makes of the cluster", 5)
     if use.endswith("-restart"):

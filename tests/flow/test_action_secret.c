@@ -118,6 +118,67 @@ static void test_only_as_planned(void **state)
 	world_close(&world);
 }
 
+/* What the look says of a change whose outcome is that; the state, and its sentence in says. */
+static const char *followed(struct world *world, const json_t *plan, const json_t *outcome,
+			    char says[200])
+{
+	static char state[20];
+	json_t *with = json_loads(WITH, 0, NULL);
+	struct end end;
+	char *text;
+
+	json_object_set(with, "test_since", (json_t *)(uintptr_t)outcome);
+	text = json_text(with);
+	end = world_act(world, world_kind("kube.secret"), ACT_FOLLOW, text, plan);
+	assert_good(end);
+	assert_no_value(end.result);
+	assert_true(jget_int(end.result, "again_ms", 0) > 0);
+	(void)snprintf(state, sizeof(state), "%s", jget_str_or(end.result, "state", "?"));
+	(void)snprintf(says, 200, "%s", jget_str_or(end.result, "says", "?"));
+	end_free(&end);
+	free(text);
+	json_decref(with);
+	return state;
+}
+
+/* Set and unset behind our back: it stays ours until the record of who wrote it says otherwise. */
+static void test_followed(void **state)
+{
+	const struct action_kind *kind = world_kind("kube.secret");
+	struct world world;
+	struct end plan, end;
+	char says[200];
+
+	(void)state;
+	open_secret(&world);
+	plan = world_act(&world, kind, ACT_PLAN, WITH, NULL);
+	end = world_act(&world, kind, ACT_APPLY, WITH, plan.result);
+	assert_good(end);
+	assert_string_equal(followed(&world, plan.result, end.result, says), "done");
+	/* another key is nobody's matter */
+	world_do(&world, "set",
+		 "{\"kind\":\"Secret\",\"ns\":\"ads\",\"name\":\"broker\",\"manager\":\"other\","
+		 "\"data\":{\"more\":\"eA==\"}}");
+	assert_string_equal(followed(&world, plan.result, end.result, says), "done");
+	world_do(&world, "set",
+		 "{\"kind\":\"Secret\",\"ns\":\"ads\",\"name\":\"broker\",\"manager\":\"rotator\","
+		 "\"data\":{\"password\":\"bmV3ZXI=\"}}");
+	assert_string_equal(followed(&world, plan.result, end.result, says), "undone");
+	assert_non_null(strstr(says, "password was written again: by rotator at "));
+	world_do(&world, "set",
+		 "{\"kind\":\"Secret\",\"ns\":\"ads\",\"name\":\"broker\",\"patch\":{\"metadata\":{"
+		 "\"annotations\":{\"opsd/last-request\":\"R1KH2M8Q4ZT7WX0B\"}}}}");
+	assert_string_equal(followed(&world, plan.result, end.result, says), "superseded");
+	assert_string_equal(says, "request R1KH2M8Q4ZT7WX0B changed it since");
+	world_do(&world, "delete", "{\"kind\":\"Secret\",\"ns\":\"ads\",\"name\":\"broker\"}");
+	assert_string_equal(followed(&world, plan.result, end.result, says), "undone");
+	assert_string_equal(says, "the Secret does not exist any more");
+	assert_int_equal(world_count(&world, "get", "secrets"), 0);
+	end_free(&end);
+	end_free(&plan);
+	world_close(&world);
+}
+
 static void test_refusals(void **state)
 {
 	static const struct {
@@ -188,9 +249,8 @@ static void test_checked(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_set),
-		cmocka_unit_test(test_only_as_planned),
-		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_set),      cmocka_unit_test(test_only_as_planned),
+		cmocka_unit_test(test_followed), cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_checked),
 	};
 	int failed;

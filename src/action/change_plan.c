@@ -11,15 +11,17 @@
 #include "base/xalloc.h"
 #include "internal.h"
 
-/* What is read at once; the object is the first. */
-enum { OBJECT, HPAS, SCALED_OBJECTS, READS };
+/* What is read at once. */
+enum read { OBJECT, HPAS, SCALED_OBJECTS, QUOTAS, READS };
 
 struct planner {
 	struct act act;
 	const struct change_kind *kind;
 	struct place place;
-	bool back; /* the way back from run->plan */
-	json_t *object, *hpas, *scaled_objects;
+	bool back;              /* the way back from run->plan */
+	enum read reads[READS]; /* which, in their order */
+	size_t n_reads;
+	json_t *got[READS]; /* NULL: not asked for, or not seen */
 	struct owners seen; /* warnings only: what could not be seen */
 	size_t mores;       /* of the kind; Argo CD's application comes after them */
 	json_t *plan;
@@ -29,9 +31,8 @@ static void on_finish(struct act *act)
 {
 	struct planner *planner = (struct planner *)act;
 
-	json_decref(planner->object);
-	json_decref(planner->hpas);
-	json_decref(planner->scaled_objects);
+	for (size_t i = 0; i < READS; i++)
+		json_decref(planner->got[i]);
 	json_decref(planner->seen.warnings);
 	json_decref(planner->plan);
 }
@@ -67,23 +68,19 @@ static void try_it(struct planner *planner)
 
 /* --- who else --- */
 
-static void keep_scalers(struct planner *planner, const struct gathered *items)
+/* What opsd may not see of the quotas is not spoken of: it is a forecast more or less. */
+static void keep(struct planner *planner, enum read read, const struct gathered *item)
 {
 	static const char *const names[] = {
 		[HPAS] = "HorizontalPodAutoscalers", [SCALED_OBJECTS] = "KEDA's ScaledObjects"
 	};
 
-	for (size_t i = HPAS; planner->kind->scaled && i < READS; i++) {
-		enum kube_problem problem = items[i].problem;
-
-		if (problem == KUBE_NO_RESOURCE && i == SCALED_OBJECTS)
-			env_set_keda_missing(planner->act.env, planner->place.kube);
-		else if (problem != KUBE_FINE)
-			owners_warn(&planner->seen, "opsd could not see whether %s scale this: %s",
-				    names[i], items[i].err.msg);
-	}
-	planner->hpas = json_incref(items[HPAS].body);
-	planner->scaled_objects = json_incref(items[SCALED_OBJECTS].body);
+	planner->got[read] = json_incref(item->body);
+	if (item->problem == KUBE_NO_RESOURCE && read == SCALED_OBJECTS)
+		env_set_keda_missing(planner->act.env, planner->place.kube);
+	else if (item->problem != KUBE_FINE && (read == HPAS || read == SCALED_OBJECTS))
+		owners_warn(&planner->seen, "opsd could not see whether %s scale this: %s",
+			    names[read], item->err.msg);
 }
 
 static void others(struct planner *planner, struct planning *planning, const json_t *application)
@@ -95,8 +92,8 @@ static void others(struct planner *planner, struct planning *planning, const jso
 	json_decref(path);
 	if (!kind->scaled)
 		return;
-	scalers_say(&planning->owners, &planner->place, planner->hpas, planner->scaled_objects,
-		    &planning->step);
+	scalers_say(&planning->owners, &planner->place, planner->got[HPAS],
+		    planner->got[SCALED_OBJECTS], &planning->step);
 	json_array_extend(planning->owners.warnings, planner->seen.warnings);
 }
 
@@ -149,8 +146,9 @@ static bool make_plan(struct planner *planner, const struct gathered *more, stru
 	struct planning planning;
 	bool good;
 
-	planning_start(&planning, &planner->place, planner->act.run, planner->object);
+	planning_start(&planning, &planner->place, planner->act.run, planner->got[OBJECT]);
 	planning.more = more;
+	planning.quotas = planner->got[QUOTAS];
 	if (planner->back)
 		planning.back = jget(planner->act.run->plan, "precondition.from");
 	good = planner->kind->build(&planning, err);
@@ -158,7 +156,7 @@ static bool make_plan(struct planner *planner, const struct gathered *more, stru
 		others(planner, &planning, more != NULL ? more[planner->mores].body : NULL);
 	planner->plan = planning_plan(&planning);
 	if (good && planner->back)
-		put_foreign(planner, planner->object);
+		put_foreign(planner, planner->got[OBJECT]);
 	return good;
 }
 
@@ -196,11 +194,11 @@ static bool ask_more(struct planner *planner)
 	const struct change_kind *kind = planner->kind;
 	const struct action_run *run = planner->act.run;
 	struct kube_request requests[CHANGE_MORE + 1] = { 0 };
-	char *query = NULL, *app = argo_application(&planner->place, planner->object);
+	char *query = NULL, *app = argo_application(&planner->place, planner->got[OBJECT]);
 	size_t n = 0;
 
 	if (kind->more != NULL)
-		n = kind->more(&planner->place, run, planner->object, requests, &query);
+		n = kind->more(&planner->place, run, planner->got[OBJECT], requests, &query);
 	for (size_t i = 0; i < n; i++)
 		requests[i].space = planner->place.space;
 	planner->mores = n;
@@ -223,49 +221,66 @@ static bool ask_more(struct planner *planner)
 static void on_read(void *data, const struct gathered *items)
 {
 	struct planner *planner = data;
+	const struct gathered *object = &items[0];
 	struct err err;
 
 	planner->act.inner = NULL;
-	planner->object = json_incref(items[OBJECT].body);
-	if (items[OBJECT].problem == KUBE_NOT_FOUND && !planner->back) {
-		planner->act.inner = nearby_start(&planner->place, planner->act.run,
-						  &items[OBJECT].err, on_near, planner);
-	} else if (items[OBJECT].problem != KUBE_FINE) {
-		act_end_badly(&planner->act, &items[OBJECT].err);
-	} else if (!same_object(planner, planner->object, &err)) {
-		act_end_badly(&planner->act, &err);
-	} else {
-		keep_scalers(planner, items);
-		if (!ask_more(planner))
-			on_more(planner, NULL);
+	if (object->problem == KUBE_NOT_FOUND && !planner->back) {
+		planner->act.inner = nearby_start(&planner->place, planner->act.run, &object->err,
+						  on_near, planner);
+		return;
 	}
+	if (object->problem != KUBE_FINE) {
+		act_end_badly(&planner->act, &object->err);
+		return;
+	}
+	for (size_t i = 0; i < planner->n_reads; i++)
+		keep(planner, planner->reads[i], &items[i]);
+	if (!same_object(planner, planner->got[OBJECT], &err))
+		act_end_badly(&planner->act, &err);
+	else if (!ask_more(planner))
+		on_more(planner, NULL);
+}
+
+static void choose_reads(struct planner *planner)
+{
+	const struct change_kind *kind = planner->kind;
+	bool asked = planner->act.run->asked;
+
+	planner->reads[planner->n_reads++] = OBJECT;
+	if (kind->scaled)
+		planner->reads[planner->n_reads++] = HPAS;
+	/* A KEDA that is at work shows by the label of its autoscaler; only a preview says more. */
+	if (kind->scaled && asked && !env_keda_missing(planner->act.env, planner->place.kube))
+		planner->reads[planner->n_reads++] = SCALED_OBJECTS;
+	if (kind->quota && asked)
+		planner->reads[planner->n_reads++] = QUOTAS;
 }
 
 static void ask(struct planner *planner)
 {
+	static const char *const kinds[] = { [HPAS] = "HorizontalPodAutoscaler",
+					     [SCALED_OBJECTS] = "ScaledObject",
+					     [QUOTAS] = "ResourceQuota" };
 	const struct action_run *run = planner->act.run;
-	struct kube_request requests[READS];
-	size_t n = READS;
+	struct kube_request requests[READS] = { 0 };
 
-	memset(requests, 0, sizeof(requests));
-	for (size_t i = 0; i < READS; i++) {
+	choose_reads(planner);
+	for (size_t i = 0; i < planner->n_reads; i++) {
+		enum read read = planner->reads[i];
+
 		requests[i].method = "GET";
 		requests[i].space = planner->place.space;
-		requests[i].query = i == OBJECT ? NULL : "limit=500";
+		requests[i].kind =
+			read == OBJECT ? planner->place.kind : kube_kind_find(kinds[read]);
+		requests[i].name = read == OBJECT ? planner->place.name : NULL;
+		requests[i].query = read == OBJECT ? NULL : "limit=500";
 		requests[i].request_id = run->request_id;
 		requests[i].person = run->person;
 		requests[i].timeout_ms = run->timeout_ms;
 	}
-	requests[OBJECT].kind = planner->place.kind;
-	requests[OBJECT].name = planner->place.name;
-	requests[HPAS].kind = kube_kind_find("HorizontalPodAutoscaler");
-	requests[SCALED_OBJECTS].kind = kube_kind_find("ScaledObject");
-	if (!planner->kind->scaled)
-		n = HPAS;
-	/* A KEDA that is at work shows by the label of its autoscaler; only a preview says more. */
-	else if (!run->asked || env_keda_missing(planner->act.env, planner->place.kube))
-		n = SCALED_OBJECTS;
-	planner->act.inner = gather_start(planner->place.kube, requests, n, on_read, planner);
+	planner->act.inner =
+		gather_start(planner->place.kube, requests, planner->n_reads, on_read, planner);
 }
 
 static struct planner *planner_new(const struct change_kind *kind, struct action_env *env,

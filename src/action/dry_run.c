@@ -46,6 +46,15 @@ static void warn_mutated(struct dry_run *dry, struct owners *owners, const json_
 	json_decref(would);
 }
 
+bool no_dry_run(struct owners *owners, const struct err *err)
+{
+	if (strstr(err->msg, "does not support dry run") == NULL)
+		return false;
+	owners_warn(owners, "A webhook of the cluster cannot be asked beforehand; it may still "
+			    "refuse the change.");
+	return true;
+}
+
 static void on_answer(void *data, const struct kube_answer *answer, const struct err *err)
 {
 	struct dry_run *dry = data;
@@ -59,13 +68,8 @@ static void on_answer(void *data, const struct kube_answer *answer, const struct
 		warn_mutated(dry, &owners, answer->body);
 	/* A conflict is only its status that moved meanwhile: apply reads again.  A webhook that
 	 * cannot be asked says nothing about the change itself. */
-	if (err != NULL && answer->problem == KUBE_CONFLICT) {
+	if (err != NULL && (answer->problem == KUBE_CONFLICT || no_dry_run(&owners, err)))
 		err = NULL;
-	} else if (err != NULL && strstr(err->msg, "does not support dry run") != NULL) {
-		owners_warn(&owners, "A webhook of the cluster cannot be asked beforehand; it may "
-				     "still refuse the change.");
-		err = NULL;
-	}
 	dry->then(dry->data, err);
 	dry_run_free(dry);
 }

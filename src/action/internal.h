@@ -144,6 +144,28 @@ const char *object_note(const json_t *object, const char *list, const char *key)
 void scalers_say(struct owners *owners, const struct place *place, const json_t *hpas,
 		 const json_t *scaled_objects, const struct step *step);
 
+/* --- quota.c: whether the pods of a change can start; pure --- */
+
+struct pods_wish {          /* what a change does to the pods that there are */
+	const json_t *spec; /* of a pod that comes; NULL: not known */
+	int64_t pods;       /* so many come in all */
+	const json_t *was;  /* of one that goes; NULL: none does */
+	int64_t gone;       /* so many go */
+	int64_t least;      /* so many come before one goes */
+	const char *when;   /* " at 20 replicas"; NULL: at once */
+};
+struct planning;
+
+/* quotas: a list, or NULL.  A warning for each that is too small. */
+void quotas_say(struct owners *owners, const json_t *quotas, const struct pods_wish *wish);
+void quotas_of_scale(struct planning *planning, int64_t to);
+/* Its pods are replaced, one after the other, by those of a template. */
+void quotas_of_rollout(struct planning *planning, const json_t *template);
+#define QUOTA_NEED                                                                                 \
+	{                                                                                          \
+		.verbs = "list", .kinds = "ResourceQuota", .spare = true                           \
+	}
+
 /* --- planning.c: the parts of a plan --- */
 
 struct planning { /* what a kind's build fills in */
@@ -152,6 +174,7 @@ struct planning { /* what a kind's build fills in */
 	const json_t *object;
 	const json_t *back;          /* the value to go back to; NULL: with says what it shall be */
 	const struct gathered *more; /* what the kind's more asked for */
+	const json_t *quotas;        /* of the namespace, as a list; NULL: not seen */
 	json_t *plan;                /* owned; these are of it: */
 	json_t *changes;             /* array */
 	json_t *precondition;        /* has uid and resourceVersion */
@@ -180,6 +203,7 @@ struct change_kind {
 	const char *fixed; /* the kind when with names none */
 	bool scaled;       /* what scales the object matters */
 	bool rolls;        /* pods come and go by it: it is complete when its controller says so */
+	bool quota;        /* it makes pods, which the namespace's quotas may hold back */
 	bool strategic;    /* lists are merged by their keys: containers, env */
 	/* What else is to be read once the object is known; fills in kind, name and query (which
 	 * the caller frees).  How many, at most CHANGE_MORE.  NULL: nothing. */
@@ -304,6 +328,10 @@ bool restarting_check(const json_t *with, const char **ret_param, struct err *er
 /* An amount of CPU or memory as the server writes it: "1024Mi" is "1Gi", "0.5" is "500m".  The
  * caller frees; NULL: it is none, or has a fraction that the server would round. */
 char *quantity_canonical(const char *text);
+/* In thousandths, rounded up; false: it is none, or too large. */
+bool quantity_milli(const char *text, int64_t *ret);
+/* bytes: in Ki, Mi, Gi where it is a whole number of them.  The caller frees. */
+char *quantity_text(int64_t milli, bool bytes);
 
 /* --- dry_run.c: the patch as a dry run --- */
 
@@ -311,6 +339,9 @@ char *quantity_canonical(const char *text);
 struct call *dry_run_start(const struct change_kind *kind, const struct place *place,
 			   const struct action_run *run, json_t *plan, call_done_fn then,
 			   void *data);
+
+/* It was only that a webhook cannot be asked beforehand: then that is a warning. */
+bool no_dry_run(struct owners *owners, const struct err *err);
 
 /* --- nearby.c --- */
 

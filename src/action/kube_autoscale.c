@@ -4,6 +4,7 @@
  * patch: one at a time could pass through a minimum above the maximum.
  */
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,6 +75,39 @@ static void warn(struct planning *planning, int64_t min, int64_t max)
 			    min - now);
 }
 
+/* What it scales, for what a pod of it takes. */
+static size_t autoscale_more(const struct place *place, const struct action_run *run,
+			     const json_t *object, struct kube_request *requests, char **ret_query)
+{
+	const json_t *ref = jget(object, "spec.scaleTargetRef");
+
+	(void)place;
+	(void)ret_query;
+	if (!run->asked || !str_eq(jget_str(ref, "kind"), "Deployment"))
+		return 0;
+	requests[0].kind = kube_kind_find("Deployment");
+	requests[0].name = jget_str_or(ref, "name", "");
+	return 1;
+}
+
+/* The fewest come at once, the most when it wants them. */
+static void forecast(struct planning *planning, int64_t min, int64_t max, int64_t old_max)
+{
+	const json_t *target = planning->more != NULL ? planning->more[0].body : NULL;
+	int64_t have = jget_int(planning->object, "status.currentReplicas", 0);
+	int64_t at = min > have ? min : max;
+	char when[48];
+	struct pods_wish wish = { .pods = at - have };
+
+	if (at <= have || (at == max && max <= old_max))
+		return;
+	if (str_eq(jget_str(target, "kind"), "Deployment"))
+		wish.spec = jget(target, "spec.template.spec");
+	(void)snprintf(when, sizeof(when), " at %" PRId64 " replicas", at);
+	wish.when = when;
+	quotas_say(&planning->owners, planning->quotas, &wish);
+}
+
 static bool autoscale_build(struct planning *planning, struct err *err)
 {
 	const json_t *with = planning->back != NULL ? planning->back : planning->run->with;
@@ -94,10 +128,13 @@ static bool autoscale_build(struct planning *planning, struct err *err)
 	one_change(planning, "max", old_max, max);
 	planning_expect(planning, range(old_min, old_max), range(min, max));
 	warn(planning, min, max);
+	forecast(planning, min, max, old_max);
 	return true;
 }
 
 static const struct change_kind change = { .fixed = "HorizontalPodAutoscaler",
+					   .quota = true,
+					   .more = autoscale_more,
 					   .build = autoscale_build,
 					   .fields = autoscale_fields,
 					   .value = autoscale_value,
@@ -127,6 +164,8 @@ static bool check_autoscale(const json_t *with, const struct action_env *env,
 static const struct action_need needs[] = {
 	{ .verbs = "get patch", .kinds = "HorizontalPodAutoscaler", .object = "name" },
 	{ .verbs = "list", .kinds = "HorizontalPodAutoscaler", .spare = true },
+	{ .verbs = "get", .kinds = "Deployment", .spare = true },
+	QUOTA_NEED,
 	ARGO_NEED,
 	{ .verbs = NULL },
 };

@@ -364,6 +364,7 @@ static const struct action_need needs[] = {
 	{ .verbs = "list", .kinds = "Pod", .when = "restart", .spare = true },
 	{ .verbs = "list", .kinds = "ReplicaSet", .when = "restart", .spare = true },
 	{ .verbs = "list", .kinds = "Event", .when = "restart", .spare = true },
+	{ .verbs = "list", .kinds = "ResourceQuota", .when = "restart", .spare = true },
 	{ .verbs = NULL },
 };
 

@@ -31,11 +31,13 @@ struct job {
 	struct act act;
 	struct place place; /* of the CronJob, or of the job that is the template */
 	char *job_name;
+	json_t *plan; /* while it is tried */
 	bool looks;
 };
 
 static void on_finish(struct act *act)
 {
+	json_decref(((struct job *)act)->plan);
 	free(((struct job *)act)->job_name);
 }
 
@@ -223,35 +225,111 @@ static void warn(struct planning *planning)
 	json_object_set_new(planning->precondition, "vanishes", json_boolean(vanishes));
 }
 
-static void on_planned(void *data, const struct kube_answer *answer, const struct err *err)
+/* As many pods as run at once. */
+static void forecast(struct planning *planning, const json_t *job_spec, const json_t *quotas)
+{
+	int64_t beside = jget_int(job_spec, "parallelism", 1);
+	int64_t in_all = jget_int(job_spec, "completions", beside);
+	struct pods_wish wish = { .spec = jget(job_spec, "template.spec"),
+				  .pods = in_all < beside ? in_all : beside };
+
+	quotas_say(&planning->owners, quotas, &wish);
+}
+
+/* That its name is taken is an earlier sending of this very request, or found when it is done. */
+static void on_tried(void *data, const struct kube_answer *answer, const struct err *err)
 {
 	struct job *job = data;
-	struct planning planning;
+	json_t *plan = job->plan, *text;
+	struct owners owners = { NULL, json_object_get(plan, "warnings") };
+	size_t i;
 
 	job->act.inner = NULL;
-	if (answer->problem == KUBE_NOT_FOUND) {
-		job->act.inner = nearby_start(&job->place, job->act.run, err, on_near, job);
-		return;
-	}
-	if (err != NULL) {
+	if (err != NULL && answer->problem != KUBE_EXISTS && !no_dry_run(&owners, err)) {
 		act_end_badly(&job->act, err);
 		return;
 	}
-	planning_start(&planning, &job->place, job->act.run, answer->body);
+	json_array_foreach(answer->warnings, i, text)
+		owners_warn(&owners, "The cluster warns: %s", json_string_value(text));
+	job->plan = NULL;
+	act_end(&job->act, plan);
+}
+
+/* A policy, or a quota of jobs, says no before anybody is asked to confirm. */
+static void try_it(struct job *job, const json_t *source)
+{
+	const struct action_run *run = job->act.run;
+	json_t *body = build_job(job, source);
+	struct kube_request request = { .method = "POST",
+					.kind = kube_kind_find("Job"),
+					.space = job->place.space,
+					.body = body,
+					.dry_run = true,
+					.request_id = run->request_id,
+					.person = run->person,
+					.timeout_ms = run->timeout_ms };
+
+	job->act.inner = kube_call(job->place.kube, &request, on_tried, job);
+	json_decref(body);
+}
+
+enum { SOURCE, QUOTAS, READS };
+
+static void on_read(void *data, const struct gathered *items)
+{
+	struct job *job = data;
+	const json_t *source = items[SOURCE].body;
+	bool asked = job->act.run->asked, cron = str_eq(job->place.kind->kind, "CronJob");
+	struct planning planning;
+	json_t *plan;
+
+	job->act.inner = NULL;
+	if (items[SOURCE].problem == KUBE_NOT_FOUND) {
+		job->act.inner =
+			nearby_start(&job->place, job->act.run, &items[SOURCE].err, on_near, job);
+		return;
+	}
+	if (items[SOURCE].problem != KUBE_FINE) {
+		act_end_badly(&job->act, &items[SOURCE].err);
+		return;
+	}
+	planning_start(&planning, &job->place, job->act.run, source);
 	planning_change(&planning, "job", json_null(), json_string(job->job_name));
 	put_args(&planning);
 	warn(&planning);
-	act_end(&job->act, planning_plan(&planning));
+	if (asked)
+		forecast(&planning, jget(source, cron ? "spec.jobTemplate.spec" : "spec"),
+			 items[QUOTAS].body);
+	plan = planning_plan(&planning);
+	if (!asked) {
+		act_end(&job->act, plan);
+		return;
+	}
+	job->plan = plan;
+	try_it(job, source);
 }
 
 static struct call *plan_job(struct action_env *env, const struct action_run *run,
 			     action_done_fn done, void *data)
 {
 	struct job *job = job_new(env, run, done, data);
+	struct kube_request requests[READS] = { 0 };
 
 	if (job->job_name == NULL)
 		return act_fail(&job->act);
-	ask(job, "GET", job->place.kind, job->place.name, NULL, on_planned);
+	for (size_t i = 0; i < READS; i++) {
+		requests[i].method = "GET";
+		requests[i].space = job->place.space;
+		requests[i].request_id = run->request_id;
+		requests[i].person = run->person;
+		requests[i].timeout_ms = run->timeout_ms;
+	}
+	requests[SOURCE].kind = job->place.kind;
+	requests[SOURCE].name = job->place.name;
+	requests[QUOTAS].kind = kube_kind_find("ResourceQuota");
+	requests[QUOTAS].query = "limit=500";
+	job->act.inner =
+		gather_start(job->place.kube, requests, run->asked ? READS : QUOTAS, on_read, job);
 	return &job->act.call;
 }
 
@@ -429,6 +507,7 @@ static const struct action_need needs[] = {
 	{ .verbs = "get", .kinds = "CronJob Job", .object = "name" },
 	{ .verbs = "list", .kinds = "CronJob Job", .spare = true },
 	{ .verbs = "get create", .kinds = "Job" },
+	QUOTA_NEED,
 	{ .verbs = "list", .kinds = "Pod", .spare = true },
 	{ .verbs = "get", .kinds = "Pod", .subresource = "log", .spare = true },
 	{ .verbs = NULL },

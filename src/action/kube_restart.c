@@ -68,11 +68,13 @@ static bool restart_build(struct planning *planning, struct err *err)
 			json_string("now"));
 	planning_expect(planning, restart_value(planning->object, NULL), json_string(now));
 	rollout_warn(planning);
+	quotas_of_rollout(planning, jget(planning->object, "spec.template"));
 	return true;
 }
 
 static const struct change_kind change = { .fixed = "Deployment",
 					   .rolls = true,
+					   .quota = true,
 					   .build = restart_build,
 					   .fields = restart_fields,
 					   .value = restart_value };
@@ -105,6 +107,7 @@ static const struct action_need needs[] = {
 	{ .verbs = "list", .kinds = "Pod", .spare = true },
 	{ .verbs = "list", .kinds = "Event", .spare = true },
 	{ .verbs = "list", .kinds = "ReplicaSet", .spare = true },
+	QUOTA_NEED,
 	ARGO_NEED,
 	{ .verbs = NULL },
 };

@@ -82,6 +82,8 @@ static bool scale_build(struct planning *planning, struct err *err)
 		planning_change(planning, "replicas", json_integer(from), json_integer(to));
 	planning_expect(planning, json_integer(from), json_integer(to));
 	planning->step = (struct step){ .from = from, .to = to, .set = true };
+	if (to > from)
+		quotas_of_scale(planning, to);
 	if (jget_bool(object, "spec.paused", false))
 		owners_warn(&planning->owners, "Its rollout is paused: the number of replicas "
 					       "changes, other changes wait.");
@@ -90,6 +92,7 @@ static bool scale_build(struct planning *planning, struct err *err)
 
 static const struct change_kind change = { .fixed = "Deployment",
 					   .rolls = true,
+					   .quota = true,
 					   .scaled = true,
 					   .build = scale_build,
 					   .fields = scale_fields,
@@ -139,6 +142,7 @@ static const struct action_need needs[] = {
 	{ .verbs = "list", .kinds = "Pod", .spare = true },
 	{ .verbs = "list", .kinds = "Event", .spare = true },
 	{ .verbs = "list", .kinds = "ReplicaSet", .spare = true },
+	QUOTA_NEED,
 	ARGO_NEED,
 	{ .verbs = NULL },
 };

@@ -148,7 +148,7 @@ static void on_tried(void *data, const struct kube_answer *answer, const struct 
 	size_t i;
 
 	secret->act.inner = NULL;
-	if (err != NULL && answer->problem != KUBE_CONFLICT) {
+	if (err != NULL && answer->problem != KUBE_CONFLICT && !no_dry_run(&owners, err)) {
 		act_end_badly(&secret->act, err);
 		return;
 	}
@@ -484,6 +484,7 @@ static const struct action_need needs[] = {
 	{ .verbs = "list", .kinds = "Pod", .when = "restart", .spare = true },
 	{ .verbs = "list", .kinds = "ReplicaSet", .when = "restart", .spare = true },
 	{ .verbs = "list", .kinds = "Event", .when = "restart", .spare = true },
+	{ .verbs = "list", .kinds = "ResourceQuota", .when = "restart", .spare = true },
 	{ .verbs = NULL },
 };
 

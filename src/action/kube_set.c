@@ -328,6 +328,39 @@ static void put_changes(struct planning *planning, const json_t *from, const jso
 	}
 }
 
+static void forecast(struct planning *planning, const char *container, const json_t *to)
+{
+	json_t *template = json_deep_copy(jget(planning->object, "spec.template")), *item, *value;
+	const char *name;
+	size_t i;
+
+	json_array_foreach(jget(template, "spec.containers"), i, item)
+	{
+		json_t *resources;
+
+		if (!str_eq(jget_str(item, "name"), container))
+			continue;
+		resources = member(item, "resources", json_object);
+		json_object_foreach((json_t *)(uintptr_t)to, name, value)
+		{
+			const char *dot = strchr(name, '.');
+			char *group;
+
+			if (dot == NULL || str_starts(name, ENV))
+				continue;
+			group = xstrndup(name, (size_t)(dot - name));
+			if (json_is_null(value))
+				json_object_del(member(resources, group, json_object), dot + 1);
+			else
+				json_object_set(member(resources, group, json_object), dot + 1,
+						value);
+			free(group);
+		}
+	}
+	quotas_of_rollout(planning, template);
+	json_decref(template);
+}
+
 static bool set_build(struct planning *planning, struct err *err)
 {
 	const json_t *container = choose_container(planning);
@@ -347,6 +380,8 @@ static bool set_build(struct planning *planning, struct err *err)
 			    json_string(jget_str_or(container, "name", "")));
 	from = flat_now(container, to);
 	put_changes(planning, from, to);
+	if (json_array_size(planning->changes) > 0)
+		forecast(planning, jget_str_or(container, "name", ""), to);
 	planning_expect(planning, from, to);
 	rollout_warn(planning);
 	vpas_say(planning);
@@ -355,6 +390,7 @@ static bool set_build(struct planning *planning, struct err *err)
 
 static const struct change_kind change = { .fixed = "Deployment",
 					   .rolls = true,
+					   .quota = true,
 					   .strategic = true,
 					   .more = vpas_ask,
 					   .build = set_build,
@@ -431,6 +467,7 @@ static const struct action_need needs[] = {
 	{ .verbs = "list", .kinds = "Pod", .spare = true },
 	{ .verbs = "list", .kinds = "Event", .spare = true },
 	{ .verbs = "list", .kinds = "ReplicaSet", .spare = true },
+	QUOTA_NEED,
 	ARGO_NEED,
 	{ .verbs = NULL },
 };

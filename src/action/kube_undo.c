@@ -266,12 +266,15 @@ static bool undo_build(struct planning *planning, struct err *err)
 	}
 	put_source(planning, &to, now);
 	rollout_warn(planning);
+	if (to.number != from.number)
+		quotas_of_rollout(planning, template_of(to.object));
 	return true;
 }
 
 static const struct change_kind change = { .fixed = "Deployment",
 					   .strategic = true,
 					   .rolls = true,
+					   .quota = true,
 					   .more = undo_more,
 					   .build = undo_build,
 					   .fields = undo_fields,
@@ -416,6 +419,7 @@ static const struct action_need needs[] = {
 	{ .verbs = "get list", .kinds = "ControllerRevision" },
 	{ .verbs = "list", .kinds = "Pod", .spare = true },
 	{ .verbs = "list", .kinds = "Event", .spare = true },
+	QUOTA_NEED,
 	ARGO_NEED,
 	{ .verbs = NULL },
 };

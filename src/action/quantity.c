@@ -7,11 +7,11 @@
 #include "base/xalloc.h"
 #include "internal.h"
 
-enum { DIGITS_MAX = 9, FRACTION_MAX = 3 };
+enum { DIGITS_MAX = 15, FRACTION_MAX = 3 };
 
-static const char *const decimal[] = { "", "k", "M", "G", "T", "P" };
-static const char *const binary[] = { "", "Ki", "Mi", "Gi", "Ti", "Pi" };
-enum { SUFFIXES = 6 };
+static const char *const decimal[] = { "", "k", "M", "G", "T", "P", "E" };
+static const char *const binary[] = { "", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei" };
+enum { SUFFIXES = 7 };
 
 /* "1.5" as 1500; *ret_rest is what follows.  false: it is no number. */
 static bool thousandths(const char *text, int64_t *ret, const char **ret_rest)
@@ -79,4 +79,54 @@ char *quantity_canonical(const char *text)
 		return two ? NULL : xasprintf("%" PRId64 "m", n);
 	}
 	return NULL;
+}
+
+/* "e3", "E-2": a power of ten. */
+static bool exponent(const char *text, int *ret)
+{
+	int64_t n;
+
+	if ((*text != 'e' && *text != 'E') || !str_to_i64(text + 1, &n) || n < -9 || n > 18)
+		return false;
+	*ret = (int)n;
+	return true;
+}
+
+/* n by 10 to the power; what is left of a thousandth counts as a whole one, as the server has it.
+ */
+static bool by_ten(int64_t *n, int power)
+{
+	for (; power < 0; power++)
+		*n = *n / 10 + (*n % 10 != 0);
+	return times(n, 10, (size_t)power);
+}
+
+bool quantity_milli(const char *text, int64_t *ret)
+{
+	static const struct {
+		const char *suffix;
+		int power;
+	} small[] = { { "n", -9 }, { "u", -6 }, { "m", -3 } };
+	const char *suffix;
+	int power;
+
+	if (text == NULL || !thousandths(text, ret, &suffix))
+		return false;
+	for (size_t i = 0; i < sizeof(small) / sizeof(small[0]); i++)
+		if (str_eq(suffix, small[i].suffix))
+			return by_ten(ret, small[i].power);
+	for (size_t i = 0; i < SUFFIXES; i++) {
+		if (str_eq(suffix, decimal[i]))
+			return times(ret, 1000, i);
+		if (str_eq(suffix, binary[i]))
+			return times(ret, 1024, i);
+	}
+	return exponent(suffix, &power) && by_ten(ret, power);
+}
+
+char *quantity_text(int64_t milli, bool bytes)
+{
+	if (milli % 1000 != 0)
+		return xasprintf("%" PRId64 "m", milli);
+	return bytes ? in_units(milli / 1000, 1024, binary) : xasprintf("%" PRId64, milli / 1000);
 }

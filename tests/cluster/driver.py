@@ -75,6 +75,7 @@ def seeds(ns, suffix=""):
     batch, hpa = "/apis/batch/v1/namespaces/{ns}/", "/apis/autoscaling/v2/namespaces/{ns}/horizontalpodautoscalers"
     web, queue = workload(name="web" + suffix, replicas=1), workload("StatefulSet", "queue" + suffix, 1, serviceName="queue")
     agent = workload("DaemonSet", "agent" + suffix, None)
+    web["spec"]["template"]["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "100m"}}
     scaled = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "scaled" + suffix},
               "spec": {"minReplicas": 1, "maxReplicas": 3,
                        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "idle"}}}

@@ -231,18 +231,37 @@ def test_drain_heeds_budgets(place):
     assert not server.admin.get("/api/v1/nodes/spare").json["spec"].get("unschedulable")
 
 
-def test_quota_refuses(place):
-    """A quota that is used up refuses the object itself."""
-    server, ns, driver = place
+def make_quota(server, ns, name, **spec):
     quotas = f"/api/v1/namespaces/{ns}/resourcequotas"
-    server.admin("POST", quotas, {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "jobless"},
-                                  "spec": {"hard": {"count/jobs.batch": "0"}}})
-    wait(lambda: part(server.admin.get(f"{quotas}/jobless").json, "status.hard"), "quota")
+    made = server.admin("POST", quotas, {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": name}, "spec": spec})
+    assert made.status == 201, made.body
+    return wait(lambda: part(server.admin.get(f"{quotas}/{name}").json, "status.used"), "the quota's count", 60)
+
+
+def drop_quota(server, ns, name):
+    server.admin("DELETE", f"/api/v1/namespaces/{ns}/resourcequotas/{name}")
+
+
+def test_quota_refuses(place):
+    """A quota of objects that is used up refuses the object itself: the preview asks, and so does nobody in vain."""
+    server, ns, driver = place
+    make_quota(server, ns, "jobless", hard={"count/jobs.batch": "0"})
     given = {"cluster": "main", "namespace": ns, "name": "nightly"}
-    plan = driver.good("kube.job", "plan", given)
-    kind, said = refused(driver, "kube.job", "apply", given, plan=plan)
-    server.admin("DELETE", f"{quotas}/jobless")
+    kind, said = refused(driver, "kube.job", "plan", given)
     assert kind == "denied" and "the cluster refuses it: exceeded quota: jobless, requested: count/jobs.batch=1" in said, said
+    drop_quota(server, ns, "jobless")
+    plan = driver.good("kube.job", "plan", given)
+    make_quota(server, ns, "jobless", hard={"count/jobs.batch": "0"})       # meanwhile
+    kind, said = refused(driver, "kube.job", "apply", given, plan=plan)
+    drop_quota(server, ns, "jobless")
+    assert kind == "denied" and "the cluster refuses it: exceeded quota: jobless, requested: count/jobs.batch=1" in said, said
+
+
+QUOTA_TAIL = ". The change is accepted, but pods beyond the quota do not start."
+
+
+def forecasts(plan):
+    return [w for w in plan["warnings"] if w.startswith("Quota")]
 
 
 def test_forbidden_says_what_is_missing(place, tmp_path):
@@ -333,14 +352,14 @@ def test_argo_says_what_it_does(place, policy, says):
 
 
 def test_quota_is_why_it_is_stuck(place):
+    """What the preview foresees in numbers is what happens, and the follower's reason."""
     server, ns, driver = place
     server.admin("POST", f"/apis/apps/v1/namespaces/{ns}/deployments", workload(name="wide", replicas=1))
     settled(server, ns, "deployments/wide")
-    server.admin("POST", f"/api/v1/namespaces/{ns}/resourcequotas", {
-        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"}, "spec": {"hard": {"pods": "1"}}})
-    wait(lambda: part(server.admin.get(f"/api/v1/namespaces/{ns}/resourcequotas/few").json, "status.hard.pods"), "quota")
+    used = make_quota(server, ns, "few", hard={"pods": "1"})["pods"]
     given = {"cluster": "main", "namespace": ns, "name": "wide", "replicas": 3}
     plan = driver.good("kube.scale", "plan", given)
+    assert forecasts(plan) == [f"Quota few: pods {used} of 1 used, this needs 2 more" + QUOTA_TAIL], plan
     since = outcome = driver.good("kube.scale", "apply", given, plan=plan)
     end = time.monotonic() + 15
     while since.get("state") != "stuck":
@@ -348,7 +367,60 @@ def test_quota_is_why_it_is_stuck(place):
         since = driver.good("kube.scale", "follow", given, plan=plan, since=since if since is not outcome else outcome)
         time.sleep(0.1)
     assert "exceeded quota: few" in since["why"], since
-    server.admin("DELETE", f"/api/v1/namespaces/{ns}/resourcequotas/few")
+    drop_quota(server, ns, "few")
+
+
+def sized(server, ns, name, replicas, **resources):
+    made = workload(name=name, replicas=replicas)
+    made["spec"]["template"]["spec"]["containers"][0]["resources"] = resources
+    answer = server.admin("POST", f"/apis/apps/v1/namespaces/{ns}/deployments", made)
+    assert answer.status == 201, answer.body
+    settled(server, ns, f"deployments/{name}")
+    return {"cluster": "main", "namespace": ns, "name": name}
+
+
+def test_quota_of_amounts(real):
+    """On the server that counts them: scopes, what a limit makes of a request, containers that run before; the forecast of
+    a scale is right in both directions, pod for pod."""
+    if not real.own:
+        pytest.skip("our images cannot be pulled on a cluster that is not ours")
+    ns = f"opsd-quota-{next(NUMBERS)}-{int(time.time())}"
+    real.admin("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": ns}})
+    driver = Driver({"main": {"kubeconfig": {"file": str(real.plane.folder / "admin.kubeconfig"), "context": "main"}}})
+    given = sized(real, ns, "sized", 1, limits={"cpu": "500m", "memory": "256Mi"}, requests={"cpu": "300m"})
+    used = make_quota(real, ns, "amounts", hard={"requests.cpu": "1", "requests.memory": "1Gi", "limits.cpu": "4"},
+                      scopes=["NotBestEffort"])
+    assert used == {"requests.cpu": "300m", "requests.memory": "256Mi", "limits.cpu": "500m"}
+    make_quota(real, ns, "others", hard={"pods": "0"}, scopes=["BestEffort"])
+    make_quota(real, ns, "ends", hard={"pods": "0"}, scopes=["Terminating"])
+    make_quota(real, ns, "first", hard={"pods": "0"}, scopeSelector={"matchExpressions": [
+        {"scopeName": "PriorityClass", "operator": "In", "values": ["first"]}]})
+    fits, not_fits = {**given, "replicas": 3}, {**given, "replicas": 5}
+    assert forecasts(driver.good("kube.scale", "plan", fits)) == []
+    assert forecasts(driver.good("kube.scale", "plan", not_fits)) == [
+        "Quota amounts: requests.cpu 300m of 1 used, this needs 1200m more; requests.memory 256Mi of 1Gi used, this needs 1Gi "
+        "more" + QUOTA_TAIL]
+    plan = driver.good("kube.scale", "plan", not_fits)
+    driver.good("kube.scale", "apply", not_fits, plan=plan)
+    path = f"/apis/apps/v1/namespaces/{ns}/deployments/sized"
+    wait(lambda: any(c["type"] == "ReplicaFailure" for c in part(real.admin.get(path).json, "status.conditions") or []),
+         "the refusal")
+    wait(lambda: part(real.admin.get(path).json, "status.replicas") == 3, "what fits")      # 3 × 300m, and no fourth
+    driver.good("kube.scale", "apply", fits, plan=driver.good("kube.scale", "plan", fits))
+    settled(real, ns, "deployments/sized")
+    # Of three none may be missing: 400m have to fit in beside 900m, and do not.
+    more = {**given, "requests": {"cpu": "400m"}}
+    plan = driver.good("kube.set", "plan", more)
+    assert forecasts(plan) == ["Quota amounts: requests.cpu 900m of 1 used, this needs 600m more" + QUOTA_TAIL], plan
+    since = outcome = driver.good("kube.set", "apply", more, plan=plan)
+
+    def stuck():
+        nonlocal since
+        since = {**driver.good("kube.set", "follow", more, plan=plan, since=since), "evidence": outcome["evidence"]}
+        return since["state"] == "stuck" and since
+    assert "exceeded quota: amounts" in wait(stuck, "the refusal")["why"]
+    driver.close()
+    real.admin("DELETE", f"/api/v1/namespaces/{ns}")
 
 
 def test_api_server_dies_while_followed(real, tmp_path):

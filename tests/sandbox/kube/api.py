@@ -7,7 +7,7 @@ import json
 import yaml
 
 from . import fields, patch, selectors, status, views
-from .kinds import BUDGET, EVENT, EVENTS_V1, JOB, NAMESPACE, POD, QUOTA
+from .kinds import BUDGET, EVENT, EVENTS_V1, JOB, NAMESPACE, POD
 from .schema import KINDS, Check
 from .status import TRUE, Failure, answer, bad_request, dumps
 from .store import Item, now
@@ -268,9 +268,6 @@ class Api:
         if options.dry_run:
             return answer(201, dumps(obj), headers=headers)
         item = self.store.put("ADDED", kind, obj, None)
-        if kind is QUOTA:
-            hard = (obj.get("spec") or {}).get("hard") or {}
-            self.store.set_status(kind, obj, {"hard": hard, "used": {k: "0" for k in hard}})
         return answer(201, item.raw, headers=headers)
 
     def evict(self, req, target, args):

@@ -10,6 +10,7 @@ import secrets
 from . import owners, workloads
 from .jobs import Jobs
 from .kinds import DAEMON_SET, DEPLOYMENT, EVENT, JOB, NODE, POD, REPLICA_SET, REVISION, STATEFUL_SET
+from .quotas import Quotas
 from .store import new_uid, now
 
 EVENTS_MAX = 2000
@@ -27,6 +28,7 @@ class Behave:
         self.timers = {}                # what is due -> its timer
         self.jobs = Jobs(self)
         self.owners = owners.Owners(self)
+        self.quotas = Quotas(self)
         self.steps = {DEPLOYMENT.key: workloads.Deployments(self), STATEFUL_SET.key: workloads.StatefulSets(self),
                       DAEMON_SET.key: workloads.DaemonSets(self)}
         self.pods = {}                  # uid of the owner -> names of its pods
@@ -66,6 +68,7 @@ class Behave:
             self.server.logs.forget(ns, name)
             self.lost_pod(ns, name, meta)
         self.owners.on_change(kind, ns, name, event)
+        self.quotas.on_change(kind, ns, event)
 
     def lost_pod(self, ns, name, meta):
         """Somebody deleted a pod of a workload: another takes its place."""

@@ -127,7 +127,8 @@ def keda(server, ns="ads", name="workers-prod", low=2, high=10, kind="Deployment
 
 def quota(server, ns="ads", pods=10, name="compute"):
     add(server, {"kind": "ResourceQuota", "metadata": {"namespace": ns, "name": name},
-                 "spec": {"hard": {"pods": str(pods)}}, "status": {"hard": {"pods": str(pods)}}})
+                 "spec": {"hard": {"pods": str(pods)}}})
+    server.behave.quotas.count(ns)
 
 
 def pause(server, ns="ads", name="workers-prod", paused=True):

@@ -34,7 +34,9 @@ static const char *const keys[] = { "bind_dn",       "password",    "schema",   
 static const struct schema {
 	const char *name, *people, *groups; /* filters */
 	const char *id, *group_name;
-	const char *person_attributes[8], *group_attributes[6], *members[3];
+	const char *person_attributes[8], *group_attributes[6];
+	const char *members[3];     /* attributes of a group that hold DNs */
+	const char *login, *logins; /* of a person, and those of a group; NULL: there are none */
 } schemas[] = {
 	{ .name = "ad",
 	  .people = "(&(objectCategory=person)(objectClass=user))",
@@ -47,13 +49,16 @@ static const struct schema {
 	  .members = { "member" } },
 	{ .name = "openldap",
 	  .people = "(objectClass=inetOrgPerson)",
-	  .groups = "(|(objectClass=groupOfNames)(objectClass=groupOfUniqueNames))",
+	  .groups = "(|(objectClass=groupOfNames)(objectClass=groupOfUniqueNames)"
+		    "(objectClass=posixGroup))",
 	  .id = "entryUUID",
 	  .group_name = "cn",
 	  .person_attributes = { "entryUUID", "displayName", "cn", "mail", "nsAccountLock",
-				 "pwdAccountLockedTime" },
-	  .group_attributes = { "entryUUID", "cn", "member", "uniqueMember" },
-	  .members = { "member", "uniqueMember" } },
+				 "pwdAccountLockedTime", "uid" },
+	  .group_attributes = { "entryUUID", "cn", "member", "uniqueMember", "memberUid" },
+	  .members = { "member", "uniqueMember" },
+	  .login = "uid",
+	  .logins = "memberUid" },
 };
 
 struct job { /* the thread's own until it has ended */
@@ -220,6 +225,19 @@ static bool add_aliases(struct job *job, const struct ldapc_entry *entry, const 
 	return good;
 }
 
+static void add_logins(struct job *job, const struct ldapc_entry *entry, const char *id)
+{
+	struct ldapc_values values;
+
+	if (job->schema->login == NULL)
+		return;
+	ldapc_values(entry, job->schema->login, &values);
+	for (size_t i = 0; i < values.n; i++)
+		if (is_text(&values.items[i]))
+			roster_login(job->roster, id, values.items[i].data);
+	ldapc_values_free(&values);
+}
+
 static bool add_person(void *data, const struct ldapc_entry *entry, struct err *err)
 {
 	struct job *job = data;
@@ -240,6 +258,8 @@ static bool add_person(void *data, const struct ldapc_entry *entry, struct err *
 	good = roster_person(job->roster, &person, key, err) &&
 	       add_aliases(job, entry, id, "mail", "", err) &&
 	       add_aliases(job, entry, id, "proxyAddresses", "smtp:", err);
+	if (good)
+		add_logins(job, entry, id);
 	free(id);
 	free(name);
 	free(mail);
@@ -259,6 +279,24 @@ static bool add_members(struct job *job, const char *id, const struct ldapc_valu
 			return false;
 	}
 	return true;
+}
+
+/* As posixGroup has them: sign-in names, as they are spelt, of people only. */
+static bool add_uids(struct job *job, const struct ldapc_entry *entry, const char *id,
+		     struct err *err)
+{
+	struct ldapc_values values;
+	bool good = true;
+
+	if (job->schema->logins == NULL)
+		return true;
+	ldapc_values(entry, job->schema->logins, &values);
+	for (size_t i = 0; good && i < values.n; i++)
+		good = roster_member(job->roster, id,
+				     is_text(&values.items[i]) ? values.items[i].data : "",
+				     MEMBER_LOGIN, err);
+	ldapc_values_free(&values);
+	return good;
 }
 
 struct more { /* the rest of a long list of members */
@@ -336,6 +374,7 @@ static bool add_group(void *data, const struct ldapc_entry *entry, struct err *e
 		ldapc_values_free(&values);
 		good = good && add_rest(&more, ldapc_dn(entry), err);
 	}
+	good = good && add_uids(job, entry, id, err);
 	free(id);
 	free(name);
 	free(key);

@@ -23,6 +23,12 @@ struct row { /* a person or a group */
 	bool everyone;                           /* of a group */
 };
 
+struct login {
+	UT_hash_handle hh;
+	const char *text;
+	struct row *person; /* NULL: two people have it */
+};
+
 struct pair {
 	const char *group, *member;
 	enum member_kind kind;
@@ -32,6 +38,7 @@ struct roster {
 	struct arena *arena;
 	struct row *people, *groups;      /* by id */
 	struct row *by_person, *by_group; /* by key */
+	struct login *logins;
 	struct pair *members;
 	struct directory_pair *aliases;
 	size_t n_members, cap_members, n_aliases, cap_aliases;
@@ -53,6 +60,7 @@ void roster_destroy(struct roster *roster)
 	HASH_CLEAR(by_id, roster->groups);
 	HASH_CLEAR(by_key, roster->by_person);
 	HASH_CLEAR(by_key, roster->by_group);
+	HASH_CLEAR(hh, roster->logins);
 	arena_destroy(roster->arena);
 	free(roster->members);
 	free(roster->aliases);
@@ -215,6 +223,23 @@ bool roster_alias(struct roster *roster, const char *person_id, const char *addr
 	return true;
 }
 
+void roster_login(struct roster *roster, const char *person_id, const char *text)
+{
+	struct login *login;
+	struct row *person;
+
+	HASH_FIND(by_id, roster->people, person_id, strlen(person_id), person);
+	HASH_FIND(hh, roster->logins, text, strlen(text), login);
+	if (login != NULL) {
+		if (login->person != person)
+			login->person = NULL;
+		return;
+	}
+	login = arena_alloc(roster->arena, sizeof(*login));
+	*login = (struct login){ .text = arena_strdup(roster->arena, text), .person = person };
+	HASH_ADD_KEYPTR(hh, roster->logins, login->text, strlen(login->text), login);
+}
+
 bool roster_member(struct roster *roster, const char *group_id, const char *member,
 		   enum member_kind kind, struct err *err)
 {
@@ -365,10 +390,15 @@ static bool put_member(struct finishing *f, const struct pair *pair)
 	struct roster *roster = f->roster;
 	size_t len = strlen(pair->member);
 	struct row *person = NULL, *group = NULL;
+	struct login *login = NULL;
 
-	if (pair->kind != MEMBER_GROUP)
+	if (pair->kind == MEMBER_LOGIN)
+		HASH_FIND(hh, roster->logins, pair->member, len, login);
+	else if (pair->kind != MEMBER_GROUP)
 		HASH_FIND(by_key, roster->by_person, pair->member, len, person);
-	if (pair->kind != MEMBER_PERSON && person == NULL)
+	if (login != NULL)
+		person = login->person;
+	if ((pair->kind == MEMBER_GROUP || pair->kind == MEMBER_EITHER) && person == NULL)
 		HASH_FIND(by_key, roster->by_group, pair->member, len, group);
 	if (group != NULL)
 		return directory_add_pair(f->directory, &f->directory->nested, pair->group,

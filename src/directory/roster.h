@@ -30,9 +30,13 @@ bool roster_everyone(struct roster *roster, const char *group_id, struct err *er
 bool roster_alias(struct roster *roster, const char *person_id, const char *address,
 		  struct err *err);
 
-enum member_kind { MEMBER_PERSON, MEMBER_GROUP, MEMBER_EITHER };
+/* What a person signs in with, by which members may be named; one that two people have leads to
+ * neither.  person_id is that of a person who was added. */
+void roster_login(struct roster *roster, const char *person_id, const char *login);
 
-/* member: an id, or a key.  group_id is that of a group that was added. */
+enum member_kind { MEMBER_PERSON, MEMBER_GROUP, MEMBER_EITHER, MEMBER_LOGIN };
+
+/* member: an id, a key, or a login.  group_id is that of a group that was added. */
 bool roster_member(struct roster *roster, const char *group_id, const char *member,
 		   enum member_kind kind, struct err *err);
 

@@ -101,6 +101,28 @@ def test_departure_and_new_name(make, slapd):
     assert desk.may("cho") == "person_not_active"
 
 
+def test_posix_groups(make, slapd):
+    """Members by their sign-in names, spelt as they are; a name that two people have is nobody's."""
+    company = company_of()
+    company.group("g-unix", "unix", [company.who(n).id for n in ("ana", "ben", "lea")]).posix = True
+    company.groups["g-unix"].outside = ["a.ruiz", "ANA", "DIA", "nobody", "twin", f"uid=dia,ou=people,{BASE}"]
+    company.who("ana").logins = ["a.ruiz"]
+    company.who("eve").logins = company.who("fay").logins = ["twin"]
+    company.groups["g-sre"].groups.append("g-unix")
+    slapd.load(company)
+    desk = make(slapd)
+    said = desk.sync()
+    assert {m for m in desk.members() if m.startswith("unix ")} == {f"unix {uuid_of(company.who(n).id)}" for n in ("ana", "ben", "lea")}
+    assert f"sre@example.com {uuid_of(company.who('lea').id)}*" in desk.members(), "inside another group"
+    assert "6 members are no person or group of this source: left out" in said, said
+    desk.use("unix")
+    assert desk.may("ben") == "allowed" and desk.may("eve") == desk.may("dia") == "no_matching_grant"
+    company.groups["g-unix"].members.pop()
+    slapd.load(company)
+    desk.sync()
+    assert desk.may("lea") == "no_matching_grant"
+
+
 def test_server_that_cuts_off(make, authority):
     """Entries that came before a limit are no directory."""
     if not PROGRAM.exists():

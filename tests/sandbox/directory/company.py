@@ -19,6 +19,7 @@ class Person:
     aliases: list = field(default_factory=list)
     state: str = "active"       # active, suspended, gone
     guest: bool = False
+    logins: list = field(default_factory=list)      # sign-in names besides that of the address
 
 
 @dataclass
@@ -28,6 +29,7 @@ class Group:
     members: list = field(default_factory=list)     # ids of people
     groups: list = field(default_factory=list)      # ids of groups inside
     outside: list = field(default_factory=list)     # ids of people that are not the company's
+    posix: bool = False     # in LDAP: members by their sign-in names, no groups inside
 
 
 class Company:

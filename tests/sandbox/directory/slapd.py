@@ -22,6 +22,7 @@ CONFIG = """
 include /etc/ldap/schema/core.schema
 include /etc/ldap/schema/cosine.schema
 include /etc/ldap/schema/inetorgperson.schema
+include /etc/ldap/schema/nis.schema
 modulepath /usr/lib/ldap
 moduleload back_mdb
 pidfile {home}/slapd.pid
@@ -129,9 +130,16 @@ class Slapd:
                f"userPassword: {PASSWORD}\n"]
         for p in company.people.values():
             mails = "".join(f"mail: {m}\n" for m in [p.email, *p.aliases])
-            out.append(f"dn: {self.dn(company, p.id)}\nobjectClass: inetOrgPerson\nuid: {p.email.partition('@')[0]}\n"
+            uids = "".join(f"uid: {x}\n" for x in [p.email.partition("@")[0], *p.logins])
+            out.append(f"dn: {self.dn(company, p.id)}\nobjectClass: inetOrgPerson\n{uids}"
                        f"cn: {p.name}\nsn: {p.name}\ndisplayName: {p.name}\n{mails}entryUUID: {uuid_of(p.id)}\n")
-        for g in company.groups.values():
+        for n, g in enumerate(company.groups.values()):
+            if g.posix:
+                logins = [company.people[m].email.partition("@")[0] for m in g.members if m in company.people] + g.outside
+                lines = "".join(f"memberUid: {x}\n" for x in logins)
+                out.append(f"dn: {self.dn(company, g.id)}\nobjectClass: posixGroup\ncn: {g.name}\ngidNumber: {5000 + n}\n"
+                           f"{lines}entryUUID: {uuid_of(g.id)}\n")
+                continue
             # another spelling of the same names, as directories give them back
             members = [f"member: {self.dn(company, m).replace('uid=', 'UID=').replace(',dc=', ', DC=')}"
                        for m in g.members if m in company.people]

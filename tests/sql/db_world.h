@@ -26,6 +26,8 @@ struct seen {  /* how one job ended */
 struct world {
 	uv_loop_t loop;
 	uv_timer_t limit;
+	uv_prepare_t sent; /* runs last before the loop looks for answers */
+	struct call **cancel_sent;
 	struct db *db;
 	int ended;
 	int listening;
@@ -43,6 +45,9 @@ void create_full(const char *to, unsigned connections, unsigned max_queued, cons
 void create(unsigned connections);
 void once(void);
 void wait_up(unsigned n);
+void wait_in_flight(unsigned n); /* of statements that take long */
+/* Cancels what was just started: after it was sent, before its answer can be read. */
+void cancel_in_flight(struct call **call);
 void on_done(void *data, const struct db_answer *answer, const struct err *err);
 struct call *start(struct seen *seen, const char *name, const char *sql, unsigned timeout_ms);
 void wait_for(const struct seen *seen);

@@ -20,7 +20,7 @@ static void test_one(void **state)
 	(void)state;
 	create(1);
 	assert_false(db_up(world.db));
-	db_start(world.db, &statement, 1, 5000, on_done, &seen);
+	db_start(world.db, &statement, 1, 30000, on_done, &seen);
 	params[0] = "7"; /* it was copied */
 	assert_int_equal(seen.n, 0);
 	wait_for(&seen);
@@ -48,7 +48,7 @@ static void test_pipelined_in_order(void **state)
 						  .params = params };
 
 		snprintf(text, sizeof(text), "%d", (int)i);
-		db_start(world.db, &statement, 1, 10000, on_done, &seen[i]);
+		db_start(world.db, &statement, 1, 30000, on_done, &seen[i]);
 	}
 	for (size_t i = 0; i < 200; i++) {
 		char text[8];
@@ -70,9 +70,9 @@ static void test_idle_connection(void **state)
 	(void)state;
 	create(2);
 	wait_up(2);
-	start(&slow, NULL, "SELECT pg_sleep(60)", 60000);
-	uv_run(&world.loop, UV_RUN_NOWAIT);
-	start(&quick, NULL, "SELECT 1", 5000);
+	start(&slow, NULL, "SELECT pg_sleep(600)", 600000);
+	wait_in_flight(1);
+	start(&quick, NULL, "SELECT 1", 30000);
 	wait_for(&quick);
 	assert_int_equal(slow.n, 0);
 }
@@ -93,8 +93,8 @@ static void test_job_is_one_transaction(void **state)
 	good("CREATE TABLE grouped (n int PRIMARY KEY)");
 	for (int i = 0; i < 2; i++) { /* freshly prepared, then prepared already */
 		seen = after = (struct seen){ 0 };
-		db_start(world.db, group, 4, 5000, on_done, &seen);
-		start(&after, "g4", "SELECT 'unreached'", 5000);
+		db_start(world.db, group, 4, 30000, on_done, &seen);
+		start(&after, "g4", "SELECT 'unreached'", 30000);
 		wait_for(&after);
 		assert_int_equal(seen.n, 1);
 		assert_int_equal(seen.kind, ERR_INVALID);
@@ -118,7 +118,7 @@ static void test_jobs_share_a_transaction(void **state)
 	create(1);
 	wait_up(1);
 	for (size_t i = 0; i < 40; i++)
-		start(&seen[i], "xid", "SELECT pg_current_xact_id()", 5000);
+		start(&seen[i], "xid", "SELECT pg_current_xact_id()", 30000);
 	for (size_t i = 0; i < 40; i++)
 		wait_for(&seen[i]);
 	for (size_t i = 1; i < 40; i++)
@@ -136,14 +136,13 @@ static void test_refused_within_a_group(void **state)
 	create(1);
 	good("DROP TABLE IF EXISTS shared");
 	good("CREATE TABLE shared (n int, at serial)");
-	call = start(&gone, "ins9", "INSERT INTO shared VALUES (9)", 5000);
-	start(&seen[0], "ins0", "INSERT INTO shared VALUES (0)", 5000);
-	start(&seen[1], "ins1", "INSERT INTO shared VALUES (1) RETURNING 'one'", 5000);
-	start(&seen[2], "bad", "SELECT 1/0", 5000);
-	start(&seen[3], "worse", "SELECT no_such_column", 5000);
-	start(&seen[4], "ins4", "INSERT INTO shared VALUES (4)", 5000);
-	uv_run(&world.loop, UV_RUN_NOWAIT);
-	call_cancel(&call); /* in flight: it is not sent a second time */
+	call = start(&gone, "ins9", "INSERT INTO shared VALUES (9)", 30000);
+	start(&seen[0], "ins0", "INSERT INTO shared VALUES (0)", 30000);
+	start(&seen[1], "ins1", "INSERT INTO shared VALUES (1) RETURNING 'one'", 30000);
+	start(&seen[2], "bad", "SELECT 1/0", 30000);
+	start(&seen[3], "worse", "SELECT no_such_column", 30000);
+	start(&seen[4], "ins4", "INSERT INTO shared VALUES (4)", 30000);
+	cancel_in_flight(&call); /* it is not sent a second time */
 	for (size_t i = 0; i < 5; i++)
 		wait_for(&seen[i]);
 	assert_int_equal(seen[0].kind, ERR_NONE);
@@ -167,8 +166,8 @@ static void test_refused_at_commit(void **state)
 	create(1);
 	good("DROP TABLE IF EXISTS late");
 	good("CREATE TABLE late (n int UNIQUE DEFERRABLE INITIALLY DEFERRED)");
-	start(&seen, "late", "INSERT INTO late VALUES (1), (1)", 5000);
-	start(&after, NULL, "SELECT 5", 5000);
+	start(&seen, "late", "INSERT INTO late VALUES (1), (1)", 30000);
+	start(&after, NULL, "SELECT 5", 30000);
 	wait_for(&after);
 	assert_int_equal(seen.n, 1);
 	assert_int_equal(seen.kind, ERR_INVALID);
@@ -184,13 +183,13 @@ static void test_bad_statement_is_prepared_again(void **state)
 	(void)state;
 	create(1);
 	good("DROP TABLE IF EXISTS later");
-	start(&seen, "later", "SELECT count(*) FROM later", 5000);
+	start(&seen, "later", "SELECT count(*) FROM later", 30000);
 	wait_for(&seen);
 	assert_int_equal(seen.kind, ERR_INVALID);
 	assert_string_equal(seen.sqlstate, "42P01");
 	assert_non_null(strstr(seen.msg, "relation \"later\" does not exist"));
 	good("CREATE TABLE later (n int)");
-	start(&again, "later", "SELECT count(*) FROM later", 5000);
+	start(&again, "later", "SELECT count(*) FROM later", 30000);
 	wait_for(&again);
 	assert_string_equal(again.text, "0");
 }
@@ -204,13 +203,13 @@ static void test_stale_plan_is_retried_on_a_new_connection(void **state)
 	create(1);
 	good("DROP TABLE IF EXISTS changed");
 	good("CREATE TABLE changed (a int)");
-	start(&first, "star", "SELECT * FROM changed", 5000);
+	start(&first, "star", "SELECT * FROM changed", 30000);
 	wait_for(&first);
 	good("ALTER TABLE changed ADD b int");
-	start(&stale, "star", "SELECT * FROM changed", 5000);
+	start(&stale, "star", "SELECT * FROM changed", 30000);
 	wait_for(&stale);
 	assert_int_equal(stale.kind, ERR_RETRY);
-	start(&again, "star", "SELECT * FROM changed", 5000);
+	start(&again, "star", "SELECT * FROM changed", 30000);
 	wait_for(&again);
 	assert_string_equal(again.msg, "");
 	assert_int_equal(db_stats(world.db)->reconnects, 1);
@@ -233,18 +232,18 @@ static void test_kinds_of_refusal(void **state)
 static void test_waiting_for_a_lock(void **state)
 {
 	struct db_statement holds[] = { { .sql = "SELECT pg_advisory_xact_lock(7)" },
-					{ .sql = "SELECT pg_sleep(60)" } };
+					{ .sql = "SELECT pg_sleep(600)" } };
 	struct seen holder = { 0 }, waits = { 0 };
 
 	(void)state;
 	create(2);
 	wait_up(2);
-	db_start(world.db, holds, 2, 60000, on_done, &holder);
-	uv_run(&world.loop, UV_RUN_NOWAIT);
+	db_start(world.db, holds, 2, 600000, on_done, &holder);
+	wait_in_flight(1);
 	while (strcmp(ask("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").text, "1") !=
 	       0)
 		;
-	start(&waits, NULL, "SELECT pg_advisory_xact_lock(7)", 5000);
+	start(&waits, NULL, "SELECT pg_advisory_xact_lock(7)", 30000);
 	wait_for(&waits);
 	assert_int_equal(waits.kind, ERR_RETRY);
 	assert_string_equal(waits.sqlstate, "55P03");
@@ -265,7 +264,7 @@ static void test_big_parameter(void **state)
 	memset(big, 'x', len);
 	big[len] = '\0';
 	create(1);
-	db_start(world.db, &statement, 1, 10000, on_done, &seen);
+	db_start(world.db, &statement, 1, 30000, on_done, &seen);
 	wait_for(&seen);
 	assert_string_equal(seen.text, "8388608");
 	free(big);
@@ -273,7 +272,7 @@ static void test_big_parameter(void **state)
 	memset(big, 'x', 17 << 20);
 	big[(17 << 20) - 1] = '\0';
 	params[0] = big;
-	db_start(world.db, &statement, 1, 10000, on_done, &too_big);
+	db_start(world.db, &statement, 1, 30000, on_done, &too_big);
 	assert_int_equal(too_big.n, 0);
 	wait_for(&too_big);
 	assert_int_equal(too_big.kind, ERR_INVALID);
@@ -287,7 +286,7 @@ static void test_queue_bound(void **state)
 	(void)state;
 	create_full(url(), 1, 2, NULL); /* not connected yet: two wait, the rest is refused */
 	for (size_t i = 0; i < 4; i++)
-		start(&seen[i], NULL, "SELECT 1", 5000);
+		start(&seen[i], NULL, "SELECT 1", 30000);
 	assert_int_equal(seen[2].n + seen[3].n, 0);
 	wait_for(&seen[2]);
 	wait_for(&seen[3]);
@@ -305,19 +304,17 @@ static void test_cancel_in_each_phase(void **state)
 
 	(void)state;
 	create_full(url(), 1, 3, NULL);
-	call = start(&seen, NULL, "SELECT 'queued'", 5000);
+	call = start(&seen, NULL, "SELECT 'queued'", 30000);
 	call_cancel(&call);
 	wait_up(1);
-	call = start(&seen, NULL, "SELECT 'in flight'", 5000);
-	uv_run(&world.loop, UV_RUN_NOWAIT);
-	assert_int_equal(db_stats(world.db)->in_flight, 1);
-	call_cancel(&call);
-	start(&last, NULL, "SELECT 'last'", 5000);
+	call = start(&seen, NULL, "SELECT 'in flight'", 30000);
+	cancel_in_flight(&call);
+	start(&last, NULL, "SELECT 'last'", 30000);
 	wait_for(&last);
 	assert_string_equal(last.text, "last");
 	for (int i = 0; i < 11; i++)
-		start(&last, NULL, "SELECT 1", 5000);
-	call = start(&seen, NULL, "SELECT 'one too many'", 5000);
+		start(&last, NULL, "SELECT 1", 30000);
+	call = start(&seen, NULL, "SELECT 'one too many'", 30000);
 	call_cancel(&call);
 	while (last.n < 12)
 		once();
@@ -332,8 +329,8 @@ static void test_destroy_ends_silently(void **state)
 	create(1);
 	wait_up(1);
 	for (size_t i = 0; i < 20; i++)
-		start(&seen[i], NULL, "SELECT pg_sleep(10)", 20000);
-	uv_run(&world.loop, UV_RUN_NOWAIT);
+		start(&seen[i], NULL, "SELECT pg_sleep(600)", 600000);
+	wait_in_flight(1);
 	db_destroy(world.db);
 	world.db = NULL;
 	for (int i = 0; i < 5; i++)
@@ -357,8 +354,8 @@ static void test_destroy_within_done(void **state)
 	(void)state;
 	create(1);
 	wait_up(1);
-	db_start(world.db, &one, 1, 5000, on_done_destroy, &first);
-	db_start(world.db, &one, 1, 5000, on_done, &other);
+	db_start(world.db, &one, 1, 30000, on_done_destroy, &first);
+	db_start(world.db, &one, 1, 30000, on_done, &other);
 	wait_for(&first);
 	assert_int_equal(other.n, 0);
 }
@@ -366,14 +363,14 @@ static void test_destroy_within_done(void **state)
 /* Within the end of a job that failed with its connection. */
 static void test_destroy_within_failure(void **state)
 {
-	struct db_statement slow = { .sql = "SELECT pg_sleep(10)" };
+	struct db_statement slow = { .sql = "SELECT pg_sleep(600)" };
 	struct seen first = { 0 }, other = { 0 };
 
 	(void)state;
 	create(1);
 	wait_up(1);
-	db_start(world.db, &slow, 1, 100, on_done_destroy, &first);
-	db_start(world.db, &slow, 1, 100, on_done, &other);
+	db_start(world.db, &slow, 1, 2000, on_done_destroy, &first);
+	db_start(world.db, &slow, 1, 2000, on_done, &other);
 	wait_for(&first);
 	assert_int_equal(first.kind, ERR_UNCERTAIN);
 	assert_int_equal(other.n, 0);

@@ -38,7 +38,7 @@ static void open_session(void)
 
 	create(1);
 	session = NULL;
-	db_session_open(world.db, 5000, on_session, &seen);
+	db_session_open(world.db, 30000, on_session, &seen);
 	assert_int_equal(seen.n, 0);
 	wait_for(&seen);
 	assert_string_equal(seen.msg, "");
@@ -50,7 +50,7 @@ static struct seen run(const char *sql)
 	struct seen seen = { 0 };
 	struct db_statement statement = { .sql = sql };
 
-	db_session_run(session, &statement, 5000, on_done, &seen);
+	db_session_run(session, &statement, 30000, on_done, &seen);
 	wait_for(&seen);
 	return seen;
 }
@@ -59,7 +59,7 @@ static struct seen script(const char *sql)
 {
 	struct seen seen = { 0 };
 
-	db_session_script(session, sql, 5000, on_plain, &seen);
+	db_session_script(session, sql, 30000, on_plain, &seen);
 	wait_for(&seen);
 	return seen;
 }
@@ -123,14 +123,14 @@ static void test_copy(void **state)
 	assert_string_equal(
 		script("DROP TABLE IF EXISTS bulk; CREATE TABLE bulk (n int, name text)").msg, "");
 	assert_string_equal(run("BEGIN").msg, "");
-	db_session_copy(session, "COPY bulk FROM STDIN", next_row, 10000, on_plain, &rows);
+	db_session_copy(session, "COPY bulk FROM STDIN", next_row, 30000, on_plain, &rows);
 	start(&beside, NULL, "SELECT 1", 5000);
 	wait_for(&beside);
 	wait_for(&rows.seen);
 	assert_string_equal(rows.seen.msg, "");
 	assert_string_equal(run("COMMIT").msg, "");
 	assert_string_equal(run("SELECT count(*) || ' ' || max(n) FROM bulk").text, "100000 99999");
-	db_session_copy(session, "COPY bulk FROM STDIN", next_row, 10000, on_plain, &bad);
+	db_session_copy(session, "COPY bulk FROM STDIN", next_row, 30000, on_plain, &bad);
 	wait_for(&bad.seen);
 	assert_int_equal(bad.seen.kind, ERR_INVALID);
 	assert_non_null(strstr(bad.seen.msg, "invalid input syntax for type integer"));
@@ -141,7 +141,7 @@ static void test_copy(void **state)
 static void test_session_lost(void **state)
 {
 	struct seen seen = { 0 };
-	struct db_statement slow = { .sql = "SELECT pg_sleep(5)" };
+	struct db_statement slow = { .sql = "SELECT pg_sleep(600)" };
 	char text[128];
 
 	(void)state;
@@ -158,28 +158,28 @@ static void test_session_lost(void **state)
 	db_destroy(world.db);
 	open_session();
 	seen = (struct seen){ 0 };
-	db_session_run(session, &slow, 200, on_done, &seen);
+	db_session_run(session, &slow, 2000, on_done, &seen);
 	wait_for(&seen);
 	assert_int_equal(seen.kind, ERR_UNCERTAIN);
-	assert_non_null(strstr(seen.msg, "no answer within 200 ms"));
+	assert_non_null(strstr(seen.msg, "no answer within 2000 ms"));
 	db_session_close(session);
 }
 
 static void test_session_cancel(void **state)
 {
 	struct seen seen = { 0 };
-	struct db_statement slow = { .sql = "SELECT pg_sleep(5)" };
+	struct db_statement slow = { .sql = "SELECT pg_sleep(600)" };
 	struct call *call;
 
 	(void)state;
 	open_session();
-	call = db_session_run(session, &slow, 5000, on_done, &seen);
+	call = db_session_run(session, &slow, 30000, on_done, &seen);
 	call_cancel(&call);
 	assert_int_equal(run("SELECT 1").kind, ERR_RETRY);
 	db_session_close(session);
-	call = db_session_open(world.db, 5000, on_session, &seen);
+	call = db_session_open(world.db, 30000, on_session, &seen);
 	call_cancel(&call);
-	call = db_session_open(world.db, 5000, on_session, &seen);
+	call = db_session_open(world.db, 30000, on_session, &seen);
 	once();
 	once();
 	call_cancel(&call);
@@ -192,7 +192,7 @@ static void test_session_not_opened(void **state)
 
 	(void)state;
 	create_full("postgresql://owner:wrong@127.0.0.1:1/postgres", 1, 0, NULL);
-	db_session_open(world.db, 5000, on_session, &seen);
+	db_session_open(world.db, 2000, on_session, &seen);
 	wait_for(&seen);
 	assert_int_equal(seen.kind, ERR_RETRY);
 	assert_null(session);

@@ -17,11 +17,11 @@ static void test_deadline_drops_the_connection(void **state)
 	(void)state;
 	create(1);
 	wait_up(1);
-	start(&late, NULL, "SELECT pg_sleep(3)", 300);
-	start(&behind, NULL, "SELECT 1", 5000);
+	start(&late, NULL, "SELECT pg_sleep(600)", 2000);
+	start(&behind, NULL, "SELECT 1", 30000);
 	wait_for(&late);
 	assert_int_equal(late.kind, ERR_UNCERTAIN);
-	assert_non_null(strstr(late.msg, "no answer within 300 ms"));
+	assert_non_null(strstr(late.msg, "no answer within 2000 ms"));
 	wait_for(&behind);
 	assert_int_equal(behind.kind, ERR_UNCERTAIN); /* it had been sent */
 	good("SELECT 1");
@@ -41,9 +41,9 @@ static void test_terminated_backend(void **state)
 	create(1);
 	wait_up(1);
 	other = db_create(&world.loop, &config);
-	start(&slow, NULL, "SELECT pg_sleep(10)", 15000);
-	start(&behind, NULL, "SELECT 1", 15000);
-	db_start(other, &kill, 1, 5000, on_done, &killed);
+	start(&slow, NULL, "SELECT pg_sleep(600)", 600000);
+	start(&behind, NULL, "SELECT 1", 60000);
+	db_start(other, &kill, 1, 30000, on_done, &killed);
 	wait_for(&slow);
 	wait_for(&behind);
 	assert_int_equal(slow.kind, ERR_RETRY); /* the server said that it had not been done */
@@ -52,12 +52,12 @@ static void test_terminated_backend(void **state)
 	wait_for(&killed);
 	good("SELECT 1");
 	killed = (struct seen){ 0 };
-	db_start(other, &kill, 1, 5000, on_done, &killed); /* while idle */
+	db_start(other, &kill, 1, 30000, on_done, &killed); /* while idle */
 	while (db_stats(world.db)->reconnects < 2)
 		once();
 	assert_false(db_up(world.db));
 	assert_non_null(strstr(db_last_error(world.db), "database test: "));
-	start(&idle, NULL, "SELECT 'back'", 5000);
+	start(&idle, NULL, "SELECT 'back'", 30000);
 	wait_for(&idle);
 	assert_string_equal(idle.text, "back");
 	db_destroy(other);
@@ -85,8 +85,8 @@ static void test_connection_dropped_without_a_word(void **state)
 	(void)state;
 	create(1);
 	wait_up(1);
-	start(&slow, NULL, "SELECT pg_sleep(0.2)", 15000);
-	start(&behind, NULL, "SELECT 1", 15000);
+	start(&slow, NULL, "SELECT pg_sleep(600)", 60000);
+	start(&behind, NULL, "SELECT 1", 60000);
 	drop_sockets();
 	wait_for(&slow);
 	wait_for(&behind);
@@ -109,7 +109,7 @@ static void test_server_stops_and_starts(void **state)
 	wait_for(&late);
 	assert_int_equal(late.kind, ERR_TIMEOUT);
 	assert_non_null(strstr(late.msg, "not sent within 200 ms: database test: "));
-	start(&queued, NULL, "SELECT 'waited'", 15000);
+	start(&queued, NULL, "SELECT 'waited'", 60000);
 	control("start");
 	wait_for(&queued);
 	assert_string_equal(queued.text, "waited");
@@ -124,11 +124,11 @@ static void test_frozen_backend(void **state)
 
 	(void)state;
 	create(1);
-	start(&pid, NULL, "SELECT pg_backend_pid()", 5000);
+	start(&pid, NULL, "SELECT pg_backend_pid()", 30000);
 	wait_for(&pid);
 	backend = (pid_t)atol(pid.text);
 	assert_int_equal(kill(backend, SIGSTOP), 0);
-	start(&seen, NULL, "SELECT 1", 300);
+	start(&seen, NULL, "SELECT 1", 2000);
 	wait_for(&seen);
 	assert_int_equal(seen.kind, ERR_UNCERTAIN);
 	good("SELECT 1");
@@ -214,7 +214,7 @@ static void test_silent_host(void **state)
 		 "postgresql://owner:correct-horse@127.0.0.1:%d,127.0.0.1:%d/postgres",
 		 ntohs(address.sin_port), atoi(strrchr(url(), ':') + 1));
 	create_full(to, 1, 0, NULL);
-	start(&seen, NULL, "SELECT 'second'", 15000);
+	start(&seen, NULL, "SELECT 'second'", 60000);
 	wait_for(&seen);
 	assert_string_equal(seen.text, "second");
 	assert_int_equal(db_stats(world.db)->reconnects, 1);
@@ -266,7 +266,7 @@ static void test_notify(void **state)
 	start(&killed, NULL,
 	      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
 	      " WHERE application_name = 'opsd-test' AND pid <> pg_backend_pid()",
-	      5000);
+	      30000);
 	while (world.listening < 2) /* told again, to look for what was missed */
 		once();
 	good("NOTIFY ops_wake, 'R2'");

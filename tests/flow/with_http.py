@@ -129,6 +129,7 @@ async def reply(parts, request, nth, writer):
         while True:
             writer.write(b"y" * 65536)
             await writer.drain()
+            await asyncio.sleep(0)  # drain need not, see hostile_ws.py
     elif what == "heads":
         writer.write(answer(200, b"", [f"X-{i}: {'z' * 1000}" for i in range(100)]))
     elif what == "garbage":

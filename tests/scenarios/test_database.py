@@ -164,7 +164,9 @@ def test_twins_are_one_asking(world):
         blocker.run("begin; lock table ops.delivery in access exclusive mode")
         world.slack.slash(user="U0ANA", channel="C0OPS", text=NUDGE)
         eventually(lambda: world.opsd.metrics()["opsd_slack_envelopes_total"] >= before + 2, what="both of them")
-        waiting = world.sql("select query from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()")
+        held = "select pid from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+        eventually(lambda: world.sql(held), what="the asking to wait")
+        waiting = world.sql(held)
         blocker.run("rollback")
     assert len(waiting) == 1, waiting
     eventually(lambda: world.slack.stats()["envelopes"]["acked"] == told + 2, what="both to be acknowledged")

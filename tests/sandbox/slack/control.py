@@ -75,7 +75,9 @@ class Control:
         return self.send(self.s.people.slash(user, channel, command, text, raw, quiet, force, trigger_id), wait)
 
     def do_click(self, user, times=1, wait=False, same=False, **where):
-        envs = [self.s.people.click(user, **where) for _ in range(max(1, min(int(times), 100)))]
+        """Several people (a list) click on what each of them sees now, before the first click can change it."""
+        everyone = user if isinstance(user, list) else [user]
+        envs = [self.s.people.click(one, **where) for one in everyone for _ in range(max(1, min(int(times), 100)))]
         if same:
             for env in envs[1:]:
                 env.payload["actions"] = envs[0].payload["actions"]

@@ -84,6 +84,7 @@ struct request {
 	unsigned waits; /* how often that was so */
 	bool frozen;    /* repeat: a freeze covers it now; err says which */
 	const char *known_id, *known_state; /* duplicate: the request that this intent already is */
+	bool unsure; /* not recorded, as far as is known: another replica may have it */
 
 	json_t *plan;
 	json_t *offered_plan; /* what the requester was shown; NULL: nothing was */

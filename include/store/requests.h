@@ -49,11 +49,12 @@ struct call *store_hello(struct store *store, call_done_fn done, void *data);
  * With asker.facts_fresh it also identifies and decides in the same commit.
  * Out: state RECEIVED | ALLOWED (fence set; risk 0 goes to RUNNING at once) | DENIED | REJECTED,
  * id, person, code, detail; or known_id/known_state when the intent is known already.  1.5 s at
- * most: ERR_RETRY, ERR_TIMEOUT, ERR_UNCERTAIN mean "not recorded"; the store then makes sure
- * (retrying in the background until the database answers) that a row which did get in is cancelled
- * before anybody acts on it.  Should this replica be gone before that, whoever takes the row over
- * finds it "unheard": nothing is started before its requester was asked. The statement of a refusal
- * also writes what is owed to the audit channel.
+ * most: ERR_RETRY, ERR_TIMEOUT, ERR_UNCERTAIN mean "not recorded"; the store has made sure of it,
+ * or (rq->unsure) keeps asking until the database answers: a row which did get in is cancelled
+ * before anybody acts on it; what another replica has of the same delivery is known.  Should this
+ * replica be gone before that, whoever takes the row over finds it "unheard": nothing is started
+ * before its requester was asked. The statement of a refusal also writes what is owed to the audit
+ * channel.
  */
 struct call *store_receive(struct store *store, struct request *rq, call_done_fn done, void *data);
 

@@ -171,6 +171,7 @@ create table ops.delivery (
 	kind        text not null,
 	boot_id     uuid not null,
 	disowned    boolean not null default false, -- the person was told that nothing was recorded
+	told        boolean not null default false, -- another delivery of it was acknowledged because this one is here
 	received_at timestamptz not null default clock_timestamp()
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000,
 	autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 50000);

@@ -32,7 +32,7 @@ begin
 	return answer;
 end $$;
 
--- What a delivery that came before is.
+-- What a delivery that came before is; from now on somebody was told so.
 create function ops.known(p_dedup text, p_envelope text) returns ops.answer
 language plpgsql as $$
 declare
@@ -43,6 +43,8 @@ begin
 	if not found then
 		select d.request_id into answer.known_id from ops.delivery d where d.envelope_id = p_envelope;
 	end if;
+	update ops.delivery d set told = true where d.request_id = answer.known_id and not d.told and not d.disowned
+		and (d.dedup = p_dedup or d.envelope_id = p_envelope);
 	select r.state::text into answer.known_state from ops.request r where r.id = answer.known_id;
 	answer.known_state := coalesce(answer.known_state, 'cancelled');
 	answer.state := answer.known_state;
@@ -80,7 +82,7 @@ begin
 	if not found then
 		-- A form keeps its key: sent again after its asker was told that nothing was recorded, it is a new try.
 		update ops.delivery v set envelope_id = p_envelope, request_id = p_id, boot_id = p_boot, disowned = false,
-				received_at = now_
+				told = false, received_at = now_
 			where v.dedup = p_dedup and v.disowned and v.kind = 'submit' and v.envelope_id <> p_envelope;
 		if not found then
 			return ops.known(p_dedup, p_envelope);
@@ -283,11 +285,39 @@ begin
 	return answer;
 end $$;
 
--- The person was told that nothing was recorded.  Makes it true: a delivery that comes later is known already,
--- a row that did get in is cancelled before it acts, a click that did get in is taken back.
-create function ops.disown(p_boot uuid, p_observer json, p_id text, p_envelope text, p_dedup text, p_kind text,
-	p_click boolean) returns text
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+-- A delivery that is to be disowned has a row, and not one that is to be taken back.
+create function ops.contradicted(p_boot uuid, p_id text, p_envelope text, p_dedup text, p_kind text, p_click boolean,
+	p_said boolean) returns text
+language plpgsql as $$
+declare
+	v ops.delivery;
+	r ops.request;
+begin
+	select * into v from ops.delivery d where d.dedup = p_dedup;
+	select * into r from ops.request q where q.id = v.request_id;
+	if v.disowned then -- by another try, or by an earlier question of this one
+		return case when r.id is null or (r.state = 'cancelled' and not p_click) then 'kept_out' else 'known' end;
+	end if;
+	if v.told and v.request_id = p_id and v.boot_id = p_boot and v.envelope_id = p_envelope then
+		-- This very try, whose answer was lost, while another delivery was acknowledged: nobody runs it, so whoever takes
+		-- it over now asks the person.
+		update ops.request q set wake_at = clock_timestamp()
+			where (q.id = p_id or q.undoes = p_id and q.kind = 'revert') and q.claimed_by = p_boot and q.attempts = 0
+			  and (q.state in ('received', 'allowed', 'confirming') or q.state = 'running' and q.risk = 0);
+	elsif p_said and not p_click and p_kind <> 'submit' then
+		-- Another replica has it, and this one said that nothing was recorded: it is taken from the other, and the person asked.
+		update ops.request q set unheard = true, attempts = greatest(q.attempts, 1::smallint), fence = q.fence + 1,
+				wake_at = clock_timestamp()
+			where q.id = v.request_id and q.state in ('received', 'allowed') and q.claimed_by is not null;
+	end if;
+	return 'known';
+end $$;
+
+-- The answer to a try was lost.  Makes true that it was not recorded: a delivery that comes later is known already, a
+-- row that did get in is cancelled before it acts, a click that did get in is taken back.
+create function ops.take_back(p_boot uuid, p_observer json, p_id text, p_envelope text, p_dedup text, p_kind text,
+	p_click boolean, p_said boolean) returns text
+language plpgsql as $$
 declare
 	d record;
 	r ops.request;
@@ -301,10 +331,10 @@ begin
 	-- Only the row of this very try: an earlier delivery of the same intent was acknowledged and goes on.
 	update ops.delivery v set disowned = true
 		where v.dedup = p_dedup and v.request_id = p_id and v.boot_id = p_boot and v.envelope_id = p_envelope
-		  and not v.disowned
+		  and not v.disowned and not v.told
 		returning v.kind into d;
 	if not found then
-		return 'known';
+		return ops.contradicted(p_boot, p_id, p_envelope, p_dedup, p_kind, p_click, p_said);
 	end if;
 	if p_click and p_kind in ('approve', 'deny', 'withdraw', 'execute') then
 		select * into r from ops.request q where q.id = p_id for no key update;
@@ -352,4 +382,17 @@ begin
 	perform ops.audit_request(r, p_observer, 'cancelled', 'failure',
 		ops.facts(r, 'cancelled', 'it was not recorded in time to be acknowledged'), null);
 	return 'cancelled';
+end $$;
+
+-- The same, and what the request that stays is.  p_said: the person was told already that nothing was recorded; else what
+-- they are told waits for this answer.
+create function ops.disown(p_boot uuid, p_observer json, p_id text, p_envelope text, p_dedup text, p_kind text,
+	p_click boolean, p_said boolean, out what text, out known_id text, out known_state text)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+	what := ops.take_back(p_boot, p_observer, p_id, p_envelope, p_dedup, p_kind, p_click, p_said);
+	if what in ('known', 'too_late') then
+		select r.id, r.state::text into known_id, known_state from ops.delivery d join ops.request r on r.id = d.request_id
+			where d.dedup = p_dedup;
+	end if;
 end $$;

@@ -253,7 +253,7 @@ grant execute on function
 		json, text, text, text, boolean, text, text, text, boolean, text, integer, text),
 	ops.decide_request(uuid, json, text, bigint, text, text, text, text, integer),
 	ops.confirm(uuid, json, text, text, text, text, text, text, text, boolean, text, text, boolean, text, text, integer),
-	ops.disown(uuid, json, text, text, text, text, boolean),
+	ops.disown(uuid, json, text, text, text, text, boolean, boolean),
 	ops.offer(uuid, json, text, bigint, json, text, json, integer),
 	ops.start(uuid, json, text, bigint, text, text, json, json, text, jsonb, text, integer, text, integer),
 	ops.settle(uuid, json, text, bigint, text, text, json, text, json, text, json, json, text, integer),

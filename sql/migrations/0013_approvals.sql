@@ -423,7 +423,7 @@ begin
 	if not found then
 		-- The form behind Deny keeps its key, as in ops.receive.
 		update ops.delivery d set envelope_id = p_envelope, boot_id = p_boot, disowned = false,
-				received_at = clock_timestamp()
+				told = false, received_at = clock_timestamp()
 			where d.dedup = p_dedup and d.disowned and d.kind = 'deny' and d.envelope_id <> p_envelope;
 		if not found then
 			return ops.known(p_dedup, p_envelope);

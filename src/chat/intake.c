@@ -523,7 +523,9 @@ static json_t *answer_of(const struct request *rq, const struct err *err)
 			       ? xstrdup(words_not_known_who())
 			       : words_not_recorded(rq, err);
 	} else if (rq->known_id != NULL) {
-		text = rq->delivery.takes_text ? NULL : words_known(rq);
+		text = rq->delivery.takes_text && !str_eq(rq->known_state, "cancelled")
+			       ? NULL
+			       : words_known(rq);
 	} else if (rq->state == REQUEST_RECEIVED || rq->state == REQUEST_ALLOWED) {
 		text = words_accepted(rq);
 	} else if (request_state_final(rq->state)) {

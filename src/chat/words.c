@@ -161,6 +161,13 @@ static bool is_vote(const char *kind)
 	       str_eq(kind, "execute");
 }
 
+/* A new asking, and not a click on something that was asked before. */
+static bool is_asking(const char *kind)
+{
+	return str_eq(kind, "slash") || str_eq(kind, "submit") || str_eq(kind, "action") ||
+	       str_eq(kind, "undo");
+}
+
 char *words_not_recorded(const struct request *rq, const struct err *err)
 {
 	const char *why = "the database did not answer in time";
@@ -172,6 +179,10 @@ char *words_not_recorded(const struct request *rq, const struct err *err)
 	if (is_vote(rq->delivery.kind) || request_resolves(rq))
 		return xasprintf("Your click counts only if the card shows it: %s. Press again if "
 				 "it does not; if it stays so, tell the data platform team.",
+				 why);
+	if (rq->unsure && !is_asking(rq->delivery.kind))
+		return xasprintf("It is not known whether your click counts: %s. If it does, what "
+				 "comes of it is shown here; if nothing is, press again.",
 				 why);
 	return xasprintf("Nothing was recorded and nothing will happen: %s. "
 			 "Try again in a minute; if it stays so, tell the data platform team.",
@@ -190,6 +201,9 @@ char *words_known(const struct request *rq)
 	if (str_eq(rq->code, "stale_preview"))
 		return xstrdup("This preview is out of date; a newer one was sent. Use the buttons "
 			       "of that one.");
+	if (rq->delivery.takes_text && str_eq(rq->known_state, "cancelled"))
+		return xstrdup("Nothing comes of this: it was cancelled, or not recorded in time. "
+			       "Ask again if you still want it.");
 	return xasprintf("This was already taken: %s is %s.", rq->known_id, rq->known_state);
 }
 

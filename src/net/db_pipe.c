@@ -109,7 +109,8 @@ static bool send_job(struct db_pipe *pipe, struct db_job *job)
 {
 	bool good = true;
 
-	FAILPOINT("db.send %s", db_job_name(job));
+	if (FAILPOINT_ERROR("db.send %s", db_job_name(job))) /* it does not get there */
+		(void)shutdown(PQsocket(pipe->conn.pg), SHUT_RDWR);
 	for (size_t i = 0; i < job->n && good; i++) {
 		good = send_statement(pipe->conn.pg, &job->statements[i]);
 		owe(pipe, DB_OP_EXEC, job, i);

@@ -10,7 +10,7 @@
 #include "core/request.h"
 #include "store_internal.h"
 
-enum { VOTE_MS = 1500, ASK_MS = 9000 };
+enum { VOTE_MS = 1300, ASK_MS = 9000 };
 
 static bool take_asked(struct job *job, const struct db_answer *answer, struct err *err)
 {

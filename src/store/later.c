@@ -11,7 +11,7 @@
 #include "core/request.h"
 #include "store_internal.h"
 
-enum { STEER_MS = 1500, TIMES_MS = 9000, SCHEDULE_MS = 9000 };
+enum { STEER_MS = 1300, TIMES_MS = 9000, SCHEDULE_MS = 9000 };
 
 /* times */
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include <uthash.h>
 
+#include "base/arena.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -168,7 +169,9 @@ static void job_cancel(struct call *call)
 	struct job *job = (struct job *)call;
 
 	call_cancel(&job->inner);
-	if (job->lost != NULL)
+	if (job->disowned != NULL)
+		store_disown_said(job->disowned);
+	else if (job->lost != NULL)
 		job->lost(job, NULL);
 	job_free(job);
 }
@@ -202,11 +205,33 @@ void store_db_err(const struct db_answer *answer, const struct err *from, struct
 			from->msg);
 }
 
+static void job_done(struct job *job, const struct err *err)
+{
+	call_done_fn done = job->done;
+	void *data = job->data;
+
+	job_free(job);
+	done(data, err);
+}
+
+void store_job_sure(struct job *job, const char *known_id, const char *known_state)
+{
+	struct err err = job->lost_err;
+	struct request *rq = job->rq;
+
+	if (known_id == NULL || known_state == NULL ||
+	    !request_state_from_name(known_state, &rq->state)) {
+		job_done(job, &err);
+		return;
+	}
+	rq->known_id = arena_strdup(rq->arena, known_id);
+	rq->known_state = arena_strdup(rq->arena, known_state);
+	job_done(job, NULL);
+}
+
 static void on_answer(void *data, const struct db_answer *answer, const struct err *err)
 {
 	struct job *job = data;
-	call_done_fn done = job->done;
-	void *done_data = job->data;
 	struct store *store = job->store;
 	struct err mine;
 
@@ -219,10 +244,13 @@ static void on_answer(void *data, const struct db_answer *answer, const struct e
 	}
 	if (err != NULL && job->lost != NULL)
 		job->lost(job, err);
+	if (job->disowned != NULL) {
+		job->lost_err = *err;
+		return;
+	}
 	if (err == NULL && (job->crowded || job->unmade) && store->unclaimed != NULL)
 		store->unclaimed(store->unclaimed_data, job->crowded);
-	job_free(job);
-	done(done_data, err);
+	job_done(job, err);
 }
 
 /* Whether the call that is being made may owe what it does not hand over; asked once. */

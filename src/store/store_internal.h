@@ -20,6 +20,7 @@
 #include "store/audit.h"
 #include "store/requests.h"
 
+struct disowned;
 struct held;
 struct owed;
 struct request;
@@ -81,7 +82,8 @@ struct job {
 	struct request *rq; /* lent by the caller until done or cancel; may be NULL */
 	/* Reads the answer; false: err says why it counts as a failure. */
 	bool (*take)(struct job *job, const struct db_answer *answer, struct err *err);
-	/* No answer: err, or NULL when the caller cancelled.  May be NULL. */
+	/* No answer: err, or NULL when the caller cancelled.  May be NULL.  It may set
+	 * job->disowned: then the job goes on until store_job_sure. */
 	void (*lost)(struct job *job, const struct err *err);
 	call_done_fn done;
 	void *data;
@@ -97,6 +99,10 @@ struct job {
 	const char
 		*dedup; /* a delivery of it that is still to be disowned goes first; NULL: none */
 	size_t at;      /* of its own answer */
+	/* What the person is told waits until it is made sure that nothing was recorded; NULL: it
+	 * does not.  lost_err: what they are told then. */
+	struct disowned *disowned;
+	struct err lost_err;
 };
 struct job *job_create(struct store *store, struct request *rq, call_done_fn done, void *data);
 struct call *job_start(struct job *job, struct db *db, const char *name, const char *sql,
@@ -160,10 +166,15 @@ void store_release_all(struct store *store);
 /* "{id,…}" and "{fence,…}" of those held for at least min_age_ms; NULL: none.  The caller frees. */
 char *store_held_ids(struct store *store, int64_t min_age_ms, char **ret_fences);
 
-/* The person was told that nothing was recorded: makes sure of it, for as long as it takes. */
-void store_disown(struct store *store, const struct request *rq, bool click);
+/* The answer to a delivery was lost: makes sure that it is not recorded, for as long as it takes.
+ * said: the person was told so already; else the job waits for that, but not longer than its person
+ * can. */
+void store_disown(struct store *store, struct job *job, bool said);
+void store_disown_said(struct disowned *item); /* the job is gone */
+/* It is recorded as known_id, or (NULL) it is not.  Ends the job. */
+void store_job_sure(struct job *job, const char *known_id, const char *known_state);
 /* One that is still to be disowned, as a statement; values has room for DISOWN_PARAMS. */
-enum { DISOWN_PARAMS = 7 };
+enum { DISOWN_PARAMS = 8 };
 bool store_disowned(const struct store *store, const char *dedup,
 		    struct db_statement *ret_statement, const char *values[DISOWN_PARAMS]);
 void store_disown_init(struct store *store);

@@ -49,8 +49,8 @@ class Round:
         """What is done at the point; without one every round arms another text, which counts afresh."""
         if not self.point:
             return f"none:{self.town.turn}"
-        if self.mode == "forget":           # the answer is lost, and with its replica all that knows of it
-            return f"error:{self.point};kill:db.send ops_disown:1"
+        if self.mode == "forget":           # the answer is lost, then what would make sure of it, then all that knows of it
+            return f"error:{self.point};error:db.send ops_disown"
         return {"stop": "stop", "lose": "error"}.get(self.mode, "kill") + ":" + self.point
 
     def hurt(self, dead, still):
@@ -124,6 +124,7 @@ class Round:
                 opsd.kill()
                 town.gone(opsd)
             self.chaos.begin()
+        town.forgetful = self.mode == "forget"
         town.impatient = self.mode in ("lose", "forget", "stop", "many")
         since = town.db.value("select clock_timestamp()")
         town.began = time.time()

@@ -37,6 +37,7 @@ class Town(World):
         self.arm("")
         self.points.touch()
         self.turn = 0
+        self.forgetful = False      # a service that has told somebody that nothing was recorded is killed
         self.impatient = False      # runs that lost an answer are left by their own service, too
         self.hurt = None            # what is done when a service has died or stands still
         self.chaos = None           # what happens by itself, whenever somebody looks
@@ -81,6 +82,8 @@ class Town(World):
         """Bury the dead; then the harness's own deed."""
         if self.chaos:
             self.chaos.happen()
+        if self.forgetful:
+            self.forget()
         dead = [o for o in self.running if not o.alive()]
         for opsd in dead:
             opsd.expected = -9
@@ -89,6 +92,12 @@ class Town(World):
         still = [o for o in self.running if self.stopped(o)]
         if self.hurt and (dead or still):
             self.hurt(dead, still)
+
+    def forget(self):
+        for opsd in self.running:
+            if opsd.alive() and opsd.logs("not recorded"):
+                time.sleep(0.05)        # its answer is on its way
+                opsd.kill()
 
     def boots(self, *except_):
         return [o.logs("serving")[0]["boot"] for o in self.running if o not in except_ and o.logs("serving")]

@@ -178,7 +178,7 @@ def calls():
         "start": [f"ops.start({head}, 1, 'k', 'once', null, null, 'dig', {rules}, null, 0, 'C', 0)" for rules in ("null", f"'{RULES}'")],
         "settle": settle,
         "claim_due": [f"ops.claim_due('{BOOT}', '{{}}', 5, 'C')"],
-        "disown": [f"ops.disown({head}, 'e', 'd', '{kind}', {click})"
+        "disown": [f"ops.disown({head}, 'e', 'd', '{kind}', {click}, false)"
                    for kind, click in (("slash", "true"), ("slash", "false"), ("approve", "true"), ("back", "true"))],
         "resolve_click": [f"ops.resolve_click({head}, 'e4', 'd4', '{kind}', 'T', 'U', null, null, 'ok', null, 'n', 'R2', 'C', 0)"
                           for kind in ("happened", "not_happened", "again")],

@@ -20,12 +20,12 @@ def refused(world, user, text):
     return done
 
 
-def still(world):
-    """Nothing was changed, now or when every timer has come."""
+def still(world, patches=0):
+    """Nothing was changed beyond that, now or when every timer has come."""
     world.make_time_pass()
     deadline = time.monotonic() + 1.5       # one sweep of the service and what it would start
     while time.monotonic() < deadline:
-        assert not world.kube.patches(), world.kube.patches()
+        assert len(world.kube.patches()) == patches, world.kube.patches()
         time.sleep(0.05)
 
 
@@ -107,7 +107,7 @@ def test_click_while_frozen(world):
     world.postgres.pause()
     done = world.click("U0ANA", preview, "confirm")
     assert done["outcome"] == "acked" and done["elapsed_ms"] < 2000
-    world.see("U0ANA", [NOTHING])
+    world.see("U0ANA", ["It is not known whether your click counts"])     # another replica could have it, too
     world.postgres.resume()
     world.opsd.wait_ready()
     world.opsd.wait_log("not recorded, made sure of")
@@ -172,6 +172,41 @@ def test_twins_are_one_asking(world):
     eventually(lambda: world.slack.stats()["envelopes"]["acked"] == told + 2, what="both to be acknowledged")
     eventually(lambda: world.kube.replicas() == 4, what="the change")
     assert len(world.requests(command="workers nudge")) == 1
+
+
+def both_waiting(world):
+    rows = world.sql("select pid from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database() "
+                     "and query like '%ops.receive%' order by query_start")
+    return rows if len(rows) >= 2 else None
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_one_delivery_at_two_replicas(make_world, which):
+    """The same envelope is with two replicas, and one of them loses its answer: what Slack is told is what happens."""
+    world = make_world(start=2, config={"slack": {"connections": 1}})
+    for _ in range(2):          # each knows her
+        world.slash("U0ANA", STATUS)
+    for n in range(5, 9):
+        world.wait_told()
+        patches, counts = len(world.kube.patches()), world.slack.stats()["envelopes"]
+        answers = counts["acked"] + counts["duplicate_acks"]
+        world.slack.fault(name="duplicate", times=1, same_id=True, on_other_socket=True, match={"type": "slash_commands"})
+        with world.postgres.session(world.database) as blocker:
+            blocker.run("begin; lock table ops.delivery in access exclusive mode")
+            world.slack.slash(user="U0ANA", channel="C0OPS", text=f"workers nudge team=ads count={n} reason=twice")
+            rows = eventually(lambda: both_waiting(world), what="both replicas to wait")
+            assert len(world.sql("select pg_terminate_backend($1::int)", rows[which]["pid"])) == 1
+            blocker.run("rollback")
+
+        def answered():
+            counts = world.slack.stats()["envelopes"]
+            return counts["acked"] + counts["duplicate_acks"] == answers + 2
+        eventually(answered, what="both answers")
+        if NOTHING in words(world.slack.acks(user="U0ANA")["acks"][-1]["ack"]):
+            still(world, patches)
+        else:
+            eventually(lambda: world.kube.replicas() == n, what="the change")
+        eventually(lambda: not [r for r in world.requests() if r["state"] in ("received", "allowed", "running")], what="rest")
 
 
 def test_connections_cut_when_idle_cost_nothing(world):

@@ -338,11 +338,10 @@ static void test_disowned_vote_does_not_count(void **state)
 	hire();
 	rq = asked(need(1));
 	click = approved(rq, &row);
-	snprintf(
-		sql, sizeof(sql),
-		"SELECT ops.disown('00000000-0000-4000-8000-00000000000b', '{}', '%s', '%s', '%s', "
-		"'approve', true)",
-		rq->id, click->delivery.envelope_id, click->delivery.dedup);
+	snprintf(sql, sizeof(sql),
+		 "SELECT what FROM ops.disown('00000000-0000-4000-8000-00000000000b', '{}', '%s', "
+		 "'%s', '%s', 'approve', true, false)",
+		 rq->id, click->delivery.envelope_id, click->delivery.dedup);
 	expect_sql(sql, "released");
 	expect_sql("SELECT state FROM ops.request", "approving");
 	expect_sql("SELECT count(*) FROM ops.vote", "0");

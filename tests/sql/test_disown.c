@@ -11,6 +11,9 @@
 
 #define A (&replicas[0])
 #define B (&replicas[1])
+#define WAITING                                                                                    \
+	"SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE "     \
+	"'%ops.receive%'"
 
 struct lock {
 	struct db_session *session;
@@ -39,16 +42,22 @@ static void locked(struct lock *lock)
 	expect_good(&end);
 }
 
-static void disown(const struct request *rq, bool click, const char *what)
+/* said: the person was told already that nothing was recorded. */
+static void disown_when(const struct request *rq, bool click, bool said, const char *what)
 {
 	char sql[400];
 
 	snprintf(sql, sizeof(sql),
-		 "SELECT ops.disown('00000000-0000-4000-8000-00000000000a', '{}', '%s', '%s', "
-		 "'%s', '%s', %s)",
+		 "SELECT what FROM ops.disown('00000000-0000-4000-8000-00000000000a', '{}', '%s', "
+		 "'%s', '%s', '%s', %s, %s)",
 		 rq->id, rq->delivery.envelope_id, rq->delivery.dedup, rq->delivery.kind,
-		 click ? "true" : "false");
+		 click ? "true" : "false", said ? "true" : "false");
 	expect_sql(sql, what);
+}
+
+static void disown(const struct request *rq, bool click, const char *what)
+{
+	disown_when(rq, click, false, what);
 }
 
 static void wait_sql(const char *sql, const char *text)
@@ -114,7 +123,7 @@ static void test_got_in(void **state)
 	expect_sql("SELECT state FROM ops.request", "allowed");
 	disown(rq, false, "cancelled");
 	expect_sql("SELECT state FROM ops.request", "cancelled");
-	disown(rq, false, "known");
+	disown(rq, false, "kept_out");
 	expect_sql("SELECT string_agg(event, ' ' ORDER BY id) FROM ops.audit WHERE request_id IS "
 		   "NOT NULL",
 		   "request.allowed request.cancelled");
@@ -124,6 +133,153 @@ static void test_got_in(void **state)
 	assert_int_equal(end.kind, ERR_DENIED);
 	request_destroy(rq);
 	request_destroy(again);
+}
+
+static void cut(const char *whose)
+{
+	char sql[300];
+
+	snprintf(sql, sizeof(sql),
+		 "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+		 "WHERE wait_event_type = 'Lock' AND query LIKE '%%ops.receive%%' AND %s",
+		 whose);
+	expect_sql(sql, "1");
+}
+
+/* The same delivery is with both replicas, and the answer of one is lost: what both say is the
+ * same, whoever came first.  false: the machine stood still for longer than its person can wait. */
+static bool twins_agree(void)
+{
+	struct request *rq = make("workers scale", "ana", "{\"team\":\"ads\",\"count\":1}", NULL);
+	struct request *twin = make("workers scale", "ana", "{\"team\":\"ads\",\"count\":1}", NULL);
+	struct end first = { 0 }, second = { 0 };
+	struct lock lock;
+	bool sure;
+
+	twin->delivery.dedup = rq->delivery.dedup;
+	twin->delivery.envelope_id = rq->delivery.envelope_id;
+	locked(&lock);
+	store_receive(A->store, rq, on_end, &first);
+	wait_sql(WAITING, "1");
+	good("CREATE TABLE first_one AS SELECT pid FROM pg_stat_activity "
+	     "WHERE wait_event_type = 'Lock' AND query LIKE '%ops.receive%'");
+	store_receive(B->store, twin, on_end, &second);
+	wait_sql(WAITING, "2");
+	cut("pid = (SELECT pid FROM first_one)");
+	good("DROP TABLE first_one");
+	db_session_close(lock.session);
+	while (first.n == 0 || second.n == 0)
+		once();
+	sure = !rq->unsure && !twin->unsure;
+	if (sure && first.kind == ERR_NONE) {
+		expect_good(&second);
+		assert_null(twin->known_id);
+		assert_int_equal(twin->state, REQUEST_ALLOWED);
+		assert_string_equal(rq->known_id, twin->id);
+		twin->plan = plan_of(1, 2);
+		second = begin(B, twin); /* it goes on as if there had been no other */
+		expect_good(&second);
+	} else if (sure) {
+		expect_good(&second);
+		assert_string_equal(twin->known_state, "cancelled");
+		expect_sql("SELECT count(*) FROM ops.request WHERE state <> 'cancelled'", "0");
+	}
+	request_destroy(rq);
+	request_destroy(twin);
+	return sure;
+}
+
+static void test_twins_agree(void **state)
+{
+	(void)state;
+	while (!twins_agree())
+		;
+}
+
+/* Nobody else has it: that it stays unrecorded is in the database before anybody is told. */
+static bool sure_before_it_is_said(void)
+{
+	struct request *rq = make("workers scale", "ana", "{\"team\":\"ads\",\"count\":1}", NULL);
+	struct request *twin = make("workers scale", "ana", "{\"team\":\"ads\",\"count\":1}", NULL);
+	struct end end = { 0 };
+	struct lock lock;
+	bool sure;
+
+	twin->delivery.dedup = rq->delivery.dedup;
+	locked(&lock);
+	store_receive(A->store, rq, on_end, &end);
+	wait_sql(WAITING, "1");
+	cut("true");
+	db_session_close(lock.session);
+	wait_end(&end);
+	assert_true(end.kind == ERR_UNCERTAIN || end.kind == ERR_RETRY);
+	sure = !rq->unsure;
+	if (sure) {
+		expect_sql("SELECT count(*) FROM ops.delivery WHERE NOT disowned", "0");
+		end = receive(B, twin);
+		expect_good(&end);
+		assert_string_equal(twin->known_state, "cancelled");
+		expect_sql("SELECT count(*) FROM ops.request WHERE state <> 'cancelled'", "0");
+	}
+	request_destroy(rq);
+	request_destroy(twin);
+	return sure;
+}
+
+static void test_sure_before_it_is_said(void **state)
+{
+	(void)state;
+	while (!sure_before_it_is_said())
+		;
+}
+
+/* Its own row got in, and another delivery was acknowledged because of it: it is not taken down in
+ * silence, its person is asked. */
+static void test_twin_was_told(void **state)
+{
+	struct request *rq = make("workers scale", "ana", "{\"team\":\"ads\",\"count\":1}", "both");
+	struct request *twin =
+		make("workers scale", "ana", "{\"team\":\"ads\",\"count\":1}", "both");
+	struct end end = receive(A, rq);
+
+	(void)state;
+	expect_good(&end);
+	end = receive(B, twin);
+	expect_good(&end);
+	assert_string_equal(twin->known_id, rq->id);
+	disown(rq, false, "known");
+	expect_sql("SELECT state || ' ' || (wake_at <= clock_timestamp()) FROM ops.request",
+		   "allowed true");
+	end = claim_due(B);
+	expect_good(&end);
+	assert_int_equal(B->rows, 1);
+	assert_true(jget_bool(B->row, "unheard", false));
+	request_destroy(rq);
+	request_destroy(twin);
+}
+
+/* The database was out of reach for the one that said "not recorded", and not for the other: what
+ * that has not started is asked about. */
+static void test_told_wrongly(void **state)
+{
+	struct request *rq = make("workers scale", "ana", "{\"team\":\"ads\",\"count\":1}", "late");
+	struct request *twin =
+		make("workers scale", "ana", "{\"team\":\"ads\",\"count\":1}", "late");
+	struct end end = receive(B, twin);
+
+	(void)state;
+	expect_good(&end);
+	disown_when(rq, false, true, "known");
+	twin->plan = plan_of(1, 2);
+	end = begin(B, twin);
+	assert_int_equal(end.kind, ERR_DENIED);
+	end = claim_due(A);
+	expect_good(&end);
+	assert_int_equal(A->rows, 1);
+	assert_true(jget_bool(A->row, "unheard", false));
+	expect_sql("SELECT count(*) FROM ops.step", "0");
+	request_destroy(rq);
+	request_destroy(twin);
 }
 
 /* A form that stayed open has the same key when it is sent again. */
@@ -171,13 +327,12 @@ static void test_form_again_at_once(void **state)
 	end = receive(A, rq);
 	assert_int_equal(end.kind, ERR_UNCERTAIN);
 	db_session_close(lock.session);
-	wait_sql("SELECT count(*) FROM ops.delivery", "1"); /* it did get in */
+	wait_sql("SELECT count(*) FROM ops.delivery", "1"); /* it got in, or was kept out */
 	end = receive(A, again);
 	expect_good(&end);
 	assert_null(again->known_id);
 	assert_int_equal(again->state, REQUEST_ALLOWED);
-	expect_sql("SELECT string_agg(state::text, ' ' ORDER BY state) FROM ops.request",
-		   "allowed cancelled");
+	expect_sql("SELECT state FROM ops.request WHERE state <> 'cancelled'", "allowed");
 	request_destroy(rq);
 	request_destroy(again);
 }
@@ -360,6 +515,10 @@ int main(void)
 		STORE_TEST(test_too_late),
 		STORE_TEST(test_kept_out),
 		STORE_TEST(test_got_in),
+		STORE_TEST(test_twins_agree),
+		STORE_TEST(test_sure_before_it_is_said),
+		STORE_TEST(test_twin_was_told),
+		STORE_TEST(test_told_wrongly),
 		STORE_TEST(test_form_again),
 		STORE_TEST(test_form_again_at_once),
 		STORE_TEST(test_running_is_too_late),

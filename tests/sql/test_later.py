@@ -123,7 +123,7 @@ def test_back_that_nobody_heard_is_taken_back():
     rid = temporary()
     assert steer(rid, "back") == "allowed"
     last = N[0]
-    psql("select ops.disown(%s, '%s', 'l%d', 'l%d', 'back', true)" % (ME, rid, last, last), SERVICE)
+    psql("select ops.disown(%s, '%s', 'l%d', 'l%d', 'back', true, true)" % (ME, rid, last, last), SERVICE)
     assert revert(rid) == "scheduled" and revert(rid, "wake_at = starts_at and claimed_by is null") == "true"
     # its replica died instead: it waits for its time again
     assert steer(rid, "back") == "allowed"

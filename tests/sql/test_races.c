@@ -133,7 +133,7 @@ static void on_clicked(void *data, const struct err *err)
 		return;
 	case 1:
 		snprintf(text, sizeof(text),
-			 "SELECT ops.disown('%s', '{}', '%s', '%s', '%s', 'confirm', true)",
+			 "SELECT ops.disown('%s', '{}', '%s', '%s', '%s', 'confirm', true, true)",
 			 actor->replica == &replicas[0] ? "00000000-0000-4000-8000-00000000000a"
 							: "00000000-0000-4000-8000-00000000000b",
 			 rq->id, rq->delivery.envelope_id, rq->delivery.dedup);

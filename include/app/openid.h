@@ -9,26 +9,17 @@
 #ifndef OPSD_APP_OPENID_H
 #define OPSD_APP_OPENID_H
 
-#include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
 
 #include "base/call.h"
-#include "base/json.h"
 
+struct config;
+struct err;
 struct openid;
 
-struct openid_config { /* texts are borrowed for as long as the struct openid lives */
-	const char *issuer, *client_id;
-	const char *client_secret;          /* NULL: a public client */
-	const char *subject;                /* claim that is the directory's id */
-	const char *hosted_domain, *tenant; /* NULL: not asked */
-	const json_t *hosts; /* more hosts that the provider's endpoints may be at; NULL: none */
-	const char *ca_file, *proxy;
-	bool plain_loopback;
-};
-
-struct openid *openid_create(uv_loop_t *loop, const struct openid_config *config);
+/* From the settings identity.*, issuer among them; config is lent for as long.  NULL: err. */
+struct openid *openid_create(uv_loop_t *loop, const struct config *config, struct err *err);
 void openid_destroy(struct openid *openid); /* every sign-in must be done or cancelled before */
 
 /* Shown to nobody but the one who signs in.  The link without the code: it must be typed. */
@@ -50,5 +41,9 @@ typedef void (*openid_done_fn)(void *data, const struct openid_proof *proof, con
  * person. */
 struct call *openid_sign_in(struct openid *openid, openid_code_fn code, openid_done_fn done,
 			    void *data);
+
+/* Reads what the provider says of itself, and its keys.  err is a sentence for the operator; there
+ * is no proof. */
+struct call *openid_probe(struct openid *openid, openid_done_fn done, void *data);
 
 #endif

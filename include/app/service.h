@@ -45,8 +45,7 @@ struct service {
 	struct ws_context *ws;
 	struct db *intake_db, *work_db;
 	struct store *store;
-	struct openid *openid; /* NULL: no provider is configured */
-	char *openid_secret, *openid_ca;
+	struct openid *openid;       /* NULL: no provider is configured */
 	struct signing_key *signing; /* of seals; NULL: they are not signed */
 	struct slack_web *web;
 	struct slack_people *people;

@@ -46,4 +46,9 @@ typedef void (*source_done_fn)(void *data, const struct source_answer *answer,
 struct call *source_fetch(struct source *source, const char *validator, source_done_fn done,
 			  void *data);
 
+/* Is it to be had?  Signs in and reads the first page of each list, with one try; a document is
+ * read whole.  The answer has no directory, and its notes say how much came: { "people",
+ * "groups" }. */
+struct call *source_probe(struct source *source, source_done_fn done, void *data);
+
 #endif

@@ -52,6 +52,7 @@ struct ldapc_search {
 	const char *const *attributes; /* NULL-ended */
 	bool base_only;                /* the base itself; else everything below it too */
 	unsigned page;                 /* entries a page; 0: not paged */
+	bool first_only;               /* the first page is enough */
 	int64_t until_ms;              /* clock_mono_ms: no page is asked for later */
 };
 

@@ -660,9 +660,7 @@ static void forget(struct service *service)
 	secret_free(service->app_token);
 	secret_free(service->bot_token);
 	secret_free(service->database_url);
-	secret_free(service->openid_secret);
 	signing_free(service->signing);
-	free(service->openid_ca);
 	free(service);
 }
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/config.h"
 #include "base/clock.h"
 #include "base/digest.h"
 #include "base/err.h"
@@ -32,9 +33,18 @@ enum {
 	KEYS_MAX_S = 24 * 60 * 60,
 };
 
+struct settings {
+	const char *issuer, *client_id;
+	char *client_secret;                /* NULL: a public client */
+	const char *subject;                /* claim that is the directory's id */
+	const char *hosted_domain, *tenant; /* NULL: not asked */
+	const json_t *hosts; /* more hosts that the provider's endpoints may be at; NULL: none */
+	bool plain_loopback;
+};
+
 struct openid {
 	uv_loop_t *loop;
-	struct openid_config config;
+	struct settings config;
 	struct http *http;
 	json_t *discovery, *keys; /* as they were last read; NULL: not yet */
 	int64_t discovery_ms, keys_until_ms, keys_asked_ms;
@@ -57,8 +67,8 @@ struct sign_in {
 	char *device_code, *token; /* secrets */
 	char nonce[ID_UUID_LEN];
 	int64_t interval_s, started_s, ends_ms;
-	bool keys_again; /* they were fetched for this token already */
-	openid_code_fn code;
+	bool keys_again;     /* they were fetched for this token already */
+	openid_code_fn code; /* NULL: only to see whether the provider is to be had */
 	openid_done_fn done;
 	void *data;
 };
@@ -102,6 +112,13 @@ static void fail(struct sign_in *in, enum err_kind kind, const char *sentence)
 /* Something is set up wrongly: the log says what, the person whom to tell. */
 static void fail_setup(struct sign_in *in, const char *what, const char *says)
 {
+	struct err err;
+
+	if (in->code == NULL) {
+		err_set(&err, ERR_INVALID, "%s: %s", what, says);
+		finish(in, NULL, &err);
+		return;
+	}
 	log_error("company sign-in does not work", LOG_STR("at", what), LOG_STR("error", says));
 	fail(in, ERR_INTERNAL,
 	     "The company sign-in does not work at the moment. Nothing was done; tell the data "
@@ -189,7 +206,7 @@ static void on_discovered(void *data, const struct http_response *response, cons
 	json_decref(openid->discovery);
 	openid->discovery = discovery;
 	openid->discovery_ms = clock_mono_ms();
-	enter(in, STEP_BEGIN);
+	enter(in, in->code != NULL ? STEP_BEGIN : STEP_KEYS);
 }
 
 /* beginning */
@@ -314,7 +331,10 @@ static void on_keys(void *data, const struct http_response *response, const stru
 	json_decref(openid->keys);
 	openid->keys = keys;
 	openid->keys_until_ms = clock_mono_ms() + keep_s(response) * 1000;
-	enter(in, STEP_VERIFY);
+	if (in->code != NULL)
+		enter(in, STEP_VERIFY);
+	else
+		finish(in, NULL, NULL);
 }
 
 /* Keys of a rotation may be new; but not asked for more than once in five minutes. */
@@ -333,7 +353,7 @@ static bool keys_may_be_newer(struct sign_in *in)
 
 static void verify(struct sign_in *in)
 {
-	const struct openid_config *config = &in->openid->config;
+	const struct settings *config = &in->openid->config;
 	struct idtoken_rules rules = { .issuer = config->issuer,
 				       .client_id = config->client_id,
 				       .subject = config->subject,
@@ -403,7 +423,7 @@ static struct call *post(struct sign_in *in, const char *member, char *form, htt
 
 static char *form_of(const struct sign_in *in, const char *rest)
 {
-	const struct openid_config *config = &in->openid->config;
+	const struct settings *config = &in->openid->config;
 	char *client = http_escape(config->client_id);
 	char *secret = config->client_secret != NULL ? http_escape(config->client_secret) : NULL;
 	char *form =
@@ -472,11 +492,11 @@ static void enter(struct sign_in *in, enum step step)
 	}
 }
 
-struct call *openid_sign_in(struct openid *openid, openid_code_fn code, openid_done_fn done,
-			    void *data)
+static struct call *start(struct openid *openid, openid_code_fn code, openid_done_fn done,
+			  void *data)
 {
 	struct sign_in *in = xcalloc(1, sizeof(*in));
-	bool known = openid->discovery != NULL &&
+	bool known = code != NULL && openid->discovery != NULL &&
 		     clock_mono_ms() - openid->discovery_ms < DISCOVERY_KEEP_MS;
 
 	in->call.cancel = on_cancel;
@@ -492,18 +512,63 @@ struct call *openid_sign_in(struct openid *openid, openid_code_fn code, openid_d
 	return &in->call;
 }
 
-struct openid *openid_create(uv_loop_t *loop, const struct openid_config *config)
+struct call *openid_sign_in(struct openid *openid, openid_code_fn code, openid_done_fn done,
+			    void *data)
 {
-	struct http_config http = { .name = "company sign-in",
-				    .max_active = 4,
-				    .plain_loopback = config->plain_loopback,
-				    .proxy = config->proxy,
-				    .tls = { .ca_file = config->ca_file } };
-	struct openid *openid = xcalloc(1, sizeof(*openid));
+	return start(openid, code, done, data);
+}
 
+struct call *openid_probe(struct openid *openid, openid_done_fn done, void *data)
+{
+	return start(openid, NULL, done, data);
+}
+
+/* false: err. */
+static bool read_settings(struct settings *settings, const struct config *config, struct err *err)
+{
+	const json_t *secret = config_node(config, "identity.client_secret");
+
+	*settings = (struct settings){
+		.issuer = config_str(config, "identity.issuer"),
+		.client_id = config_str(config, "identity.client_id"),
+		.subject = config_str(config, "identity.subject"),
+		.hosted_domain = config_str(config, "identity.hosted_domain"),
+		.tenant = config_str(config, "identity.tenant"),
+		.hosts = json_object_get(config_node(config, "identity.hosts"), "names"),
+	};
+	settings->plain_loopback = str_starts(settings->issuer, "http://");
+	if (settings->client_id == NULL || config_str(config, "identity.source") == NULL) {
+		err_set(err, ERR_INVALID,
+			"identity.issuer needs identity.client_id and identity.source");
+		return false;
+	}
+	if (!json_is_object(secret))
+		return true;
+	settings->client_secret = secret_read(secret, err);
+	if (settings->client_secret == NULL)
+		err_prefix(err, "identity.client_secret");
+	return settings->client_secret != NULL;
+}
+
+struct openid *openid_create(uv_loop_t *loop, const struct config *config, struct err *err)
+{
+	struct settings settings;
+	struct openid *openid;
+	char *ca_file;
+
+	if (!read_settings(&settings, config, err))
+		return NULL;
+	openid = xcalloc(1, sizeof(*openid));
 	openid->loop = loop;
-	openid->config = *config;
-	openid->http = http_create(loop, &http);
+	openid->config = settings;
+	ca_file = config_file(config, "identity.ca_file");
+	openid->http =
+		http_create(loop, &(struct http_config){ .name = "company sign-in",
+							 .max_active = 4,
+							 .plain_loopback = settings.plain_loopback,
+							 .proxy = config_str(config, "slack.proxy"),
+							 .tls = { .ca_file = ca_file } });
+	free(ca_file);
 	return openid;
 }
 
@@ -514,5 +579,6 @@ void openid_destroy(struct openid *openid)
 	http_destroy(openid->http);
 	json_decref(openid->discovery);
 	json_decref(openid->keys);
+	secret_free(openid->config.client_secret);
 	free(openid);
 }

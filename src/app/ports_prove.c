@@ -211,40 +211,14 @@ struct call *port_prove(void *ctx, struct request *rq, call_done_fn done, void *
 
 bool service_openid(struct service *service)
 {
-	const struct config *config = service->config;
-	const char *issuer = config_str(config, "identity.issuer");
-	const json_t *secret = config_node(config, "identity.client_secret");
-	struct openid_config openid = {
-		.issuer = issuer,
-		.client_id = config_str(config, "identity.client_id"),
-		.subject = config_str(config, "identity.subject"),
-		.hosted_domain = config_str(config, "identity.hosted_domain"),
-		.tenant = config_str(config, "identity.tenant"),
-		.hosts = json_object_get(config_node(config, "identity.hosts"), "names"),
-		.proxy = config_str(config, "slack.proxy")
-	};
 	struct err err;
 
-	if (issuer == NULL)
+	if (config_str(service->config, "identity.issuer") == NULL)
 		return true;
-	if (openid.client_id == NULL || config_str(config, "identity.source") == NULL) {
-		(void)fputs("opsd: identity.issuer needs identity.client_id and identity.source\n",
-			    stderr);
-		return false;
-	}
-	if (json_is_object(secret)) {
-		service->openid_secret = secret_read(secret, &err);
-		if (service->openid_secret == NULL) {
-			(void)fprintf(stderr, "opsd: identity.client_secret: %s\n", err.msg);
-			return false;
-		}
-	}
-	service->openid_ca = config_file(config, "identity.ca_file");
-	openid.client_secret = service->openid_secret;
-	openid.ca_file = service->openid_ca;
-	openid.plain_loopback = str_starts(issuer, "http://");
-	service->openid = openid_create(&service->loop, &openid);
-	return true;
+	service->openid = openid_create(&service->loop, service->config, &err);
+	if (service->openid == NULL)
+		(void)fprintf(stderr, "opsd: %s\n", err.msg);
+	return service->openid != NULL;
 }
 
 bool service_signing(struct service *service)

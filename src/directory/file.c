@@ -83,11 +83,14 @@ static void finish(struct reading *reading, struct directory *directory, const c
 		   struct diags *diags)
 {
 	json_t *notes = json_object();
-	const struct source_answer answer = { .directory = directory,
-					      .validator = etag,
-					      .notes = notes };
+	struct source_answer answer = { .directory = directory, .validator = etag, .notes = notes };
 	struct err err;
 
+	if (directory != NULL && reading->source->probing) {
+		notes_count(notes, directory->n_people, directory->n_groups);
+		directory_destroy(directory);
+		answer.directory = NULL;
+	}
 	if (directory == NULL && diags->n > 0) {
 		put_diags(reading->source, diags, &err);
 		reading->done(reading->data, NULL, &err);

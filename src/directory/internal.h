@@ -48,6 +48,7 @@ struct source {
 	size_t n_domains;
 	unsigned per_minute, tries, minutes;
 	int64_t free_ms; /* when the next question may be sent */
+	bool probing;    /* only to see whether it is to be had */
 };
 
 /* ---- settings ---- */
@@ -60,6 +61,9 @@ char *source_secret(const struct source *source, const char *path, struct err *e
 bool source_need_secret(const struct source *source, const char *path, struct err *err);
 /* base ("https://…", no slash at the end) is the peer that url leads to. */
 bool source_same_peer(const char *url, const char *base);
+
+/* What a probe says: how much came. */
+void notes_count(json_t *notes, size_t people, size_t groups);
 
 /* ---- one question ---- */
 

@@ -22,6 +22,8 @@ enum {
 	WAIT_MAX_S = 600,
 	PAGE = 500,
 	PAGE_MAX = 1000,
+	PROBE_PAGE = 10,
+	PROBE_WAIT_S = 10,
 	GUID_LEN = 16,
 	UAC_DISABLED = 2,
 	ROUNDS_MAX = 3
@@ -71,10 +73,12 @@ struct job { /* the thread's own until it has ended */
 	char *label, *url, *ca_file, *bind_dn, *password;
 	char *people_base, *people_filter, *groups_base, *groups_filter;
 	unsigned page, minutes, wait_s;
+	bool probing;
 	int64_t until_ms;
 	struct ldapc *ldap;
 	struct roster *roster;
 	struct directory *directory;
+	bool read; /* well */
 	json_t *notes;
 	struct err err;
 	source_done_fn done;
@@ -336,7 +340,7 @@ static bool add_rest(struct more *more, const char *dn, struct err *err)
 					     .base_only = true,
 					     .until_ms = job->until_ms };
 
-	while (more->next >= 0) {
+	while (more->next >= 0 && !job->probing) {
 		more->from = more->next;
 		(void)snprintf(range, sizeof(range), "%s;range=%lld-*", more->attribute,
 			       (long long)more->from);
@@ -389,11 +393,13 @@ static bool read_all(struct job *job, struct err *err)
 					     .filter = job->people_filter,
 					     .attributes = job->schema->person_attributes,
 					     .page = job->page,
+					     .first_only = job->probing,
 					     .until_ms = job->until_ms };
 	const struct ldapc_search groups = { .base = job->groups_base,
 					     .filter = job->groups_filter,
 					     .attributes = job->schema->group_attributes,
 					     .page = job->page,
+					     .first_only = job->probing,
 					     .until_ms = job->until_ms };
 
 	return ldapc_search(job->ldap, &groups, add_group, job, err) &&
@@ -408,10 +414,12 @@ static bool read_once(struct job *job, struct err *err)
 	job->roster = roster_create();
 	json_object_clear(job->notes);
 	good = read_all(job, err);
-	if (good)
+	if (good && job->probing)
+		notes_count(job->notes, roster_people(job->roster), roster_groups(job->roster));
+	else if (good)
 		job->directory = roster_finish(job->roster, STRANGER_LEFT_OUT, job->notes, err);
 	roster_destroy(job->roster);
-	return job->directory != NULL;
+	return job->read = good && (job->probing || job->directory != NULL);
 }
 
 static void on_work(uv_work_t *work)
@@ -462,7 +470,7 @@ static void on_worked(uv_work_t *work, int status)
 	const struct source_answer answer = { .directory = job->directory, .notes = job->notes };
 
 	(void)status;
-	if (!job->cancelled && answer.directory == NULL) {
+	if (!job->cancelled && !job->read) {
 		if (!str_starts(job->err.msg, job->label))
 			err_prefix(&job->err, "%s", job->label);
 		job->err.kind = ERR_INVALID;
@@ -506,6 +514,12 @@ static struct call *fetch(struct source *source, const char *validator, source_d
 	job->page = (unsigned)jget_int(source->node, "page", PAGE);
 	job->minutes = source->minutes;
 	job->wait_s = (unsigned)jget_int(source->node, "wait_seconds", WAIT_S);
+	job->probing = source->probing;
+	if (job->probing) {
+		job->page = job->page < PROBE_PAGE ? job->page : PROBE_PAGE;
+		job->wait_s = job->wait_s < PROBE_WAIT_S ? job->wait_s : PROBE_WAIT_S;
+		job->minutes = 1;
+	}
 	ldapc_watch_init(&job->watch);
 	(void)uv_timer_init(source->loop, &job->second);
 	job->second.data = job;

@@ -262,3 +262,16 @@ struct call *source_fetch(struct source *source, const char *validator, source_d
 		return walk_start(source, source->kind->walk, done, data);
 	return source->kind->fetch(source, validator, done, data);
 }
+
+void notes_count(json_t *notes, size_t people, size_t groups)
+{
+	json_object_set_new(notes, "people", json_integer((json_int_t)people));
+	json_object_set_new(notes, "groups", json_integer((json_int_t)groups));
+}
+
+struct call *source_probe(struct source *source, source_done_fn done, void *data)
+{
+	source->probing = true;
+	source->tries = 1;
+	return source_fetch(source, NULL, done, data);
+}

@@ -344,7 +344,7 @@ bool ldapc_search(struct ldapc *ldap, const struct ldapc_search *search, ldapc_e
 		}
 		good = good && take_entries(ldap->handle, result, each, data, err);
 		(void)ldap_msgfree(result);
-	} while (good && cookie.bv_len > 0);
+	} while (good && cookie.bv_len > 0 && !search->first_only);
 	ber_memfree(cookie.bv_val);
 	return good;
 }

@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """opsd check before the night, and a reload with mistakes: each is named with its place."""
 
+import json
 import os
+import re
+from collections import Counter
 
 import pytest
+import yaml
 
+from sandbox.directory import Company, DirectoryStandin
+from sandbox.openid import OpenidStandin
 from sandbox.world import eventually, words
 
 
@@ -51,10 +57,8 @@ def test_all_is_well(place):
 
 
 def test_json(place):
-    import json
     done = place.command("--json", "check", "--online")
-    rows = json.loads(done.stdout)
-    assert rows
+    assert json.loads(done.stdout)
 
 
 def test_print_masks_secrets(place):
@@ -150,6 +154,138 @@ def test_cluster_where_we_may_not(place):
     """It may be allowed in some namespaces: said, not counted."""
     said = place.command("check", "--online").said
     assert "not allowed in every namespace: patch deployments" in said, said
+
+
+# The company directory, company sign-ins and the logins of other jobs
+
+@pytest.fixture
+def directory(loop):
+    made = []
+
+    def start(company=None):
+        source = DirectoryStandin(company or Company.small())
+        loop.run(source.start())
+        made.append(source)
+        return source
+    yield start
+    for source in made:
+        loop.run(source.stop())
+
+
+def rows(world, what, status=None):
+    """Lines of check about `what`: [(good, text)]."""
+    done = world.command("--json", "check", "--online", status=status)
+    return [(r["good"], r["says"]) for r in json.loads(done.stdout) if r["what"] == what]
+
+
+def set_directory(world, settings):
+    """In the place of the source that all worlds have."""
+    world.write_config()
+    text = yaml.safe_load(world.config.read_text())
+    text["directory"]["sources"]["company"] = settings
+    world.config.write_text(yaml.safe_dump(text), encoding="utf-8")
+
+
+KINDS = [("google", "metadata"), ("google", None), ("graph", "certificate"), ("okta", None), ("scim", None), ("slack", None),
+         ("file", None)]
+
+
+@pytest.mark.parametrize("kind, proof", KINDS)
+def test_directory_can_be_read(place, directory, kind, proof):
+    """A token and the first pages, not the whole; two lists of members are not asked for."""
+    source = directory()
+    source.page = 3
+    set_directory(place, source.settings(kind, place.folder, proof))
+    settings, online = rows(place, "directory company", status=0)
+    assert settings == (True, kind)
+    assert online[0] and online[1].startswith(f"{kind} can be read: "), online
+    if kind != "file":
+        assert re.search(r"[3-6] people and [34] groups at first sight", online[1]), online
+        assert not any(re.search("pageToken|skiptoken|after=|cursor=|startIndex=[^1]", r) for r in source.requests), source.requests
+        assert sum("/members" in r or "/users?limit=1000" in r for r in source.requests) <= 1, source.requests
+
+
+@pytest.mark.parametrize("kind, fault, text", [
+    ("google", {"mode": "status", "code": 401, "path": "/token", "body": {"error": "unauthorized_client"}}, "Domain-wide delegation"),
+    ("google", {"mode": "status", "code": 403, "path": "/members"}, "admin lacks the role"),
+    ("graph", {"mode": "status", "code": 403, "path": "/users"}, "User.Read.All"),
+    ("okta", {"mode": "status", "code": 429, "path": "/users"}, "the quota is used up"),
+    ("scim", {"mode": "html"}, "a proxy or a sign-in page"),
+    ("scim", {"mode": "empty", "path": "/Users"}, "lists no people"),
+    ("slack", {"mode": "status", "code": 200, "path": "/usergroups", "body": {"ok": False, "error": "missing_scope"}},
+     "usergroups:read"),
+    ("file", {"mode": "status", "code": 404}, "answers 404"),
+])
+def test_directory_that_cannot_be_read(place, directory, kind, fault, text):
+    source = directory()
+    set_directory(place, source.settings(kind, place.folder))
+    source.faults.append(fault)
+    online = rows(place, "directory company", status=1)[1]
+    assert not online[0] and text in online[1], online
+    asked = Counter(source.requests)
+    assert all(n == 1 for n in asked.values()), "one try"
+
+
+def test_directory_that_says_nothing(place, directory):
+    """It is not waited for, and what comes after is asked all the same."""
+    source = directory()
+    set_directory(place, source.settings("okta", place.folder))
+    source.faults.append({"mode": "hang"})
+    online = rows(place, "directory company", status=1)[1]
+    assert online == (False, "No answer within 20 seconds: check the address and the way there.")
+    set_directory(place, source.settings("scim", place.folder))
+    assert rows(place, "cluster main", status=1)[0][0]
+
+
+def test_several_sources(place, directory):
+    source = directory()
+    place.write_config(directory={"sources": {"second": source.settings("scim", place.folder),
+                                              "third": {"kind": "scim", "domains": ["example.com"]}}})
+    done = place.command("check", "--online", status=1)
+    assert "ok   directory company" in done.said and "scim can be read: 4 people" in done.said, done.said
+    assert done.said.count("directory third") == 1 and "url is missing" in done.said, done.said
+
+
+def test_company_sign_in(place, loop):
+    provider = loop.run(OpenidStandin().start())
+    (place.folder / "openid").write_text(provider.client_secret, encoding="utf-8")
+    identity = {"issuer": provider.issuer, "client_id": provider.client_id, "client_secret": {"file": str(place.folder / "openid")},
+                "source": "company"}
+    place.write_config(identity=identity)
+    try:
+        assert rows(place, "company sign-in", status=0) == [(True, f"{provider.issuer} offers device sign-ins")]
+        for fault, text in ((("other_issuer", "discovery"), "by another name than identity.issuer"),
+                            (("elsewhere", "discovery"), "at a host that is not named in identity.hosts"),
+                            (("html", "discovery"), "the answer is not what a provider says"),
+                            (("garbage", "keys"), "the answer is no set of keys")):
+            provider.fault(*fault)
+            (good, said), = rows(place, "company sign-in", status=1)
+            assert not good and text in said and "identity.*" in said, said
+        place.write_config(identity={**identity, "client_secret": {"file": str(place.folder / "none")}})
+        (good, said), = rows(place, "company sign-in", status=1)
+        assert not good and "identity.client_secret" in said, said
+    finally:
+        loop.run(provider.stop())
+    place.write_config(identity=identity)
+    (good, said), = rows(place, "company sign-in", status=1)
+    assert not good and "127.0.0.1" in said, said
+
+
+def test_logins_of_the_other_jobs(place):
+    assert rows(place, "database.sync_url", status=0)[-1] == (True, "is in opsd_sync")
+    assert rows(place, "database.grants_url", status=0)[-1] == (True, "is in opsd_grants")
+    env = place.env(DATABASE_SYNC_URL=place.postgres.url(place.database, "opsd_review"),
+                    DATABASE_GRANTS_URL="postgresql://opsd_review:x@127.0.0.1:9/none")
+    said = place.command("check", "--online", status=1, env=env).said
+    assert "Not in opsd_sync, so its command may not: make it a member." in said and "127.0.0.1" in said, said
+
+
+def test_the_rest_is_asked_without_tokens_of_slack(place, directory):
+    place.write_config(slack={"bot_token": {"env": "NO_SUCH_VARIABLE"}})
+    said = place.command("check", "--online", status=1).said
+    assert "Slack bot token" not in said
+    for part in ("file can be read: 10 people", "cluster main", "database role"):
+        assert part in said, said
 
 
 BROKEN = {

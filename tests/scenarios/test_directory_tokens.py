@@ -1,12 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """How opsd proves to a directory who it is: by a secret, a certificate, a key that the vendor keeps, a token of the cluster."""
 
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
 import pytest
+import yaml
 from directory_desk import Desk
 
 from sandbox.directory import Company, DirectoryStandin
 from sandbox.directory.tokens import ENTRA_AUDIENCE, Keys
+from sandbox.world import LEAKS, binary
 
+HERE = Path(__file__).resolve()
 WAYS = [("google", "metadata"), ("google", "federated"), ("graph", "certificate"), ("graph", "federated_token")]
 
 
@@ -124,6 +134,32 @@ def test_google_that_will_not_sign(make):
     desk.sync()
 
 
+def test_metadata_server_is_where_clouds_have_it():
+    """http://169.254.169.254, in a network namespace of its own: nothing of this machine is there."""
+    if subprocess.run(["unshare", "-rn", "true"], check=False, capture_output=True).returncode:
+        pytest.skip("no network namespaces here")
+    script = f"ip link set lo up && ip address add 169.254.169.254/32 dev lo && exec {sys.executable} -B {HERE}"
+    done = subprocess.run(["unshare", "-rn", "sh", "-c", script], check=False, capture_output=True, text=True, timeout=50,
+                          env={**os.environ, "PYTHONPATH": str(HERE.parent.parent)})
+    assert "google can be read: 4 people and 4 groups" in done.stdout, done.stdout + done.stderr
+
+
+async def in_a_cloud():
+    """opsd check --online there; what it says is for the one who started this."""
+    source = await DirectoryStandin(Company.small()).start(metadata=True)
+    folder = Path(tempfile.mkdtemp(prefix="opsd-cloud-"))
+    settings = source.settings("google", folder, "metadata")
+    del settings["metadata_url"]
+    (folder / "opsd.yaml").write_text(yaml.safe_dump({
+        "slack": {"app_token": {"env": "NONE"}, "bot_token": {"env": "NONE"}, "audit_channel": "C0AUDIT"},
+        "database": {"url": {"env": "NONE"}}, "directory": {"sources": {"cloud": settings}}}), encoding="utf-8")
+    opsd = await asyncio.create_subprocess_exec(
+        binary(), "--config", folder / "opsd.yaml", "check", "--online", stdin=asyncio.subprocess.DEVNULL,
+        env={**os.environ, "LSAN_OPTIONS": f"suppressions={LEAKS}:print_suppressions=0"})
+    await opsd.wait()
+    await source.stop()
+
+
 @pytest.mark.parametrize("kind, proof, changes, text", [
     ("google", "metadata", {"key": {"file": "x"}}, "set one of both"),
     ("google", "federated", {"audience": None}, "audience is missing"),
@@ -143,3 +179,7 @@ def test_settings(make, kind, proof, changes, text):
     said = desk.opsd("check", status=None).said
     assert f"directory.sources.company: {text}" in said or text in said, said
     assert "BAD  directory company" in said, said
+
+
+if __name__ == "__main__":
+    asyncio.run(in_a_cloud())

@@ -78,9 +78,12 @@ class DirectoryStandin(Tokens):
 
     # Life
 
-    async def start(self, tls=None):
+    async def start(self, tls=None, metadata=False):
+        """metadata: also where a cloud tells a machine about itself (which takes a network of its own)."""
         loop = asyncio.get_running_loop()
         self.server = await loop.create_server(lambda: Conn(self), "127.0.0.1", 0, ssl=tls, backlog=128)
+        if metadata:
+            await loop.create_server(lambda: Conn(self), "169.254.169.254", 80)
         self.port = self.server.sockets[0].getsockname()[1]
         self.base = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         return self

@@ -213,6 +213,9 @@ class Tokens:
             return answer(404, "<html>The requested URL was not found on this server.</html>", "text/html; charset=utf-8")
         return self.identity()
 
+    def serve_computeMetadata(self, req, path, fault):
+        return self.serve_metadata(req, f"computeMetadata/{path}", fault)
+
     def serve_sts(self, req, path, _fault):
         form = self.form(req)
         if path != "v1/token" or "authorization" in req.headers or {k: form.get(k) for k in EXCHANGE} != EXCHANGE:

@@ -18,6 +18,7 @@
 
 struct buf;
 struct diags;
+struct err;
 struct own_port;
 
 /* The table of all kinds: sorted by name, NULL-ended. */
@@ -28,6 +29,9 @@ extern const struct action_kind *const action_kinds[];
  * …"). */
 struct action_env *action_env_create(uv_loop_t *loop, const json_t *clusters, const json_t *apis,
 				     const char *dir, struct diags *diags);
+/* Of a cluster's settings: where Argo CD and Flux are there (argocd_namespace, flux_namespace).
+ * Taken out of node, for they are not of the connection; the caller frees both.  false: err. */
+bool action_env_spaces(json_t *node, char **ret_argo_cd, char **ret_flux, struct err *err);
 /* For the kinds opsd.*; copied.  Without it they cannot run. */
 void action_env_set_own(struct action_env *env, const struct own_port *own);
 /* Does a cluster that with names want to know for whom? */

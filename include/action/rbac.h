@@ -19,8 +19,9 @@ struct rbac_wish {
 	const char *account, *account_space; /* opsd's service account */
 	const char *const *spaces;           /* the namespaces of "{team}": one binding each */
 	size_t n_spaces;
-	bool bare;        /* without what only makes opsd say more */
-	bool impersonate; /* opsd acts for those who ask */
+	const char *argo_cd, *flux; /* the namespaces of those two */
+	bool bare;                  /* without what only makes opsd say more */
+	bool impersonate;           /* opsd acts for those who ask */
 };
 
 /* YAML: ClusterRole, Role and their bindings; the caller frees.  NULL: err, such as a kind of

@@ -63,6 +63,9 @@ typedef void (*action_done_fn)(void *data, const json_t *result, const struct er
 typedef struct call *(*action_fn)(struct action_env *env, const struct action_run *run,
 				  action_done_fn done, void *data);
 
+/* In which namespace: the parameter "namespace", or that of who else is at work there. */
+enum action_at { ACTION_AT_PARAM, ACTION_AT_ARGO_CD, ACTION_AT_FLUX };
+
 /* What a kind asks of a cluster: the roles of opsd are made of it. */
 struct action_need {
 	const char *verbs; /* "get patch" */
@@ -72,8 +75,8 @@ struct action_need {
 	const char *subresource; /* "log"; NULL: none */
 	const char *when;        /* only where this parameter is given; NULL: always */
 	const char *object; /* the parameter that names the one object; NULL: any of its space */
-	const char *space;  /* a namespace other than the parameter "namespace"; NULL */
-	bool spare;         /* without it the kind does its work and says less */
+	enum action_at at;
+	bool spare; /* without it the kind does its work and says less */
 };
 
 struct action_kind {

@@ -23,7 +23,8 @@ struct planner {
 	size_t n_reads;
 	json_t *got[READS]; /* NULL: not asked for, or not seen */
 	struct owners seen; /* warnings only: what could not be seen */
-	size_t mores;       /* of the kind; Argo CD's application comes after them */
+	size_t mores;       /* of the kind; those of git come after them */
+	struct gitops git;
 	json_t *plan;
 };
 
@@ -33,6 +34,7 @@ static void on_finish(struct act *act)
 
 	for (size_t i = 0; i < READS; i++)
 		json_decref(planner->got[i]);
+	gitops_finish(&planner->git);
 	json_decref(planner->seen.warnings);
 	json_decref(planner->plan);
 }
@@ -83,12 +85,12 @@ static void keep(struct planner *planner, enum read read, const struct gathered 
 			    names[read], item->err.msg);
 }
 
-static void others(struct planner *planner, struct planning *planning, const json_t *application)
+static void others(struct planner *planner, struct planning *planning)
 {
 	const struct change_kind *kind = planner->kind;
 	json_t *path = kind->path != NULL ? kind->path(planning->plan) : NULL;
 
-	owners_of_object(&planning->owners, &planner->place, planning->object, path, application);
+	owners_of_object(&planning->owners, &planner->place, planning->object, path, &planner->git);
 	json_decref(path);
 	if (!kind->scaled)
 		return;
@@ -141,6 +143,16 @@ static void put_foreign(struct planner *planner, const json_t *object)
 
 /* --- the plan --- */
 
+/* What was read of those who keep it as Git has it: after the kind's own. */
+static void take_git(struct planner *planner, const struct gathered *more)
+{
+	size_t at = planner->mores;
+
+	for (size_t i = 0; i < planner->git.n && planner->act.run->asked; i++)
+		if (planner->git.keepers[i].name != NULL)
+			planner->git.keepers[i].object = more[at++].body;
+}
+
 static bool make_plan(struct planner *planner, const struct gathered *more, struct err *err)
 {
 	struct planning planning;
@@ -149,11 +161,12 @@ static bool make_plan(struct planner *planner, const struct gathered *more, stru
 	planning_start(&planning, &planner->place, planner->act.run, planner->got[OBJECT]);
 	planning.more = more;
 	planning.quotas = planner->got[QUOTAS];
+	take_git(planner, more);
 	if (planner->back)
 		planning.back = jget(planner->act.run->plan, "precondition.from");
 	good = planner->kind->build(&planning, err);
 	if (good)
-		others(planner, &planning, more != NULL ? more[planner->mores].body : NULL);
+		others(planner, &planning);
 	planner->plan = planning_plan(&planning);
 	if (good && planner->back)
 		put_foreign(planner, planner->got[OBJECT]);
@@ -175,17 +188,22 @@ static void on_more(void *data, const struct gathered *more)
 		try_it(planner);
 }
 
-/* What Argo CD will do to the change is in its application; opsd may not be allowed to read it. */
-static size_t ask_argo(struct planner *planner, struct kube_request *request, char *name)
+/* What they will do to the change is in their own objects; opsd may not be allowed to read those.
+ */
+static size_t ask_git(struct planner *planner, struct kube_request *requests)
 {
-	char *at = strchr(name, '_');
+	size_t n = 0;
 
-	request->kind = kube_kind_find("Application");
-	request->space = at != NULL ? name : "argocd";
-	request->name = at != NULL ? at + 1 : name;
-	if (at != NULL) /* "namespace_name" */
-		*at = '\0';
-	return planner->act.run->asked ? 1 : 0;
+	for (size_t i = 0; i < planner->git.n; i++) {
+		const struct keeper *keeper = &planner->git.keepers[i];
+
+		if (keeper->name == NULL)
+			continue;
+		requests[n].kind = keeper->kind;
+		requests[n].space = keeper->space;
+		requests[n++].name = keeper->name;
+	}
+	return n;
 }
 
 /* false: there is nothing more to read. */
@@ -193,8 +211,8 @@ static bool ask_more(struct planner *planner)
 {
 	const struct change_kind *kind = planner->kind;
 	const struct action_run *run = planner->act.run;
-	struct kube_request requests[CHANGE_MORE + 1] = { 0 };
-	char *query = NULL, *app = argo_application(&planner->place, planner->got[OBJECT]);
+	struct kube_request requests[CHANGE_MORE + GITOPS_MAX] = { 0 };
+	char *query = NULL;
 	size_t n = 0;
 
 	if (kind->more != NULL)
@@ -202,8 +220,10 @@ static bool ask_more(struct planner *planner)
 	for (size_t i = 0; i < n; i++)
 		requests[i].space = planner->place.space;
 	planner->mores = n;
-	if (app != NULL)
-		n += ask_argo(planner, &requests[n], app);
+	gitops_find(&planner->git, env_argo_cd(planner->act.env, planner->place.kube),
+		    &planner->place, planner->got[OBJECT]);
+	if (run->asked)
+		n += ask_git(planner, &requests[n]);
 	for (size_t i = 0; i < n; i++) {
 		requests[i].method = "GET";
 		requests[i].request_id = run->request_id;
@@ -214,7 +234,6 @@ static bool ask_more(struct planner *planner)
 		planner->act.inner =
 			gather_start(planner->place.kube, requests, n, on_more, planner);
 	free(query);
-	free(app);
 	return n > 0;
 }
 

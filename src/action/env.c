@@ -20,6 +20,7 @@ enum { NAMES_MAX = 64, KEDA_AGAIN_MS = 5 * 60 * 1000 };
 
 struct cluster {
 	struct kube *kube;
+	char *argo_cd;           /* its namespace */
 	int64_t keda_missing_ms; /* when it was seen; 0: not */
 };
 
@@ -115,6 +116,57 @@ static bool api_read(struct api *api, uv_loop_t *loop, const json_t *node, const
 	return true;
 }
 
+/* What is not of the connection: the namespaces of others who are at work there.  Takes it out of
+ * node. */
+static bool take_space(json_t *node, const char *key, const char *fallback, char **ret_space,
+		       struct err *err)
+{
+	const json_t *value = json_object_get(node, key);
+	const char *text = value == NULL ? fallback : json_string_value(value);
+
+	if (!kube_namespace_ok(text)) {
+		err_set(err, ERR_INVALID, "%s must be the name of a namespace", key);
+		return false;
+	}
+	*ret_space = xstrdup(text);
+	json_object_del(node, key);
+	return true;
+}
+
+bool action_env_spaces(json_t *node, char **ret_argo_cd, char **ret_flux, struct err *err)
+{
+	*ret_argo_cd = *ret_flux = NULL;
+	if (take_space(node, "argocd_namespace", "argocd", ret_argo_cd, err) &&
+	    take_space(node, "flux_namespace", "flux-system", ret_flux, err))
+		return true;
+	free(*ret_argo_cd);
+	*ret_argo_cd = NULL;
+	return false;
+}
+
+static bool add_cluster(struct action_env *env, const char *name, const json_t *node,
+			const char *dir, struct err *err)
+{
+	json_t *own = json_deep_copy(node);
+	struct cluster *cluster = &env->clusters[env->n_clusters];
+	char *flux = NULL;
+	struct kube *kube = NULL;
+
+	if (action_env_spaces(own, &cluster->argo_cd, &flux, err))
+		kube = kube_create(env->loop, name, own, dir, err);
+	else
+		err_prefix(err, "clusters.%s", name);
+	json_decref(own);
+	free(flux);
+	if (kube == NULL) {
+		free(cluster->argo_cd);
+		return false;
+	}
+	cluster->kube = kube;
+	env->n_clusters++;
+	return true;
+}
+
 static bool add_clusters(struct action_env *env, const json_t *clusters, const char *dir,
 			 struct diags *diags)
 {
@@ -126,14 +178,11 @@ static bool add_clusters(struct action_env *env, const json_t *clusters, const c
 	json_object_foreach((json_t *)(uintptr_t)clusters, name, node)
 	{
 		struct err err;
-		struct kube *kube = kube_create(env->loop, name, node, dir, &err);
 
-		if (kube == NULL) {
-			diag_add(diags, NULL, 0, 0, "%s", err.msg);
-			good = false;
+		if (add_cluster(env, name, node, dir, &err))
 			continue;
-		}
-		env->clusters[env->n_clusters++].kube = kube;
+		diag_add(diags, NULL, 0, 0, "%s", err.msg);
+		good = false;
 	}
 	return good;
 }
@@ -179,8 +228,10 @@ void action_env_destroy(struct action_env *env)
 {
 	if (env == NULL)
 		return;
-	for (size_t i = 0; i < env->n_clusters; i++)
+	for (size_t i = 0; i < env->n_clusters; i++) {
 		kube_destroy(env->clusters[i].kube);
+		free(env->clusters[i].argo_cd);
+	}
 	for (size_t i = 0; i < env->n_apis; i++)
 		api_finish(&env->apis[i]);
 	free(env->clusters);
@@ -265,6 +316,11 @@ bool env_check_api(const struct action_env *env, const json_t *with, const char 
 	for (; n < env->n_apis && n < NAMES_MAX; n++)
 		names[n] = env->apis[n].name;
 	return unknown("API", name, names, n, err);
+}
+
+const char *env_argo_cd(const struct action_env *env, const struct kube *kube)
+{
+	return find_cluster(env, kube_name(kube))->argo_cd;
 }
 
 bool env_keda_missing(const struct action_env *env, const struct kube *kube)

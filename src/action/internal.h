@@ -35,6 +35,8 @@ bool env_check_cluster(const struct action_env *env, const json_t *with, const c
 bool env_check_api(const struct action_env *env, const json_t *with, const char **ret_param,
 		   struct err *err);
 
+/* The namespace of Argo CD there. */
+const char *env_argo_cd(const struct action_env *env, const struct kube *kube);
 /* A cluster without KEDA is not asked for it each time. */
 bool env_keda_missing(const struct action_env *env, const struct kube *kube);
 void env_set_keda_missing(struct action_env *env, const struct kube *kube);
@@ -112,20 +114,14 @@ struct call *gather_start(struct kube *kube, const struct kube_request *requests
 struct owners {
 	json_t *owners, *warnings; /* arrays of the plan */
 };
+struct gitops;
 
-/* Of any object: being deleted, a controller, Argo CD, Flux, Helm, and who wrote the field that is
- * at path in managedFields ([ "f:spec", "f:replicas" ]; NULL: none).  application: Argo CD's, NULL:
- * not read. */
+/* Of any object: being deleted, a controller, who keeps it as Git has it, Helm, and who wrote the
+ * field that is at path in managedFields ([ "f:spec", "f:replicas" ]; NULL: none). */
 void owners_of_object(struct owners *owners, const struct place *place, const json_t *object,
-		      const json_t *path, const json_t *application);
-/* What reading it needs. */
-#define ARGO_NEED                                                                                  \
-	{                                                                                          \
-		.verbs = "get", .kinds = "Application", .space = "argocd", .spare = true           \
-	}
-/* The Argo CD application that tracks this very object, "name" or "namespace_name"; NULL: none. The
- * caller frees. */
-char *argo_application(const struct place *place, const json_t *object);
+		      const json_t *path, const struct gitops *git);
+/* Does an entry of managedFields hold the field? */
+bool owners_holds(const json_t *entry, const json_t *path);
 /* One more owner; lever (taken, may be NULL) is what lasts instead. */
 void owners_add(struct owners *owners, const char *who, json_t *lever, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
@@ -134,6 +130,37 @@ void owners_warn(struct owners *owners, const char *fmt, ...) __attribute__((for
  * nobody else than opsd.  The caller frees. */
 char *owners_writer(const json_t *object, const json_t *path);
 const char *object_note(const json_t *object, const char *list, const char *key);
+
+/* --- gitops.c: Argo CD and Flux; pure --- */
+
+enum { GITOPS_MAX = 3 };
+
+struct gitops { /* who keeps an object as Git has it */
+	struct keeper {
+		const struct kube_kind *kind; /* Application, Kustomization, HelmRelease */
+		char *space, *name;           /* name NULL: not known which */
+		bool home;                    /* it is where Argo CD itself is */
+		const json_t *object;         /* borrowed; NULL: not read */
+	} keepers[GITOPS_MAX];
+	size_t n;
+};
+
+/* argo_cd: the namespace of its own. */
+void gitops_find(struct gitops *git, const char *argo_cd, const struct place *place,
+		 const json_t *object);
+void gitops_finish(struct gitops *git);
+void gitops_say(struct owners *owners, const struct gitops *git, const struct place *place,
+		const json_t *object, const json_t *path);
+/* Is that manager one of those who were found? */
+bool gitops_wrote(const struct gitops *git, const char *manager);
+#define GITOPS_NEEDS                                                                               \
+	{ .verbs = "get", .kinds = "Application", .at = ACTION_AT_ARGO_CD, .spare = true },        \
+		{ .verbs = "get", .kinds = "Kustomization", .at = ACTION_AT_FLUX, .spare = true }, \
+		{ .verbs = "get", .kinds = "HelmRelease", .at = ACTION_AT_FLUX, .spare = true },   \
+		{ .verbs = "get", .kinds = "Kustomization", .spare = true },                       \
+	{                                                                                          \
+		.verbs = "get", .kinds = "HelmRelease", .spare = true                              \
+	}
 
 #define KEDA_PAUSED "autoscaling.keda.sh/paused"
 #define KEDA_PAUSED_AT "autoscaling.keda.sh/paused-replicas"

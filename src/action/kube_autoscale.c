@@ -166,7 +166,7 @@ static const struct action_need needs[] = {
 	{ .verbs = "list", .kinds = "HorizontalPodAutoscaler", .spare = true },
 	{ .verbs = "get", .kinds = "Deployment", .spare = true },
 	QUOTA_NEED,
-	ARGO_NEED,
+	GITOPS_NEEDS,
 	{ .verbs = NULL },
 };
 

@@ -359,7 +359,7 @@ static const struct action_need needs[] = {
 	{ .verbs = "get", .kinds = "ConfigMap", .object = "name" },
 	{ .verbs = "patch", .kinds = "ConfigMap", .object = "name", .when = "value" },
 	{ .verbs = "list", .kinds = "ConfigMap", .spare = true },
-	ARGO_NEED,
+	GITOPS_NEEDS,
 	{ .verbs = "get patch", .kinds = "Deployment", .object = "restart", .when = "restart" },
 	{ .verbs = "list", .kinds = "Pod", .when = "restart", .spare = true },
 	{ .verbs = "list", .kinds = "ReplicaSet", .when = "restart", .spare = true },

@@ -163,6 +163,7 @@ static void make_plan(struct secret *secret, const json_t *object)
 	const char *key = key_of(secret);
 	json_t *writer = writer_of(secret, object), *path;
 	struct planning planning;
+	struct gitops git;
 	char *leaf = xasprintf("f:%s", key);
 
 	planning_start(&planning, &secret->place, secret->act.run, object);
@@ -172,7 +173,9 @@ static void make_plan(struct secret *secret, const json_t *object)
 			json_string("(the new secret)"));
 	json_object_set_new(planning.precondition, "writer", writer);
 	path = json_pack("[s, s]", "f:data", leaf);
-	owners_of_object(&planning.owners, &secret->place, object, path, NULL);
+	gitops_find(&git, env_argo_cd(secret->act.env, secret->place.kube), &secret->place, object);
+	owners_of_object(&planning.owners, &secret->place, object, path, &git);
+	gitops_finish(&git);
 	owners_warn(&planning.owners, "What was there is not kept: this cannot be set back.");
 	if (str_empty(jget_str(secret->act.run->with, "restart")))
 		owners_warn(&planning.owners,

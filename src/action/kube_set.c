@@ -468,7 +468,7 @@ static const struct action_need needs[] = {
 	{ .verbs = "list", .kinds = "Event", .spare = true },
 	{ .verbs = "list", .kinds = "ReplicaSet", .spare = true },
 	QUOTA_NEED,
-	ARGO_NEED,
+	GITOPS_NEEDS,
 	{ .verbs = NULL },
 };
 

@@ -420,7 +420,7 @@ static const struct action_need needs[] = {
 	{ .verbs = "list", .kinds = "Pod", .spare = true },
 	{ .verbs = "list", .kinds = "Event", .spare = true },
 	QUOTA_NEED,
-	ARGO_NEED,
+	GITOPS_NEEDS,
 	{ .verbs = NULL },
 };
 

@@ -14,8 +14,6 @@
 
 enum { SENTENCE_MAX = 400, OWNERS_MAX = 12 };
 
-#define ARGO_TRACKING "argocd.argoproj.io/tracking-id"
-
 void owners_add(struct owners *owners, const char *who, json_t *lever, const char *fmt, ...)
 {
 	char says[SENTENCE_MAX];
@@ -86,156 +84,6 @@ static void controllers(struct owners *owners, const json_t *object)
 	}
 }
 
-/* "app:group/Kind:namespace/name" that describes this very object; a copied one does not count. */
-static bool tracks(const char *tracking, const struct place *place)
-{
-	const char *group = kube_kind_group(place->kind);
-	char *tail = xasprintf(":%s/%s:%s/%s", group, place->kind->kind,
-			       place->space != NULL ? place->space : "", place->name);
-	bool same = str_ends(tracking, tail);
-
-	free(tail);
-	return same;
-}
-
-static bool managed_by(const json_t *object, const char *manager)
-{
-	json_t *entry;
-	size_t i;
-
-	json_array_foreach(jget(object, "metadata.managedFields"), i,
-			   entry) if (str_eq(jget_str(entry, "manager"), manager)) return true;
-	return false;
-}
-
-/* "/spec/replicas" of [ "f:spec", "f:replicas" ]; NULL where it leads into a list.  The caller
- * frees. */
-static char *pointer_of(const json_t *path)
-{
-	struct buf buf;
-	json_t *step;
-	size_t i;
-
-	buf_init(&buf, SENTENCE_MAX);
-	json_array_foreach((json_t *)(uintptr_t)path, i, step)
-	{
-		if (!str_starts(json_string_value(step), "f:")) {
-			buf_finish(&buf);
-			return NULL;
-		}
-		(void)buf_printf(&buf, "/%s", json_string_value(step) + 2);
-	}
-	return buf_take(&buf);
-}
-
-static bool has_text(const json_t *list, const char *text)
-{
-	json_t *item;
-	size_t i;
-
-	json_array_foreach((json_t *)(uintptr_t)list, i,
-			   item) if (str_eq(json_string_value(item), text)) return true;
-	return false;
-}
-
-static bool ignores(const json_t *application, const struct place *place, const json_t *path)
-{
-	char *pointer = pointer_of(path);
-	bool found = false;
-	json_t *rule;
-	size_t i;
-
-	json_array_foreach(jget(application, "spec.ignoreDifferences"), i, rule)
-	{
-		if (pointer != NULL &&
-		    str_eq(jget_str_or(rule, "kind", place->kind->kind), place->kind->kind) &&
-		    has_text(json_object_get(rule, "jsonPointers"), pointer))
-			found = true;
-	}
-	free(pointer);
-	return found;
-}
-
-/* What its application says that Argo CD does with a difference. */
-static const char *argo_does(const json_t *application, const struct place *place,
-			     const json_t *path)
-{
-	const json_t *automated = jget(application, "spec.syncPolicy.automated");
-	bool respects = has_text(jget(application, "spec.syncPolicy.syncOptions"),
-				 "RespectIgnoreDifferences=true");
-	bool on = automated != NULL && jget_bool(automated, "enabled", true);
-
-	if (application == NULL)
-		return "keeps this object as Git has it: with self-heal the value is set back "
-		       "within seconds, else at the next sync; change it in Git for good";
-	if (ignores(application, place, path))
-		return respects ? "leaves this field alone"
-				: "does not mind this difference, but its next sync of the object "
-				  "may write over it; change it in Git for good";
-	if (on && jget_bool(automated, "selfHeal", false))
-		return "heals itself: the value is set back within seconds; change it in Git "
-		       "instead";
-	return on ? "syncs by itself: the value stays until the next change in Git; change it "
-		    "there for good"
-		  : "syncs only when somebody says so: the value stays until then; change it in "
-		    "Git for good";
-}
-
-char *argo_application(const struct place *place, const json_t *object)
-{
-	const char *tracking = object_note(object, "metadata.annotations", ARGO_TRACKING);
-
-	return tracking != NULL && tracks(tracking, place)
-		       ? xstrndup(tracking, strcspn(tracking, ":"))
-		       : NULL;
-}
-
-static void argo_cd(struct owners *owners, const struct place *place, const json_t *object,
-		    const json_t *path, const json_t *application)
-{
-	char *name = argo_application(place, object);
-	const char *label = object_note(object, "metadata.labels", "app.kubernetes.io/instance");
-	char who[SENTENCE_MAX];
-
-	if (name != NULL)
-		(void)snprintf(who, sizeof(who), "Argo CD application %s", name);
-	else if (managed_by(object, "argocd-controller"))
-		(void)snprintf(who, sizeof(who), "Argo CD%s%s",
-			       label != NULL ? " application " : "", label != NULL ? label : "");
-	if (name != NULL || managed_by(object, "argocd-controller"))
-		owners_add(owners, who, NULL, "%s", argo_does(application, place, path));
-	free(name);
-}
-
-static void flux(struct owners *owners, const json_t *object)
-{
-	static const struct {
-		const char *label, *space, *kind;
-	} rows[] = {
-		{ "kustomize.toolkit.fluxcd.io/name", "kustomize.toolkit.fluxcd.io/namespace",
-		  "Flux Kustomization" },
-		{ "helm.toolkit.fluxcd.io/name", "helm.toolkit.fluxcd.io/namespace",
-		  "Flux HelmRelease" },
-	};
-
-	for (size_t i = 0; i < 2; i++) {
-		const char *name = object_note(object, "metadata.labels", rows[i].label);
-		const char *space = object_note(object, "metadata.labels", rows[i].space);
-		const char *off = object_note(object, "metadata.annotations",
-					      "kustomize.toolkit.fluxcd.io/reconcile");
-		char who[SENTENCE_MAX];
-
-		if (name == NULL || str_eq(off, "disabled"))
-			continue;
-		(void)snprintf(who, sizeof(who), "%s %s%s%s", rows[i].kind,
-			       space != NULL ? space : "", space != NULL ? "/" : "", name);
-		owners_add(
-			owners, who, NULL,
-			"sets it back at its next reconcile, often within 10 minutes, if Git holds "
-			"this field");
-	}
-}
-
 static void helm(struct owners *owners, const json_t *object)
 {
 	const char *release =
@@ -247,18 +95,22 @@ static void helm(struct owners *owners, const json_t *object)
 	owners_warn(owners, "The next upgrade of Helm release %s may set it back.", release);
 }
 
-/* An entry of managedFields by somebody else that holds the field. */
-static bool holds(const json_t *entry, const json_t *path)
+bool owners_holds(const json_t *entry, const json_t *path)
 {
 	const json_t *fields = json_object_get(entry, "fieldsV1");
 	json_t *step;
 	size_t i;
 
-	if (json_array_size(path) == 0 || str_eq(jget_str(entry, "manager"), "opsd"))
+	if (json_array_size(path) == 0)
 		return false;
 	json_array_foreach((json_t *)(uintptr_t)path, i, step) fields =
 		json_object_get(fields, json_string_value(step));
 	return fields != NULL;
+}
+
+static bool another_holds(const json_t *entry, const json_t *path)
+{
+	return !str_eq(jget_str(entry, "manager"), "opsd") && owners_holds(entry, path);
 }
 
 static char *manager_of(const json_t *entry)
@@ -269,7 +121,8 @@ static char *manager_of(const json_t *entry)
 			 sub != NULL ? sub : "", sub != NULL ? ")" : "");
 }
 
-static void managers(struct owners *owners, const json_t *object, const json_t *path)
+static void managers(struct owners *owners, const json_t *object, const json_t *path,
+		     const struct gitops *git)
 {
 	json_t *entry;
 	size_t i;
@@ -278,7 +131,8 @@ static void managers(struct owners *owners, const json_t *object, const json_t *
 	{
 		char *who;
 
-		if (!holds(entry, path) || str_eq(jget_str(entry, "manager"), "argocd-controller"))
+		if (!another_holds(entry, path) ||
+		    gitops_wrote(git, jget_str_or(entry, "manager", "")))
 			continue;
 		who = manager_of(entry);
 		owners_add(owners, who, NULL, "set this field last, at %s, and may set it again",
@@ -295,7 +149,7 @@ char *owners_writer(const json_t *object, const json_t *path)
 	size_t i;
 
 	json_array_foreach(jget(object, "metadata.managedFields"), i,
-			   entry) if (holds(entry, path) &&
+			   entry) if (another_holds(entry, path) &&
 				      (last == NULL || strcmp(jget_str_or(entry, "time", ""),
 							      jget_str_or(last, "time", "")) >= 0))
 		last = entry;
@@ -308,12 +162,12 @@ char *owners_writer(const json_t *object, const json_t *path)
 }
 
 void owners_of_object(struct owners *owners, const struct place *place, const json_t *object,
-		      const json_t *path, const json_t *application)
+		      const json_t *path, const struct gitops *git)
 {
 	being_deleted(owners, object);
 	controllers(owners, object);
-	argo_cd(owners, place, object, path, application);
-	flux(owners, object);
-	helm(owners, object);
-	managers(owners, object, path);
+	gitops_say(owners, git, place, object, path);
+	if (!gitops_wrote(git, "helm-controller"))
+		helm(owners, object);
+	managers(owners, object, path, git);
 }

@@ -139,10 +139,18 @@ static char *names_of(const struct use *use, const struct action_need *need)
 	return buf_take(&buf);
 }
 
+static const char *space_of(const struct making *making, const struct use *use,
+			    const struct action_need *need)
+{
+	if (need->at == ACTION_AT_ARGO_CD)
+		return making->wish->argo_cd;
+	return need->at == ACTION_AT_FLUX ? making->wish->flux : text_of(use, "namespace");
+}
+
 static void add_kind(struct making *making, const struct use *use, const struct action_need *need,
 		     const struct kube_kind *kind)
 {
-	const char *space = need->space != NULL ? need->space : text_of(use, "namespace");
+	const char *space = space_of(making, use, need);
 	json_t *spaces = str_empty(space) ? NULL : expand(use, space), *item;
 	char *resource = resource_of(kind, need->subresource), *names = names_of(use, need);
 	size_t i;

@@ -59,7 +59,23 @@ struct source {
 	struct catalog *catalog;
 	char *grants;     /* path, or NULL */
 	bool impersonate; /* on the cluster of rbac */
+	char *argo_cd, *flux;
 };
+
+/* What the settings say of the cluster, where there are any. */
+static void read_cluster(struct source *source, const json_t *clusters, const char *name,
+			 struct diags *diags)
+{
+	json_t *node = json_deep_copy(json_object_get(clusters, name));
+	struct err err;
+
+	if (node == NULL)
+		node = json_object();
+	source->impersonate = jget_bool(node, "impersonate", false);
+	if (!action_env_spaces(node, &source->argo_cd, &source->flux, &err))
+		diag_add(diags, NULL, 0, 0, "clusters.%s: %s", name, err.msg);
+	json_decref(node);
+}
 
 static bool load(const struct app_options *options, const struct catalog_options *own,
 		 struct source *source)
@@ -77,10 +93,9 @@ static bool load(const struct app_options *options, const struct catalog_options
 	dir = own->dir == NULL && config != NULL
 		      ? config_file(config, "catalog")
 		      : xstrdup(own->dir != NULL ? own->dir : "commands");
-	if (config != NULL && own->rbac.cluster != NULL)
-		source->impersonate = jget_bool(
-			json_object_get(config_node(config, "clusters"), own->rbac.cluster),
-			"impersonate", false);
+	if (own->rbac.cluster != NULL)
+		read_cluster(source, config == NULL ? NULL : config_node(config, "clusters"),
+			     own->rbac.cluster, &diags);
 	if (own->grants != NULL)
 		source->grants = xstrdup(own->grants);
 	else if (config != NULL && config_has(config, "grants"))
@@ -189,6 +204,8 @@ static int rbac(const struct source *source, struct catalog_options *own)
 	struct err err;
 
 	own->rbac.impersonate = source->impersonate;
+	own->rbac.argo_cd = source->argo_cd;
+	own->rbac.flux = source->flux;
 	text = action_rbac(source->catalog, &own->rbac, &err);
 	if (text == NULL)
 		return app_fail(APP_FINDING, "%s", err.msg);
@@ -268,6 +285,8 @@ int cmd_catalog(struct app_options *options)
 	catalog_unref(source.catalog);
 	expr_forget();
 	free(source.grants);
+	free(source.argo_cd);
+	free(source.flux);
 	free(own.account);
 	return code;
 }

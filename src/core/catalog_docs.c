@@ -217,6 +217,10 @@ static void put_words(struct buf *buf, const char *words)
 
 static void put_needs(struct buf *buf, const struct action_need *need)
 {
+	static const char *const at[] = { [ACTION_AT_PARAM] = "",
+					  [ACTION_AT_ARGO_CD] = ", in Argo CD's namespace",
+					  [ACTION_AT_FLUX] = ", in Flux's namespace" };
+
 	if (need == NULL)
 		return;
 	buf_puts(buf, "\nIt asks the cluster to\n\n");
@@ -225,11 +229,9 @@ static void put_needs(struct buf *buf, const struct action_need *need)
 		put_words(buf, need->verbs);
 		buf_puts(buf, ": ");
 		put_words(buf, need->kinds);
-		buf_printf(buf, "%s%s%s%s%s%s%s%s%s\n", need->subresource != NULL ? "/" : "",
+		buf_printf(buf, "%s%s%s%s%s%s%s%s\n", need->subresource != NULL ? "/" : "",
 			   need->subresource != NULL ? need->subresource : "",
-			   need->object != NULL ? ", only the one named" : "",
-			   need->space != NULL ? ", in the namespace " : "",
-			   need->space != NULL ? need->space : "",
+			   need->object != NULL ? ", only the one named" : "", at[need->at],
 			   need->when != NULL ? ", when `" : "",
 			   need->when != NULL ? need->when : "",
 			   need->when != NULL ? "` is given" : "",

@@ -76,6 +76,7 @@ def seeds(ns, suffix=""):
     web, queue = workload(name="web" + suffix, replicas=1), workload("StatefulSet", "queue" + suffix, 1, serviceName="queue")
     agent = workload("DaemonSet", "agent" + suffix, None)
     web["spec"]["template"]["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "100m"}}
+    settings, nightly = config("settings" + suffix), cron("nightly" + suffix)
     scaled = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "scaled" + suffix},
               "spec": {"minReplicas": 1, "maxReplicas": 3,
                        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "idle"}}}
@@ -88,6 +89,17 @@ def seeds(ns, suffix=""):
     web["metadata"]["annotations"] = {"argocd.argoproj.io/tracking-id": f"fleet:apps/Deployment:{ns}/web{suffix}"}
     fleet = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": "fleet"},
              "spec": {"project": "default", "destination": {"namespace": ns}, "syncPolicy": {}}}
+    # Flux's, in its namespace and in that of the object: none of them changes anything by itself.
+    kept = {"suspend": True, "interval": "10m0s"}
+    for obj, kind, where in ((queue, "kustomize", "flux-system"), (nightly, "kustomize", ns), (agent, "helm", "flux-system"),
+                             (settings, "helm", ns)):
+        obj["metadata"].setdefault("labels", {}).update({f"{kind}.toolkit.fluxcd.io/name": "fleet" + suffix,
+                                                         f"{kind}.toolkit.fluxcd.io/namespace": where})
+    kustomization = {"apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization",
+                     "metadata": {"name": "fleet" + suffix}, "spec": kept}
+    release = {**kustomization, "apiVersion": "helm.toolkit.fluxcd.io/v2", "kind": "HelmRelease"}
+    flux = [(f"/apis/{obj['apiVersion']}/namespaces/{where}/{obj['kind'].lower()}s", obj)
+            for obj in (kustomization, release) for where in ("flux-system", "{ns}")]
     keys = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys" + suffix}, "data": {"TOKEN": "b2xk"}}
     # A node that nothing comes to by itself, and a pod on it that nobody makes again.
     spare = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "spare"},
@@ -96,10 +108,10 @@ def seeds(ns, suffix=""):
         "nodeName": "spare", "containers": [{"name": "web", "image": "registry.example.com/web:1"}]}}
     nodes = [] if suffix else [("/api/v1/nodes", spare), (core + "pods", alone)]
     return [("/apis/argoproj.io/v1alpha1/namespaces/argocd/applications", fleet), (apps + "deployments", web), ("/apis/autoscaling.k8s.io/v1/namespaces/{ns}/verticalpodautoscalers", vpa), (apps + "statefulsets", queue), (apps + "daemonsets", agent),
-            (core + "configmaps", config("settings" + suffix)), (core + "configmaps", config("shown" + suffix)),
+            (core + "configmaps", settings), (core + "configmaps", config("shown" + suffix)),
             (hpa, scaled), ("/apis/keda.sh/v1alpha1/namespaces/{ns}/scaledobjects", keda),
-            (batch + "cronjobs", cron("nightly" + suffix)), (batch + "jobs", job("spent" + suffix)),
-            (batch + "jobs", job("template" + suffix, suspend=True)), (core + "secrets", keys), *nodes]
+            (batch + "cronjobs", nightly), (batch + "jobs", job("spent" + suffix)),
+            (batch + "jobs", job("template" + suffix, suspend=True)), (core + "secrets", keys), *flux, *nodes]
 
 
 def sow(admin, ns, suffix=""):

@@ -26,7 +26,8 @@ def place(request, tmp_path_factory):
         pytest.skip("our images cannot be pulled, and nodes are not cordoned, on a cluster that is not ours")
     ns = f"opsd-kinds-{next(NUMBERS)}-{int(time.time())}"
     server.admin("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": ns}})
-    server.admin("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "argocd"}})
+    for other in ("argocd", "flux-system"):
+        server.admin("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": other}})
     if request.param == "standin":
         for n in (1, 2):
             server.admin("POST", "/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": f"node-{n}"}})
@@ -349,6 +350,46 @@ def test_argo_says_what_it_does(place, policy, says):
     plan = driver.good("kube.scale", "plan", {"cluster": "main", "namespace": ns, "name": "web", "replicas": 9})
     found = owner(plan, "Argo CD application fleet")
     assert found["says"] == says and "lever" not in found, found
+
+
+@pytest.mark.parametrize("spec, status, says", [
+    ({"interval": "5m0s"}, "main@sha1:1a2b3c4d5e6f",
+     "sets it back within 5m if Git holds this field, now at main@sha1:1a2b3c4; change it in Git for good"),
+    ({"interval": "5m0s", "suspend": True}, None, "is suspended: the change stays until somebody resumes it")])
+def test_flux_says_when_it_puts_it_back(place, least, spec, status, says):
+    """As the account with the least rights: they are enough to read it."""
+    server, ns, _ = place
+    path = "/apis/kustomize.toolkit.fluxcd.io/v1/namespaces/flux-system/kustomizations/fleet"
+    sow(server.admin, ns)
+    assert server.admin.patch(path, {"spec": {"suspend": None, **spec}}).status == 200
+    assert server.admin.patch(path + "/status", {"status": {"lastAppliedRevision": status}}).status == 200
+    plan = least.good("kube.scale", "plan", {"cluster": "main", "namespace": ns, "kind": "StatefulSet", "name": "queue",
+                                             "replicas": 9})
+    found = owner(plan, "Flux Kustomization flux-system/fleet")
+    assert found["says"] == says and "lever" not in found, found
+
+
+def test_argo_cd_elsewhere(place, tmp_path):
+    """Argo CD in a namespace of another name, and an application outside of it."""
+    server, ns, _ = place
+    (tmp_path / "token").write_text(server.admin.token, encoding="ascii")
+    driver = Driver({"main": {"server": server.url, "token_file": str(tmp_path / "token"), "argocd_namespace": "gitops",
+                              **({"ca_file": server.ca_file} if server.ca_file else {})}})
+    heals = {"project": "default", "syncPolicy": {"automated": {"selfHeal": True}}}
+    for where, name in (("gitops", "home"), (ns, "away")):
+        server.admin("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": where}})
+        made = server.admin("POST", f"/apis/argoproj.io/v1alpha1/namespaces/{where}/applications", {
+            "apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": name}, "spec": heals})
+        assert made.status == 201, made.body
+    for app, who in (("home", "Argo CD application home"), (f"{ns}_away", f"Argo CD application {ns}/away")):
+        server.admin.patch(f"/apis/apps/v1/namespaces/{ns}/statefulsets/queue", {"metadata": {"annotations": {
+            "argocd.argoproj.io/tracking-id": f"{app}:apps/StatefulSet:{ns}/queue"}}})
+        plan = driver.good("kube.scale", "plan", {"cluster": "main", "namespace": ns, "kind": "StatefulSet", "name": "queue",
+                                                  "replicas": 9})
+        assert owner(plan, who)["says"].startswith("heals itself"), plan
+    server.admin.patch(f"/apis/apps/v1/namespaces/{ns}/statefulsets/queue", {"metadata": {"annotations": {
+        "argocd.argoproj.io/tracking-id": None}}})
+    driver.close()
 
 
 def test_quota_is_why_it_is_stuck(place):

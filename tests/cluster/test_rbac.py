@@ -50,7 +50,7 @@ class Stage:
         self.real, self.admin = real, real.admin
         mark = int(time.time())
         self.full, self.near = f"opsd-every-{mark}", f"opsd-near-{mark}"
-        for ns in (self.full, self.near, "argocd"):
+        for ns in (self.full, self.near, "argocd", "flux-system"):
             real.admin("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": ns}})
         self.token = real.plane.service_account(ACCOUNT, SERVICE[0])
         # Of web, which alone asks for CPU, a third pod is too much.

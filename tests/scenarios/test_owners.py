@@ -107,6 +107,25 @@ def test_argo_cd_that_opsd_may_not_read(make):
     assert "Argo CD application ads-workers" in says and "with self-heal the value is set back within seconds" in says
 
 
+@pytest.mark.parametrize("flux, part", [
+    ({"interval": "5m0s"}, "Flux Kustomization flux-system/tenants: sets it back within 5m if Git holds this field, now at "
+                           "main@sha1:1a2b3c4"),
+    ({"suspend": True}, "Flux Kustomization flux-system/tenants: is suspended: the change stays until somebody resumes it")])
+def test_scale_under_flux(make, flux, part):
+    world = make()
+    world.kube.obstacle(what="flux", ns="ads", name="workers-dev", **flux)
+    assert part in words(world.ask("U0ANA", SCALE))
+
+
+def test_flux_that_opsd_may_not_read(make):
+    world = make()
+    world.kube.obstacle(what="flux", ns="ads", name="workers-dev")
+    world.kube.rbac(deny=[{"group": "kustomize.toolkit.fluxcd.io", "resource": "kustomizations", "verb": "get"}])
+    says = words(world.ask("U0ANA", SCALE))
+    assert "sets it back at its next reconcile, often within 10 minutes, if Git holds this field" in says
+    assert "may not" not in says
+
+
 def test_policy_refuses_at_the_preview(make):
     world = make()
     world.kube.admission(deny="not while the freeze of the year's end holds")

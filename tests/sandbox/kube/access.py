@@ -23,6 +23,8 @@ RULES = [
     ("policy", ("poddisruptionbudgets",), ("get", "list", "watch")),
     ("keda.sh", ("scaledobjects",), ("get", "list", "watch", "patch")),
     ("argoproj.io", ("applications",), ("get", "list", "watch")),
+    ("kustomize.toolkit.fluxcd.io", ("kustomizations",), ("get", "list", "watch")),
+    ("helm.toolkit.fluxcd.io", ("helmreleases",), ("get", "list", "watch")),
 ]
 
 

@@ -50,6 +50,10 @@ ALL = [
          unconditional=False),
     Kind("argoproj.io", "v1alpha1", "Application", "applications", ["app", "apps"], builtin=False,
          unconditional=False),
+    Kind("kustomize.toolkit.fluxcd.io", "v1", "Kustomization", "kustomizations", ["ks"], subs=("status",), builtin=False,
+         unconditional=False),
+    Kind("helm.toolkit.fluxcd.io", "v2", "HelmRelease", "helmreleases", ["hr"], subs=("status",), builtin=False,
+         unconditional=False),
 ]
 BY_KEY = {k.key: k for k in ALL}
 BY_NAME = {}

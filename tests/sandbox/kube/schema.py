@@ -86,6 +86,7 @@ SPECS = {
     "Pod": POD_SPEC,
     "Scale": Struct("ScaleSpec", replicas=I32),
     "Namespace": ANY, "Node": ANY, "ResourceQuota": ANY, "ScaledObject": ANY, "Application": ANY,
+    "Kustomization": ANY, "HelmRelease": ANY,
 }
 KINDS = {name: top(name, spec=spec, status=ANY) for name, spec in SPECS.items()}
 KINDS["ConfigMap"] = top("ConfigMap", data=each(S), binaryData=each(S), immutable=B)

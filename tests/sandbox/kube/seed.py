@@ -101,7 +101,15 @@ def argo(server, ns="ads", name="workers-prod", app=None, self_heal=True, ignore
     server.behave.owners.track(app, named(kind), ns, name)
 
 
-def flux(server, ns="ads", name="workers-prod", app="tenants", kind="Deployment"):
+def flux(server, ns="ads", name="workers-prod", app="tenants", kind="Deployment", interval="10m0s", suspend=False):
+    if server.store.peek(named("Namespace"), "", "flux-system") is None:
+        add(server, {"kind": "Namespace", "metadata": {"name": "flux-system"}})
+    if server.store.peek(named("Kustomization"), "flux-system", app) is None:
+        add(server, {"kind": "Kustomization", "metadata": {"namespace": "flux-system", "name": app},
+                     "spec": {"interval": interval, "suspend": suspend, "prune": True, "path": "./tenants",
+                              "sourceRef": {"kind": "GitRepository", "name": "fleet"}},
+                     "status": {"lastAppliedRevision": "main@sha1:" + "1a2b3c4d5e" * 4}})
+
     def change(o):
         o["metadata"].setdefault("labels", {}).update({"kustomize.toolkit.fluxcd.io/name": app,
                                                        "kustomize.toolkit.fluxcd.io/namespace": "flux-system"})

@@ -154,7 +154,7 @@ static void test_says(void **state)
 	const struct place own = here();
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(said[0]); i++) {
+	for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++) {
 		char *text = xasprintf("{\"metadata\":{%s}}", said[i].metadata);
 		json_t *object = json_loads(text, 0, NULL);
 		json_t *keeper = json_loads(said[i].keeper, JSON_DECODE_ANY, NULL);

@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 import time
 
+from ports import free_port
 from sql import with_postgres
 
 SETTINGS = """
@@ -41,7 +42,7 @@ class Postgres:
         self.scratch = tempfile.mkdtemp(prefix="opsd-bench-pg-")
         self.data = self.scratch + "/data"
         try:
-            self.port = with_postgres.free_port()
+            self.port = free_port()
             with_postgres.make(self.data, self.port)
             with open(self.data + "/postgresql.conf", "a", encoding="utf-8") as f:
                 f.write(SETTINGS if flush else SETTINGS + "fsync = off\n")

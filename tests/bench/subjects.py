@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from sql.with_postgres import free_port
+from ports import free_port
 
 from .proc import Process
 

@@ -14,7 +14,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -32,6 +31,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
+from ports import free_port  # noqa: E402
 from sandbox.authority import Authority  # noqa: E402
 
 CANNOT = 77             # build.sh: not on this machine
@@ -58,12 +58,6 @@ def binaries():
     if done.returncode != 0:
         raise Trouble(f"{HERE / 'build.sh'} failed:\n{done.stderr or ''}")
     return Path(done.stdout.strip())
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def pem(key):

@@ -22,6 +22,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from ports import free_port  # noqa: E402
+
 COUNTS = collections.Counter()
 NOW = datetime.datetime.utcnow()
 
@@ -167,12 +171,6 @@ async def serve(reader, writer):
         writer.close()
 
 
-def closed_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
-
-
 def context(pair, client_ca=None):
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     made.load_cert_chain(*pair)
@@ -198,7 +196,7 @@ async def main(argv):
             "MUTUAL": context(ours.issue(folder, "mutual"), str(ca_file)),
         }
         env = dict(os.environ, HTTP_CA=str(ca_file), HTTP_CERT=client[0], HTTP_KEY=client[1],
-                   HTTP_REFUSED=str(closed_port()))
+                   HTTP_REFUSED=str(free_port()))
         servers = []
         for name, ctx in tls.items():
             server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=ctx, backlog=1000)

@@ -20,7 +20,7 @@ from pathlib import Path
 from random import Random
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "flow"))
-from with_http import Authority, closed_port  # noqa: E402
+from with_http import Authority, free_port  # noqa: E402
 from cryptography.hazmat.primitives import serialization  # noqa: E402
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -210,12 +210,12 @@ async def bareclose(client, _):
 async def linger(client, _):
     """The close handshake is done, the connection stays."""
     await client.serve()
-    await asyncio.sleep(30)
+    await asyncio.sleep(300)
 
 
 async def lingercode(client, args):
     await code(client, args)
-    await asyncio.sleep(30)
+    await asyncio.sleep(300)
 
 
 async def silent(client, _):
@@ -224,7 +224,7 @@ async def silent(client, _):
 
 async def chatty(client, _):
     """No pong ever, but data."""
-    for i in range(16):
+    for i in range(50):
         await client.send(frame(b"%d" % i))
         await asyncio.sleep(0.05)
     await client.serve()
@@ -232,7 +232,7 @@ async def chatty(client, _):
 
 async def deaf(client, _):
     """Reads nothing."""
-    await asyncio.sleep(30)
+    await asyncio.sleep(300)
 
 
 async def drop(client, _):
@@ -299,10 +299,10 @@ async def upgrade(reader, writer):
         abort(writer)
         return None
     elif parts[0] == "hang":
-        await asyncio.sleep(30)
+        await asyncio.sleep(300)
     elif parts[0] == "http":
         writer.write(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
-        await asyncio.sleep(30)
+        await asyncio.sleep(300)
     elif parts[0] == "slowhead":
         for _ in range(300):
             writer.write(b"H")
@@ -310,7 +310,7 @@ async def upgrade(reader, writer):
             await asyncio.sleep(0.1)
     elif parts[0] == "longhead":
         writer.write(b"HTTP/1.1 101 Switching\r\nX-Long: " + b"x" * 100000 + b"\r\n\r\n")
-        await asyncio.sleep(30)
+        await asyncio.sleep(300)
     writer.write(("HTTP/1.1 101 Switching Protocols\r\nupgrade: WebSocket\r\nX-Colons: a:b::c\r\n"
                   f"Connection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n").encode())
     return parts, record
@@ -344,7 +344,7 @@ async def drip(port, stall_after, reader, writer):
     try:
         while data := await up_reader.read(64):
             if stall_after and sent >= stall_after:
-                await asyncio.sleep(30)
+                await asyncio.sleep(300)
             writer.write(data)
             await writer.drain()
             sent += len(data)
@@ -420,7 +420,7 @@ async def main(argv):
         names = ["127.0.0.1", "localhost", "many.example"]
         keep = []
         env = dict(os.environ, WS_CA=str(ca_file), WS_EMPTY_CA=str(folder / "empty.pem"),
-                   WS_REFUSED=str(closed_port()), WS_FULL=str(full_listener(keep)))
+                   WS_REFUSED=str(free_port()), WS_FULL=str(full_listener(keep)))
         keep.append(await listen(serve, env, "PLAIN"))
         for name, issuer, how in (("TLS", ours, {"hosts": names}), ("STRANGE", other, {"hosts": names}),
                                   ("MISNAMED", ours, {"hosts": ["slack.example"]}),

@@ -26,7 +26,6 @@ import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -34,6 +33,10 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from ports import free_port  # noqa: E402
+
 PASSWORD = "correct-horse"
 SUPERUSER = "postgres"
 SETTINGS = """
@@ -81,12 +84,6 @@ def give(*paths):
         user = pwd.getpwnam("postgres")
         for path in paths:
             os.chown(path, user.pw_uid, user.pw_gid)
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Postgres:

@@ -14,10 +14,13 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from ports import free_port  # noqa: E402
 
 PASSWORD = "correct-horse"
 
@@ -42,12 +45,6 @@ def run(args, **kw):
         sys.stderr.write(done.stdout.decode(errors="replace"))
         raise RuntimeError("%s failed" % args[0])
     return done.stdout.decode()
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def make_certificate(data):

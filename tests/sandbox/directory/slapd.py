@@ -15,6 +15,8 @@ import time
 import uuid
 from pathlib import Path
 
+from ports import free_port
+
 PROGRAM, ADD = Path("/usr/sbin/slapd"), Path("/usr/sbin/slapadd")
 BASE = "dc=example,dc=com"
 READER, PASSWORD = f"cn=opsd,{BASE}", "reader-horse"
@@ -42,12 +44,6 @@ access to dn.subtree="ou=secret,{base}" by * none
 access to * by dn.exact="{reader}" read by * none
 """
 SECONDS = 15
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def uuid_of(id_):

@@ -64,7 +64,7 @@ static void test_echo_over_tls(void **state)
 	world_open(&world);
 	config.url = world_url("127.0.0.1", "TLS", "/echo?key=first");
 	world_start(&world, &seen, &config);
-	world_end(&world, &seen, 5000);
+	world_end(&world, &seen);
 	assert_int_equal(seen.messages, 1);
 	assert_string_equal(seen.last, "{\"a\":1}");
 	assert_true(seen.end.ours);
@@ -104,11 +104,11 @@ static void test_what_the_peer_fragments(void **state)
 							     rows[i / 2].path) };
 
 		world_start(&world, &seen, &config);
-		if (!world_run_until(&world, &seen.messages, rows[i / 2].messages, 15000))
+		if (!world_run_until(&world, &seen.messages, rows[i / 2].messages))
 			fail_msg("%s: %u messages", rows[i / 2].path, seen.messages);
 		assert_int_equal(seen.bytes, rows[i / 2].bytes);
 		ws_close(seen.ws, 1000, "");
-		world_end(&world, &seen, 3000);
+		world_end(&world, &seen);
 		assert_int_equal(seen.messages, rows[i / 2].messages);
 	}
 	assert_non_null(strstr(world_ask(&world, "f"), "pong one; pong two"));
@@ -132,7 +132,7 @@ static void test_sending(void **state)
 	config.url = world_url("127.0.0.1", "TLS", "/linger?key=sizes");
 	world_start(&world, &seen, &config);
 	assert_false(ws_send(seen.ws, "early", 5));
-	assert_true(world_run_until(&world, &seen.opened, 1, 5000));
+	assert_true(world_run_until(&world, &seen.opened, 1));
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		assert_true(ws_send(seen.ws, text, sizes[i]));
 		assert_true(buf_printf(&expected, "text %zu; ", sizes[i]));
@@ -140,7 +140,7 @@ static void test_sending(void **state)
 	assert_true(ws_queued(seen.ws) > 700000);
 	assert_true(buf_puts(&expected, "close 4001 bye"));
 	ws_close(seen.ws, 4001, "bye");
-	world_end(&world, &seen, 3000);
+	world_end(&world, &seen);
 	if (strstr(world_ask(&world, "sizes"), buf_text(&expected)) == NULL)
 		fail_msg("%s", world_ask(&world, "sizes"));
 	world_close(&world);
@@ -158,12 +158,12 @@ static void test_queue_has_a_ceiling(void **state)
 	world_open(&world);
 	config.url = world_url("127.0.0.1", "PLAIN", "/echo");
 	world_start(&world, &seen, &config);
-	assert_true(world_run_until(&world, &seen.opened, 1, 5000));
+	assert_true(world_run_until(&world, &seen.opened, 1));
 	assert_true(ws_send(seen.ws, "12345678901234567890123456789012345678901234567890", 50));
 	assert_true(ws_send(seen.ws, "12345678901234567890123456789012345678901234567890", 50));
 	assert_false(ws_send(seen.ws, "1", 1));
 	assert_int_equal(ws_queued(seen.ws), 100);
-	assert_true(world_run_until(&world, &seen.messages, 2, 5000));
+	assert_true(world_run_until(&world, &seen.messages, 2));
 	assert_int_equal(ws_queued(seen.ws), 0);
 	assert_false(ws_send(seen.ws, "", SIZE_MAX));
 	world_close(&world); /* drops it silently */
@@ -173,37 +173,38 @@ static void test_queue_has_a_ceiling(void **state)
 static void test_pings(void **state)
 {
 	struct seen seen = { 0 };
-	struct ws_config config = { .ping_ms = 40, .dead_ms = 200 };
+	struct ws_config config = { .ping_ms = 100, .dead_ms = 3000 };
 	struct world world;
 
 	(void)state;
 	world_open(&world);
 	config.url = world_url("127.0.0.1", "TLS", "/echo");
 	world_start(&world, &seen, &config);
-	assert_true(world_run_until(&world, &seen.pongs, 8, 5000)); /* longer than dead_ms */
+	assert_true(world_run_until(&world, &seen.pongs, 35)); /* longer than dead_ms */
 	assert_int_equal(seen.closed, 0);
 	ws_close(seen.ws, 1000, "");
-	world_end(&world, &seen, 3000);
+	world_end(&world, &seen);
 	world_close(&world);
 }
 
 static void test_liveness(void **state)
 {
 	struct seen silent = { 0 }, chatty = { 0 };
-	struct ws_config config = { .ping_ms = 60, .dead_ms = 200 };
+	struct ws_config config = { .ping_ms = 60, .dead_ms = 2000 };
 	struct world world;
 
 	(void)state;
 	world_open(&world);
 	config.url = world_url("127.0.0.1", "TLS", "/chatty");
 	world_start(&world, &chatty, &config);
+	config.dead_ms = 200;
 	config.url = world_url("127.0.0.1", "TLS", "/silent");
 	world_start(&world, &silent, &config);
-	world_end(&world, &silent, 3000);
+	world_end(&world, &silent);
 	assert_non_null(strstr(silent.err.msg, "nothing was heard"));
 	assert_false(silent.end.ours);
-	/* Without a pong, but data every 50 ms. */
-	assert_true(world_run_until(&world, &chatty.messages, 16, 3000));
+	/* Without a pong, but data every 50 ms, for longer than dead_ms. */
+	assert_true(world_run_until(&world, &chatty.messages, 50));
 	world_close(&world);
 }
 
@@ -217,7 +218,7 @@ static void test_addresses_are_tried_in_turn(void **state)
 	world_open(&world);
 	config.url = world_url("many.example", "TLS", "/echo?key=many");
 	world_start(&world, &seen, &config);
-	world_end(&world, &seen, 5000);
+	world_end(&world, &seen);
 	assert_int_equal(seen.messages, 1);
 	assert_non_null(strstr(world_ask(&world, "many"), "host many.example:"));
 	world_close(&world);
@@ -234,10 +235,10 @@ static void test_many_failures_leave_nothing(void **state)
 	for (size_t i = 0; i < 40; i++) {
 		struct seen seen = { 0 };
 		struct ws_config config = { .url = world_url(hosts[i % 4], "REFUSED", "/"),
-					    .connect_ms = 3000 };
+					    .connect_ms = 20000 };
 
 		world_start(&world, &seen, &config);
-		world_end(&world, &seen, 5000);
+		world_end(&world, &seen);
 		assert_false(seen.end.opened);
 	}
 	world_close(&world);
@@ -276,7 +277,7 @@ static void test_bad_urls(void **state)
 		if (last)
 			memset(longest + 16, 'p', sizeof(longest) - 17);
 		world_start(&world, &seen, &config);
-		world_end(&world, &seen, 1000);
+		world_end(&world, &seen);
 		if (strstr(seen.err.msg, "URL") == NULL)
 			fail_msg("%s: %s", config.url, seen.err.msg);
 	}
@@ -338,14 +339,14 @@ static void test_leaving_from_inside(void **state)
 	world_start(&world, &abandoned, &config);
 	config.url = world_url("127.0.0.1", "TLS", "/echo?key=closed");
 	world_start(&world, &closed, &config);
-	world_end(&world, &closed, 5000);
+	world_end(&world, &closed);
 	assert_int_equal(closed.opened, 1);
-	assert_true(world_run_until(&world, &abandoned.messages, 1, 5000));
+	assert_true(world_run_until(&world, &abandoned.messages, 1));
 	config.url = world_url("127.0.0.1", "MUTE", "/");
 	world_start(&world, &never, &config);
 	ws_close(never.ws, 1000, "not wanted any more");
 	ws_close(never.ws, 1000, "twice");
-	world_end(&world, &never, 1000);
+	world_end(&world, &never);
 	assert_false(never.end.opened);
 	assert_true(never.end.ours);
 	world_run_for(&world, 50);
@@ -387,12 +388,12 @@ static void test_through_a_proxy(void **state)
 	world_open_proxied(&world, proxy);
 	config.url = world_url("many.example", "TLS", "/echo"); /* the proxy looks the name up */
 	world_start(&world, &seen, &config);
-	world_end(&world, &seen, 5000);
+	world_end(&world, &seen);
 	if (seen.messages != 1)
 		fail_msg("%s", seen.err.msg);
 	config.url = "wss://many.example:9/";
 	world_start(&world, &forbidden, &config);
-	world_end(&world, &forbidden, 5000);
+	world_end(&world, &forbidden);
 	assert_false(forbidden.end.opened);
 	world_close(&world);
 	world_open(&world);
@@ -431,7 +432,7 @@ static void test_environment_is_not_read(void **state)
 	world_open(&world);
 	config.url = world_url("127.0.0.1", "TLS", "/echo");
 	world_start(&world, &seen, &config);
-	world_end(&world, &seen, 5000);
+	world_end(&world, &seen);
 	assert_int_equal(seen.messages, 1);
 	world_close(&world);
 }

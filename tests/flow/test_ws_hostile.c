@@ -11,14 +11,16 @@
 
 #include "base/str.h"
 
+enum { NEVER_MS = 2 * WORLD_LIMIT_MS };
+
 struct hostile {
 	const char *env, *path;
 	bool opens;
 	unsigned messages;
 	int status, code; /* code -1: any */
 	int64_t retry_after_ms;
-	unsigned limit_ms; /* from start to closed */
-	const char *says;  /* part of the sentence */
+	unsigned deadline_ms; /* connect_ms, or dead_ms once open, ends it; 0: neither */
+	const char *says;     /* part of the sentence */
 };
 
 #define OPENS .opens = true, .retry_after_ms = -1
@@ -27,70 +29,70 @@ struct hostile {
 /* clang-format off */
 static const struct hostile cases[] = {
 	/* Frames that break a rule: refused with a close, after what came before. */
-	{ "TLS", "/raw/rsv", OPENS, .messages = 1, .code = -1, .limit_ms = 2000 },
-	{ "TLS", "/raw/stray", OPENS, .messages = 1, .code = -1, .limit_ms = 2000 },
-	{ "TLS", "/raw/nested", OPENS, .messages = 1, .code = -1, .limit_ms = 2000 },
-	{ "TLS", "/raw/ping126", OPENS, .messages = 1, .code = -1, .limit_ms = 2000 },
-	{ "TLS", "/raw/longclose", OPENS, .messages = 1, .code = -1, .limit_ms = 2000 },
-	{ "TLS", "/raw/opcode", OPENS, .messages = 1, .code = -1, .limit_ms = 2000 },
-	{ "TLS", "/raw/fragmented-ping", OPENS, .messages = 1, .code = -1, .limit_ms = 2000 },
-	{ "TLS", "/raw/garbage", OPENS, .messages = 1, .code = -1, .limit_ms = 2000 },
-	{ "TLS", "/raw/close1", OPENS, .messages = 1, .code = -1, .limit_ms = 2000 },
-	{ "TLS", "/rawmore/rsv", OPENS, .messages = 1, .code = -1, .limit_ms = 2000 },
-	{ "TLS", "/rawmore/stray", OPENS, .messages = 1, .code = -1, .limit_ms = 2000 },
-	{ "TLS", "/rawmore/nested", OPENS, .messages = 1, .code = -1, .limit_ms = 2000 },
-	{ "TLS", "/rawmore/ping126", OPENS, .messages = 1, .code = -1, .limit_ms = 2000 },
-	{ "TLS", "/rawmore/opcode", OPENS, .messages = 1, .code = -1, .limit_ms = 2000 },
-	{ "TLS", "/rawmore/close", OPENS, .messages = 1, .code = 1001, .limit_ms = 2000 },
-	{ "PLAIN", "/rawmore/rsv", OPENS, .messages = 1, .code = -1, .limit_ms = 2000 },
-	{ "PLAIN", "/rawmore/close", OPENS, .messages = 1, .code = 1001, .limit_ms = 2000 },
-	{ "TLS", "/raw/tera", OPENS, .messages = 1, .code = -1, .limit_ms = 2000,
+	{ "TLS", "/raw/rsv", OPENS, .messages = 1, .code = -1 },
+	{ "TLS", "/raw/stray", OPENS, .messages = 1, .code = -1 },
+	{ "TLS", "/raw/nested", OPENS, .messages = 1, .code = -1 },
+	{ "TLS", "/raw/ping126", OPENS, .messages = 1, .code = -1 },
+	{ "TLS", "/raw/longclose", OPENS, .messages = 1, .code = -1 },
+	{ "TLS", "/raw/opcode", OPENS, .messages = 1, .code = -1 },
+	{ "TLS", "/raw/fragmented-ping", OPENS, .messages = 1, .code = -1 },
+	{ "TLS", "/raw/garbage", OPENS, .messages = 1, .code = -1 },
+	{ "TLS", "/raw/close1", OPENS, .messages = 1, .code = -1 },
+	{ "TLS", "/rawmore/rsv", OPENS, .messages = 1, .code = -1 },
+	{ "TLS", "/rawmore/stray", OPENS, .messages = 1, .code = -1 },
+	{ "TLS", "/rawmore/nested", OPENS, .messages = 1, .code = -1 },
+	{ "TLS", "/rawmore/ping126", OPENS, .messages = 1, .code = -1 },
+	{ "TLS", "/rawmore/opcode", OPENS, .messages = 1, .code = -1 },
+	{ "TLS", "/rawmore/close", OPENS, .messages = 1, .code = 1001 },
+	{ "PLAIN", "/rawmore/rsv", OPENS, .messages = 1, .code = -1 },
+	{ "PLAIN", "/rawmore/close", OPENS, .messages = 1, .code = 1001 },
+	{ "TLS", "/raw/tera", OPENS, .messages = 1, .code = -1,
 	  .says = "too large" },
-	{ "TLS", "/big/1048577", OPENS, .code = -1, .limit_ms = 4000, .says = "too large" },
-	{ "TLS", "/endless", OPENS, .code = -1, .limit_ms = 6000, .says = "too large" },
+	{ "TLS", "/big/1048577", OPENS, .code = -1, .says = "too large" },
+	{ "TLS", "/endless", OPENS, .code = -1, .says = "too large" },
 	/* Proper and improper ends. */
-	{ "TLS", "/code/1000", OPENS, .code = 1000, .limit_ms = 2000, .says = "1000: because" },
-	{ "TLS", "/code/1009", OPENS, .code = 1009, .limit_ms = 2000, .says = "1009: because" },
-	{ "TLS", "/code/1011", OPENS, .code = 1011, .limit_ms = 2000 },
-	{ "TLS", "/code/1012", OPENS, .code = 1002, .limit_ms = 2000 }, /* libwebsockets 4.1 */
-	{ "TLS", "/code/4000", OPENS, .code = 4000, .limit_ms = 2000 },
-	{ "TLS", "/code/999", OPENS, .code = 1002, .limit_ms = 2000 },
-	{ "TLS", "/bareclose", OPENS, .code = -1, .limit_ms = 2000 },
-	{ "TLS", "/lingercode/1001", OPENS, .code = 1001, .limit_ms = 2000 },
-	{ "PLAIN", "/lingercode/1001", OPENS, .code = 1001, .limit_ms = 2000 },
-	{ "TLS", "/drop", OPENS, .limit_ms = 2000, .says = "lost" },
-	{ "PLAIN", "/drop", OPENS, .limit_ms = 2000, .says = "lost" },
-	{ "TLS", "/reset", OPENS, .code = -1, .limit_ms = 2000, .says = "lost" },
-	{ "PLAIN", "/reset", OPENS, .code = -1, .limit_ms = 2000, .says = "lost" },
-	{ "TLS", "/silent", OPENS, .limit_ms = 3000, .says = "nothing was heard" },
-	{ "TLS", "/deaf", OPENS, .limit_ms = 3000, .says = "nothing was heard" },
+	{ "TLS", "/code/1000", OPENS, .code = 1000, .says = "1000: because" },
+	{ "TLS", "/code/1009", OPENS, .code = 1009, .says = "1009: because" },
+	{ "TLS", "/code/1011", OPENS, .code = 1011 },
+	{ "TLS", "/code/1012", OPENS, .code = 1002 }, /* libwebsockets 4.1 */
+	{ "TLS", "/code/4000", OPENS, .code = 4000 },
+	{ "TLS", "/code/999", OPENS, .code = 1002 },
+	{ "TLS", "/bareclose", OPENS, .code = -1 },
+	{ "TLS", "/lingercode/1001", OPENS, .code = 1001 },
+	{ "PLAIN", "/lingercode/1001", OPENS, .code = 1001 },
+	{ "TLS", "/drop", OPENS, .says = "lost" },
+	{ "PLAIN", "/drop", OPENS, .says = "lost" },
+	{ "TLS", "/reset", OPENS, .code = -1, .says = "lost" },
+	{ "PLAIN", "/reset", OPENS, .code = -1, .says = "lost" },
+	{ "TLS", "/silent", OPENS, .deadline_ms = 600, .says = "nothing was heard" },
+	{ "TLS", "/deaf", OPENS, .deadline_ms = 600, .says = "nothing was heard" },
 	/* Answers that are no upgrade. */
-	{ "TLS", "/badaccept", REFUSED, .limit_ms = 2000 },
-	{ "TLS", "/status/200", REFUSED, .status = 200, .limit_ms = 2000, .says = "HTTP 200" },
-	{ "TLS", "/status/302", REFUSED, .status = 302, .limit_ms = 2000, .says = "HTTP 302" },
-	{ "TLS", "/status/401", REFUSED, .status = 401, .limit_ms = 2000, .says = "HTTP 401" },
-	{ "TLS", "/status/403", REFUSED, .status = 403, .limit_ms = 2000, .says = "HTTP 403" },
-	{ "TLS", "/status/409", REFUSED, .status = 409, .limit_ms = 2000, .says = "HTTP 409" },
-	{ "TLS", "/status/429/17", .status = 429, .retry_after_ms = 17000, .limit_ms = 2000 },
-	{ "TLS", "/status/503/99999", .status = 503, .retry_after_ms = 3600000, .limit_ms = 2000 },
-	{ "TLS", "/status/503/soon", REFUSED, .status = 503, .limit_ms = 2000 },
-	{ "TLS", "/abort", REFUSED, .limit_ms = 2000 },
-	{ "PLAIN", "/abort", REFUSED, .limit_ms = 2000 },
-	{ "PLAIN", "/nobody", REFUSED, .limit_ms = 2000 },
-	{ "TLS", "/nobody", REFUSED, .limit_ms = 2000 },
-	{ "TLS", "/hang", REFUSED, .limit_ms = 2500, .says = "within 300 ms" },
-	{ "TLS", "/http", REFUSED, .limit_ms = 2500 },
-	{ "TLS", "/slowhead", REFUSED, .limit_ms = 2500 },
-	{ "TLS", "/longhead", REFUSED, .limit_ms = 2500 },
+	{ "TLS", "/badaccept", REFUSED },
+	{ "TLS", "/status/200", REFUSED, .status = 200, .says = "HTTP 200" },
+	{ "TLS", "/status/302", REFUSED, .status = 302, .says = "HTTP 302" },
+	{ "TLS", "/status/401", REFUSED, .status = 401, .says = "HTTP 401" },
+	{ "TLS", "/status/403", REFUSED, .status = 403, .says = "HTTP 403" },
+	{ "TLS", "/status/409", REFUSED, .status = 409, .says = "HTTP 409" },
+	{ "TLS", "/status/429/17", .status = 429, .retry_after_ms = 17000 },
+	{ "TLS", "/status/503/99999", .status = 503, .retry_after_ms = 3600000 },
+	{ "TLS", "/status/503/soon", REFUSED, .status = 503 },
+	{ "TLS", "/abort", REFUSED },
+	{ "PLAIN", "/abort", REFUSED },
+	{ "PLAIN", "/nobody", REFUSED },
+	{ "TLS", "/nobody", REFUSED },
+	{ "TLS", "/hang", REFUSED, .deadline_ms = 300, .says = "within 300 ms" },
+	{ "TLS", "/http", REFUSED, .deadline_ms = 300, .says = "within 300 ms" },
+	{ "TLS", "/slowhead", REFUSED, .deadline_ms = 300, .says = "within 300 ms" },
+	{ "TLS", "/longhead", REFUSED },
 	/* TLS that is not ours, slow or dead. */
-	{ "STRANGE", "/echo", REFUSED, .limit_ms = 2000, .says = "certificate" },
-	{ "MISNAMED", "/echo", REFUSED, .limit_ms = 2000, .says = "mismatch" },
-	{ "EXPIRED", "/echo", REFUSED, .limit_ms = 2000, .says = "expired" },
-	{ "SLOWTLS", "/code/1001", OPENS, .code = 1001, .limit_ms = 4000 },
-	{ "STALLTLS", "/echo", REFUSED, .limit_ms = 2500, .says = "within 300 ms" },
-	{ "MUTE", "/echo", REFUSED, .limit_ms = 2500, .says = "within 300 ms" },
-	{ "FULL", "/echo", REFUSED, .limit_ms = 2500, .says = "within 300 ms" },
-	{ "REFUSED", "/echo", REFUSED, .limit_ms = 2000, .says = "refused or not reachable" },
+	{ "STRANGE", "/echo", REFUSED, .says = "certificate" },
+	{ "MISNAMED", "/echo", REFUSED, .says = "mismatch" },
+	{ "EXPIRED", "/echo", REFUSED, .says = "expired" },
+	{ "SLOWTLS", "/code/1001", OPENS, .code = 1001 },
+	{ "STALLTLS", "/echo", REFUSED, .deadline_ms = 300, .says = "within 300 ms" },
+	{ "MUTE", "/echo", REFUSED, .deadline_ms = 300, .says = "within 300 ms" },
+	{ "FULL", "/echo", REFUSED, .deadline_ms = 300, .says = "within 300 ms" },
+	{ "REFUSED", "/echo", REFUSED, .says = "refused or not reachable" },
 };
 /* clang-format on */
 
@@ -110,7 +112,8 @@ static void check_end(const struct hostile *hostile, const struct seen *seen)
 	assert_int_equal(end->retry_after_ms, hostile->retry_after_ms);
 	if (hostile->code != -1)
 		assert_int_equal(end->code, hostile->code);
-	assert_true(seen->closed_ms - seen->started_ms <= hostile->limit_ms);
+	if (hostile->deadline_ms > 0)
+		assert_true(seen->closed_ms - seen->started_ms <= hostile->deadline_ms + 2000);
 	if (hostile->says != NULL && strstr(seen->err.msg, hostile->says) == NULL)
 		fail_msg("'%s' is not in: %s", hostile->says, seen->err.msg);
 }
@@ -128,14 +131,17 @@ static void test_each_case_alone(void **state)
 		struct seen seen = { .on_open = greet };
 		struct ws_config config = { .url = world_url("127.0.0.1", cases[i].env,
 							     cases[i].path),
-					    .connect_ms = cases[i].opens ? 4000 : 300,
+					    .connect_ms = NEVER_MS,
 					    .ping_ms = 200,
-					    .dead_ms = 600 };
+					    .dead_ms = NEVER_MS };
 		struct world world;
 
+		if (cases[i].deadline_ms > 0)
+			*(cases[i].opens ? &config.dead_ms : &config.connect_ms) =
+				cases[i].deadline_ms;
 		world_open(&world);
 		world_start(&world, &seen, &config);
-		world_end(&world, &seen, 8000);
+		world_end(&world, &seen);
 		check_end(&cases[i], &seen);
 		world_close(&world);
 	}
@@ -147,7 +153,7 @@ static void test_all_cases_at_once(void **state)
 	enum { N = sizeof(cases) / sizeof(cases[0]) };
 	static struct seen seen[N];
 	struct seen good = { 0 };
-	struct ws_config config = { .ping_ms = 100, .dead_ms = 4000 };
+	struct ws_config config = { .ping_ms = 100, .dead_ms = 15000 };
 	struct world world;
 
 	(void)state;
@@ -155,7 +161,7 @@ static void test_all_cases_at_once(void **state)
 	world_open(&world);
 	config.url = world_url("127.0.0.1", "TLS", "/echo");
 	world_start(&world, &good, &config);
-	assert_true(world_run_until(&world, &good.opened, 1, 5000));
+	assert_true(world_run_until(&world, &good.opened, 1));
 	for (size_t i = 0; i < N; i++) {
 		config = (struct ws_config){ .url = world_url("127.0.0.1", cases[i].env,
 							      cases[i].path),
@@ -166,14 +172,14 @@ static void test_all_cases_at_once(void **state)
 		world_start(&world, &seen[i], &config);
 	}
 	for (size_t i = 0; i < N; i++) {
-		world_end(&world, &seen[i], 20000);
+		world_end(&world, &seen[i]);
 		assert_int_equal(seen[i].closed, 1);
 	}
 	assert_int_equal(good.closed, 0);
 	assert_true(ws_send(good.ws, "still here", 10));
-	assert_true(world_run_until(&world, &good.messages, 1, 5000));
+	assert_true(world_run_until(&world, &good.messages, 1));
 	ws_close(good.ws, 1000, "");
-	world_end(&world, &good, 3000);
+	world_end(&world, &good);
 	world_close(&world);
 }
 
@@ -194,12 +200,12 @@ static void test_closing_is_never_waited_for(void **state)
 
 		world_open(&world);
 		world_start(&world, &seen, &config);
-		assert_true(world_run_until(&world, &seen.opened, 1, 5000));
+		assert_true(world_run_until(&world, &seen.opened, 1));
 		if (i % 4 == 2)
 			assert_true(ws_send(seen.ws, large, 3000000));
-		asked_ms = uv_now(&world.loop);
+		asked_ms = world_now(&world);
 		ws_close(seen.ws, 1001, "going");
-		world_end(&world, &seen, 3000);
+		world_end(&world, &seen);
 		assert_true(seen.end.ours);
 		assert_true(seen.closed_ms - asked_ms < 1300);
 		world_close(&world);
@@ -260,7 +266,7 @@ static void test_frames_by_chance(void **state)
 		for (size_t i = 0; i < 8; i++) {
 			if (seen[i].closed == 0)
 				ws_close(seen[i].ws, 1000, "enough");
-			world_end(&world, &seen[i], 20000);
+			world_end(&world, &seen[i]);
 		}
 	}
 	world_close(&world);

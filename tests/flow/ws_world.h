@@ -10,11 +10,16 @@
 #include "base/err.h"
 #include "net/ws.h"
 
+enum { WORLD_LIMIT_MS = 30000 };
+
 struct world {
 	uv_loop_t loop;
 	struct ws_context *context;
 	bool gone;
 	uv_timer_t watchdog;
+	uv_timer_t meter;
+	uint64_t due_ms, cpu_ms;
+	uint64_t stalled_ms; /* so long this process was not let run when it wanted to */
 };
 
 struct seen { /* what one websocket told */
@@ -25,7 +30,7 @@ struct seen { /* what one websocket told */
 	char last[512]; /* the last message's beginning */
 	struct ws_end end;
 	struct err err;
-	uint64_t started_ms, closed_ms;
+	uint64_t started_ms, closed_ms; /* without what stalled us */
 	/* Called for each, when not NULL. */
 	void (*on_open)(struct seen *seen);
 	void (*on_message)(struct seen *seen, const char *text, size_t len);
@@ -33,9 +38,10 @@ struct seen { /* what one websocket told */
 
 void world_open(struct world *world); /* trusts the test's CA, allows ws:// to loopback */
 void world_open_proxied(struct world *world, const char *proxy);
-void world_close(struct world *world); /* the loop must close with nothing left */
-bool world_run_until(struct world *world, const unsigned *counter, unsigned value,
-		     unsigned limit_ms);
+void world_close(struct world *world);         /* the loop must close with nothing left */
+uint64_t world_now(const struct world *world); /* ms; stands still while we are stalled */
+/* false: not within WORLD_LIMIT_MS, which is for what is broken, not for what is slow. */
+bool world_run_until(struct world *world, const unsigned *counter, unsigned value);
 void world_run_for(struct world *world, unsigned ms);
 
 /* "wss://127.0.0.1:<port of WS_env>/path"; ws:// for PLAIN; a port given as "=9" stays. */
@@ -43,7 +49,7 @@ const char *world_url(const char *host, const char *env, const char *path);
 
 /* config->url NULL stays; the others as given. */
 void world_start(struct world *world, struct seen *seen, const struct ws_config *config);
-void world_end(struct world *world, struct seen *seen, unsigned limit_ms); /* waits for closed */
+void world_end(struct world *world, struct seen *seen); /* waits for closed */
 
 /* What the server saw of a connection with ?key=…; valid until the next call. */
 const char *world_ask(struct world *world, const char *key);

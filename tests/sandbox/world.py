@@ -33,9 +33,9 @@ from .slack.client import Control
 ROOT = Path(__file__).resolve().parent.parent.parent
 COMPANY = Path(__file__).resolve().parent / "company"
 LEAKS = ROOT / "tests" / "scenarios" / "lsan.txt"
-READY_SECONDS = 15
-STOP_SECONDS = 15
-WAIT = 10.0
+READY_SECONDS = 60
+STOP_SECONDS = 30
+WAIT = 60.0
 ID = re.compile(r"\bR[0-9A-HJKMNP-TV-Z]{15}\b")
 
 
@@ -341,7 +341,7 @@ class World:
         self.command("sync")
         self.command("grants", "apply", COMPANY / "grants.yaml")
 
-    def command(self, *args, status=0, config=None, env=None, timeout=30):
+    def command(self, *args, status=0, config=None, env=None, timeout=120):
         """One opsd command; its output. status: what it must exit with (None: any)."""
         done = subprocess.run([self.binary, "--config", config or self.config, *map(str, args)], capture_output=True,
                               text=True, timeout=timeout, check=False, env=env or self.env(), cwd=self.folder,

@@ -20,7 +20,7 @@ from sandbox.postgres import Postgres  # noqa: E402
 from sandbox.slack.client import LoopThread  # noqa: E402
 from sandbox.world import World, binary  # noqa: E402
 
-TEST_SECONDS = 60
+TEST_SECONDS = 300
 
 
 class OutOfTime(Exception):

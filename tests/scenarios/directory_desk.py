@@ -43,7 +43,7 @@ class Desk:
         self.postgres.drop(self.database)
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def opsd(self, *args, status=0, timeout=50):
+    def opsd(self, *args, status=0, timeout=120):
         env = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "DATABASE_"))}
         env.setdefault("LSAN_OPTIONS", f"suppressions={LEAKS}:print_suppressions=0")
         env.update(TOKEN="xoxb-none", **{name: self.postgres.url(self.database, user) for name, user in (

@@ -52,7 +52,7 @@ def votes(world, rid):
 
 
 def finished(world, rid, state, patches):
-    row = world.wait_state(rid, *ENDS, timeout=15)
+    row = world.wait_state(rid, *ENDS)
     assert row["state"] == state, row
     world.wait_told(15)
     assert len([e for e in events(world, rid) if e in ENDS]) == 1
@@ -321,7 +321,7 @@ def test_card_without_buttons_during_the_run(world):
     assert world.request(rid)["state"] == "running"
     no_buttons(world, rid)
     world.kube.clear()
-    world.wait_state(rid, *ENDS, timeout=25)
+    world.wait_state(rid, *ENDS)
     assert len(votes(world, rid)) == 1
 
 
@@ -477,7 +477,7 @@ def test_killed_before_the_card_was_posted(world):
     world.slack.clear()
     world.start()
     world.make_time_pass(requests=False)
-    card = card_of(world, rid, OPEN, timeout=15)
+    card = card_of(world, rid, OPEN)
     world.click("U0DIA", card, "approve")
     finished(world, rid, "succeeded", 1)
     assert len(cards(world, rid)) == 1

@@ -28,7 +28,7 @@ def restart(world):
 
 def once(world, rid, state="succeeded", patches=1):
     """The request has ended like this, once, and was announced once to both sides."""
-    row = world.wait_state(rid, *ENDS, timeout=15)
+    row = world.wait_state(rid, *ENDS)
     assert row["state"] == state, row
     world.wait_told(15)
     ends = [r for r in world.audit_rows(request=rid) if r["event"].removeprefix("request.") in ENDS]
@@ -106,7 +106,7 @@ def test_killed_before_the_effect(world):
     rid = nudge(world)
     world.kube.wait(request={"verb": "patch", "dry_run": False})
     restart(world)
-    row = world.wait_state(rid, *ENDS, timeout=15)
+    row = world.wait_state(rid, *ENDS)
     assert row["state"] == "succeeded", row
     assert world.kube.replicas() == 4
     world.wait_told()
@@ -130,7 +130,7 @@ def test_killed_after_the_effect_and_somebody_changed_it_since(world):
     eventually(lambda: world.kube.replicas() == 4, what="the effect")
     world.kube.set(kind="Deployment", ns="ads", name="workers-dev", replicas=9)
     restart(world)
-    row = world.wait_state(rid, *ENDS, timeout=15)
+    row = world.wait_state(rid, *ENDS)
     assert row["state"] in ("succeeded", "unknown"), row
     assert world.kube.replicas() == 9, "nobody's later change is undone"
     assert len(world.kube.patches()) == 1
@@ -146,7 +146,7 @@ def test_killed_between_click_and_effect(world):
     world.kube.wait(request={"verb": "get", "ns": "ads"}, since=since)
     restart(world)
     assert asked_again(world) == rid
-    row = world.wait_state(rid, *ENDS, timeout=15)
+    row = world.wait_state(rid, *ENDS)
     assert row["state"] == "succeeded" and world.kube.replicas() == 4
     assert len(world.kube.patches()) == 1
     world.wait_told()
@@ -253,10 +253,10 @@ def test_frozen_replica_is_fenced_off(make_world):
     eventually(lambda: world.kube.replicas() == 4, what="the effect")
     second = world.start()
     world.make_time_pass()
-    world.wait_state(rid, "succeeded", timeout=15)
+    world.wait_state(rid, "succeeded")
     world.wait_audit(rid)
     first.resume()
-    world.slack.wait("sockets", count=2, timeout=20)
+    world.slack.wait("sockets", count=2)
     world.wait_told()
     assert second.alive() and first.alive()
     assert len(world.kube.patches()) == 1 and len(world.audit_posts(rid)) == 1
@@ -299,7 +299,7 @@ def test_second_replica_takes_over_without_a_restart(make_world):
     owner = next(o for o in world.running if o.logs("serving", boot=boot))
     world.kill(owner)
     world.make_time_pass()
-    row = world.wait_state(rid, *ENDS, timeout=15)
+    row = world.wait_state(rid, *ENDS)
     assert row["state"] == "succeeded" and world.kube.replicas() == 4
     world.wait_audit(rid)
 

@@ -239,7 +239,7 @@ def test_outcome_is_recorded_when_the_database_is_back(world, how):
     world.postgres.start()
     world.reopen()
     rid = world.requests(command="workers nudge")[0]["id"]
-    world.wait_state(rid, "succeeded", timeout=15)
+    world.wait_state(rid, "succeeded")
     world.wait_audit(rid)
     world.wait_told()
     assert len(world.kube.patches()) == 1 and len(world.audit_posts(rid)) == 1
@@ -258,6 +258,6 @@ def test_slow_statements_do_not_stop_the_loop(world):
             assert done["elapsed_ms"] < 500 and NOTHING not in done["text"], done
         assert world.opsd.get("/healthz")[0] == 200
         blocker.run("rollback")
-    eventually(lambda: all(r["state"] == "succeeded" for r in world.requests()), timeout=20, what="all to be answered")
+    eventually(lambda: all(r["state"] == "succeeded" for r in world.requests()), what="all to be answered")
     world.wait_told(20)
 

@@ -33,14 +33,14 @@ def messages(world, rid):
     return [m for m in world.slack.messages(channel=DM)["messages"] if rid in words(m)]
 
 
-def says(world, rid, *parts, timeout=20):
+def says(world, rid, *parts):
     """Waits until the one message of this request says so."""
     def check():
         found = messages(world, rid)
         assert len(found) <= 1, [words(m) for m in found]
         return found and all(p in words(found[0]) for p in parts)
     try:
-        eventually(check, timeout, "the message")
+        eventually(check, what="the message")
     except AssertionError as e:
         raise AssertionError(f"{e}: wanted {parts}, got {[words(m) for m in messages(world, rid)]}") from None
     return words(messages(world, rid)[0])
@@ -121,9 +121,9 @@ def test_cluster_goes_away_in_between(make):
     rid = change(world)
     says(world, rid, "Under way")
     world.kube.listen(on=False)
-    says(world, rid, "does not answer", timeout=30)
+    says(world, rid, "does not answer")
     world.kube.listen(on=True)
-    says(world, rid, "still so", timeout=30)
+    says(world, rid, "still so")
     followed(world, rid, "done")
 
 

@@ -105,6 +105,6 @@ def test_official_client_survives_a_refresh_and_odd_frames(bench):
     for kind in ("not_json", "fragments", "lone_pong"):
         slack.inject(kind=kind)
     slack.refresh(kind="warning", after=0.5)
-    slack.wait("sockets", count=1, hello=2, timeout=20)
+    slack.wait("sockets", count=1, hello=2)
     slack.slash(user="U0ANA", text="after", wait=True)
     assert bot.expect("slash")["text"] == "after"

@@ -183,11 +183,11 @@ def test_second_change_waits_and_is_told(make):
     for part in ("Waiting", first, "Ana Ruiz", "the backlog", "Yours starts when that is over"):
         assert part in says, says
     assert world.wait_state(first, *ENDS)["state"] == "succeeded"
-    row = world.wait_state(second, "confirming", *ENDS, timeout=15)
+    row = world.wait_state(second, "confirming", *ENDS)
     if row["state"] == "confirming":        # 3 -> 6 was confirmed, 5 -> 6 is another change
         preview = world.see("U0BEN", ["Something changed since you confirmed", "replicas 5 → 6"])
         world.click("U0BEN", preview, "confirm")
-    assert world.wait_state(second, *ENDS, timeout=15)["state"] == "succeeded"
+    assert world.wait_state(second, *ENDS)["state"] == "succeeded"
     assert world.kube.replicas("ads", "workers-dev") == 6
     assert len(patches(world)) == 2
 
@@ -205,11 +205,11 @@ def test_lock_of_a_killed_replica(make):
     assert first in words(waiting(world, second))
     world.kube.clear()
     world.sql("update ops.request set wake_at = clock_timestamp() where id = $1", first)    # its lease ends
-    assert world.wait_state(first, *ENDS, timeout=15)["state"] == "succeeded"
-    row = world.wait_state(second, "confirming", *ENDS, timeout=15)
+    assert world.wait_state(first, *ENDS)["state"] == "succeeded"
+    row = world.wait_state(second, "confirming", *ENDS)
     if row["state"] == "confirming":
         world.click("U0BEN", world.see("U0BEN", ["Something changed since you confirmed"]), "confirm")
-    assert world.wait_state(second, *ENDS, timeout=15)["state"] == "succeeded"
+    assert world.wait_state(second, *ENDS)["state"] == "succeeded"
 
 
 def test_freeze_after_a_crash(world):
@@ -222,7 +222,7 @@ def test_freeze_after_a_crash(world):
     world.command("freeze", "reason=incident 7")
     world.sql("update ops.request set wake_at = clock_timestamp() where id = $1", rid)
     world.start()
-    row = world.wait_state(rid, *ENDS, timeout=15)
+    row = world.wait_state(rid, *ENDS)
     assert row["state"] == "failed" and "incident 7" in row["error"] and world.kube.replicas("ads", "workers-dev") == 3
 
 

@@ -27,8 +27,8 @@ def nudge(world, times="for=2h", user="U0ANA", text=NUDGE):
     return rid, told
 
 
-def wait_revert(world, rid, *states, timeout=15):
-    return world.wait_state(revert_of(world, rid)["id"], *states, timeout=timeout)
+def wait_revert(world, rid, *states):
+    return world.wait_state(revert_of(world, rid)["id"], *states)
 
 
 def its_time(world, rid):
@@ -169,7 +169,7 @@ def test_killed_while_setting_back(before):
     world.kube.clear()
     world.start()
     world.make_time_pass()
-    wait_revert(world, rid, *ENDS, timeout=25)
+    wait_revert(world, rid, *ENDS)
     assert revert_of(world, rid)["state"] == "succeeded"
     done = [r["body"]["spec"]["replicas"] for r in world.kube.patches() if r["status"] == 200]
     assert world.kube.replicas() == 3 and done == [6, 3]

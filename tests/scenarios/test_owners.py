@@ -85,7 +85,7 @@ def test_scale_under_argo_cd(make, self_heal, part):
     assert "Argo CD application ads-workers" in says and part in says
     rid = confirm(world, preview)
     if self_heal:
-        told = world.slack.wait("message", channel="D00ANA", contains=["Undone", rid], timeout=20)
+        told = world.slack.wait("message", channel="D00ANA", contains=["Undone", rid])
         assert "replicas is 2 again, not 4: set by argocd-controller" in words(told)
         world.wait_audit(rid, "undone since")
     else:
@@ -155,7 +155,7 @@ def test_task_is_followed_to_its_log(make):
     preview = world.ask("U0ANA", 'jobs run team=ads task=compaction day=2026-11-24 reason="it was missed"')
     assert "DAY" in words(preview)
     rid = confirm(world, preview)
-    told = world.slack.wait("message", channel="D00ANA", contains=["Over", rid], timeout=20)
+    told = world.slack.wait("message", channel="D00ANA", contains=["Over", rid])
     assert "is complete" in words(told) and "wrote 12 files" in words(told)
     assert not [p for p in world.audit_posts(rid) if "wrote 12 files" in words(p)], "the log is the requester's"
 

@@ -25,9 +25,9 @@ def once(build_world):
         world.start()
         for n in range(2):
             world.slash("U0ANA", "workers status team=ads")
-            world.running[0].wait_log("audit log sealed", count=n + 1, timeout=20)
+            world.running[0].wait_log("audit log sealed", count=n + 1)
         newest = "select (select max(seal_no) from ops.audit_seal) = (select max(seal_no) from ops.audit_signature) as same"
-        eventually(lambda: world.sql(newest)[0]["same"] == "t", timeout=20, what="signatures")
+        eventually(lambda: world.sql(newest)[0]["same"] == "t", what="signatures")
         world.stop()
         world.db.close()        # a database that is copied has no session
         yield world
@@ -107,7 +107,7 @@ def test_a_changed_log_is_not_signed(sealed):
                      " where id = (select min(id) from ops.audit)")
     sealed.start()
     sealed.slash("U0ANA", "workers status team=ads")
-    sealed.running[0].wait_log("AUDIT LOG CHANGED: a seal does not fit its entries and is not signed", timeout=20)
+    sealed.running[0].wait_log("AUDIT LOG CHANGED: a seal does not fit its entries and is not signed")
     assert not sealed.sql("select 1 from ops.audit_signature")
 
 

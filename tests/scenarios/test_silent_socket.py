@@ -8,5 +8,5 @@ def test_dead_silent_socket_is_left(make_world):
     seen = world.slack.stats()["envelopes"]["hello"]
     world.slack.socket(mode="mute", socket=number)
     world.slack.socket(mode="no_ping", socket=number)
-    world.slack.wait("sockets", count=2, hello=seen + 1, timeout=45)
+    world.slack.wait("sockets", count=2, hello=seen + 1)
     world.slash("U0ANA", "workers status team=ads")

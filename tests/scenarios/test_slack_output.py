@@ -29,7 +29,7 @@ def hurry(world):
         world.sql("update ops.message set due_at = clock_timestamp() where due_at > clock_timestamp() "
                   "and claimed_by is null")
         return world.owed() == 0
-    eventually(check, timeout=20, what="all messages to be delivered")
+    eventually(check, what="all messages to be delivered")
 
 
 FAULTS = [

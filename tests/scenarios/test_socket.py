@@ -41,7 +41,7 @@ def test_refreshes_in_a_row_lose_no_command(make_world, connections, rounds):
         seen = hellos(world)
         for number in old:
             world.slack.refresh(kind="warning" if i % 2 == 0 else "refresh_requested", socket=number, after=10)
-        world.slack.wait("sockets", hello=seen + len(old), timeout=15)
+        world.slack.wait("sockets", hello=seen + len(old))
         for number in old:
             world.slack.socket(mode="close", socket=number)
     thread.join()
@@ -58,7 +58,7 @@ def test_socket_that_dies_without_a_word(world):
     for mode in ("abort", "eof", "close"):
         seen = hellos(world)
         world.slack.socket(mode=mode)
-        world.slack.wait("sockets", count=2, hello=seen + 2, timeout=15)
+        world.slack.wait("sockets", count=2, hello=seen + 2)
         world.slash("U0ANA", STATUS)
 
 
@@ -125,7 +125,7 @@ def test_handshake_that_is_refused_takes_a_new_ticket(make_world, status):
     world = make_world(start=0)
     world.slack.fault(name="handshake", mode="http", status=status, times=2)
     world.start()
-    world.slack.wait("sockets", count=2, timeout=20)
+    world.slack.wait("sockets", count=2)
     assert opens(world) >= 4, "a ticket is for one dial"
     world.slash("U0ANA", STATUS)
 

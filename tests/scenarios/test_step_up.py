@@ -59,7 +59,7 @@ def asked(world, user="U0ANA", text="workers scale team=ads role=dev count=4 rea
 
 
 def ended(world, rid, *contains, user="U0ANA", code="proof_failed"):
-    row = world.wait_state(rid, "denied", timeout=20)
+    row = world.wait_state(rid, "denied")
     assert row["code"] == code, row
     says = words(world.see(user, list(contains)))
     assert not world.kube.patches()
@@ -185,9 +185,9 @@ def test_a_provider_that_stumbles(town):
     town.provider.fault("status", code=503, times=1)
     town.provider.fault("slow_down")
     code, rid = asked(town)
-    eventually(lambda: town.provider.requests.count("token") >= 2, timeout=15, what="the second poll")
+    eventually(lambda: town.provider.requests.count("token") >= 2, what="the second poll")
     town.provider.approve(code, "p-ana")
-    town.slack.wait("message", channel="C0OPS", user="U0ANA", contains=['"action_id": "confirm"', rid], timeout=20)
+    town.slack.wait("message", channel="C0OPS", user="U0ANA", contains=['"action_id": "confirm"', rid])
 
 
 @pytest.mark.parametrize("at, mode, more", [

@@ -13,7 +13,7 @@ from .raw import inject
 from .values import NoSuchElement
 from .wire import answer, json_answer
 
-WAIT = 10.0
+WAIT = 60.0
 
 
 class Control:

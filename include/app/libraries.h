@@ -6,5 +6,8 @@
 
 void libraries_init(void);
 void libraries_finish(void);
+/* Gives the pages of code back that only the start needed: linking, the catalog's expressions, the
+ * first handshakes.  One that is needed again comes back from the page cache. */
+void libraries_rest(void);
 
 #endif

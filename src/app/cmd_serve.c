@@ -12,6 +12,7 @@
 #include "action/env.h"
 #include "app/config.h"
 #include "app/follower.h"
+#include "app/libraries.h"
 #include "app/openid.h"
 #include "app/options.h"
 #include "app/service.h"
@@ -319,6 +320,9 @@ static void on_socket_state(void *data, unsigned ready, const struct err *err, b
 	if (ready != service->ready || fatal != service->fatal)
 		log_info("sockets", LOG_INT("ready", ready),
 			 LOG_STR("error", err != NULL ? err->msg : ""));
+	if (ready > service->ready &&
+	    ready == (unsigned)config_int(service->config, "slack.connections"))
+		libraries_rest();
 	service->ready = ready;
 	service->fatal = fatal;
 }

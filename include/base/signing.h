@@ -19,7 +19,7 @@ void signing_free(struct signing_key *key); /* NULL is fine */
 
 const char *signing_id(const struct signing_key *key); /* names the public half, in hex */
 void signing_sign(const struct signing_key *key, const char *text, char ret_hex[SIGNATURE_HEX_LEN]);
-/* By any of the keys. */
-bool signing_fits(const struct signing_key *key, const char *text, const char *hex);
+/* By the key with this id (NULL: by any of them). */
+bool signing_fits(const struct signing_key *key, const char *id, const char *text, const char *hex);
 
 #endif

@@ -106,6 +106,8 @@ char *words_alarm(const json_t *alarm);
 
 /* Of the directory sync, whole with its mark: an alarm, or that it is over. */
 char *words_directory(const json_t *facts);
+/* A seal of the audit log, whole with its mark: { "seal", "hash", "key", "entries" }. */
+char *words_checkpoint(const json_t *facts);
 /* What was done without asking, for whoever reviews it (ops.review_json); and what came of the
  * button. */
 char *words_review(const json_t *review);

@@ -25,6 +25,7 @@ struct store_verify { /* lent until done */
 	 * such a copy shows that the newest seals were cut off. */
 	int64_t expect_no;
 	const char *expect_hash;
+	const char *expect_key; /* id of the key that signed it, looked at with keys; NULL: any */
 	const struct signing_key *keys; /* whose signatures must be there; NULL: not looked at */
 };
 struct call *store_audit_verify(struct db *db, const struct store_verify *what, store_json_fn done,

@@ -34,7 +34,8 @@ struct store_config {
 	int64_t approval_s;           /* how long approvers have, unless a rule says less */
 	struct store_proof proof;
 	const struct signing_key *signing; /* of seals, lent; NULL: they are not signed */
-	const char *deployment;            /* mark in audit entries; "" none */
+	int64_t checkpoint_s;   /* a seal goes to the audit channel so often; 0: none does */
+	const char *deployment; /* mark in audit entries; "" none */
 	bool read_only; /* a freeze of everything, for as long as one of such replicas lives */
 };
 

@@ -138,7 +138,7 @@ begin
 	return answer;
 end $$;
 
--- Something that the audit channel must hear of beside outcomes.  p_body: { "alarm": what, … }.
+-- Something that the audit channel must hear of beside outcomes.  p_body: { "alarm": what, … }, or { "event": what, … }.
 create function ops.alarm(p_body json, p_request text) returns void
 language plpgsql as $$
 begin

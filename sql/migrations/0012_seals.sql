@@ -4,7 +4,8 @@
 -- A seal takes all entries of the transactions from xid_from to below xid_to.  All those transactions are over
 -- (xid_to is the snapshot's xmin), so that the set can never grow; entries need no order at writing.
 -- What a seal cannot show is that the newest seals were cut off: their hashes are logged by every
--- replica as they are made, and whoever keeps one (log store, channel) can have the chain checked against it.
+-- replica as they are made, one an hour goes to the audit channel, and whoever keeps one can have the chain checked
+-- against it.
 set local role opsd_owner;
 
 create table ops.audit_seal (
@@ -38,6 +39,14 @@ create table ops.audit_signature (
 );
 create trigger append_only before update or delete on ops.audit_signature for each row execute function ops.forbid();
 create trigger no_truncate before truncate on ops.audit_signature for each statement execute function ops.forbid();
+
+-- Seals that were said in the audit channel: what is kept outside the database.
+create table ops.audit_checkpoint (
+	seal_no   bigint primary key references ops.audit_seal,
+	posted_at timestamptz not null default clock_timestamp()
+);
+create trigger append_only before update or delete on ops.audit_checkpoint for each row execute function ops.forbid();
+create trigger no_truncate before truncate on ops.audit_checkpoint for each statement execute function ops.forbid();
 
 -- The bytes of an entry that are hashed: each column as text, "length:text,", null as "-,".
 create function ops.ns(p_text text) returns text
@@ -162,7 +171,37 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
 	where a.xid >= coalesce((select s.xid_to from ops.audit_seal s order by s.seal_no desc limit 1), '0'::xid8)
 $$;
 
-grant execute on function ops.seal(uuid, integer), ops.seal_unsigned(), ops.seal_sign(bigint, text, text) to opsd_service;
+-- Owes the audit channel the newest seal (p_signed: that is signed), p_every seconds after the one before and only when
+-- entries came since, however many replicas ask.  It is no entry of the log itself, or there would always be one.
+-- Null: nothing to say.
+create function ops.checkpoint(p_every integer, p_signed boolean) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+	last ops.audit_checkpoint;
+	head ops.audit_seal;
+	since bigint;
+begin
+	if not pg_try_advisory_xact_lock(hashtextextended('opsd audit checkpoint', 0)) then
+		return null;
+	end if;
+	select * into last from ops.audit_checkpoint c order by c.seal_no desc limit 1;
+	if last.posted_at > clock_timestamp() - make_interval(secs => p_every) then
+		return null;
+	end if;
+	select * into head from ops.audit_seal s where s.seal_no = case when p_signed
+		then (select max(g.seal_no) from ops.audit_signature g) else (select max(x.seal_no) from ops.audit_seal x) end;
+	since := (select sum(s.n) from ops.audit_seal s where s.seal_no > coalesce(last.seal_no, 0) and s.seal_no <= head.seal_no);
+	if coalesce(since, 0) = 0 or not exists (select from ops.setting t where t.audit_channel is not null) then
+		return null;
+	end if;
+	insert into ops.audit_checkpoint (seal_no) values (head.seal_no);
+	perform ops.alarm(json_build_object('event', 'audit.checkpoint', 'seal', head.seal_no, 'hash', head.hash, 'entries', since,
+		'key', (select g.key_id from ops.audit_signature g where g.seal_no = head.seal_no)), null);
+	return head.seal_no;
+end $$;
+
+grant execute on function ops.seal(uuid, integer), ops.seal_unsigned(), ops.seal_sign(bigint, text, text),
+	ops.checkpoint(integer, boolean) to opsd_service;
 grant execute on function ops.seals_after(bigint, integer), ops.sealed_entries(text, text), ops.unsealed()
 	to opsd_service, opsd_auditor;
-grant select on ops.audit_seal, ops.audit_signature to opsd_auditor;
+grant select on ops.audit_seal, ops.audit_signature, ops.audit_checkpoint to opsd_auditor;

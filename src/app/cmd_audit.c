@@ -7,6 +7,7 @@
 
 #include "app/once.h"
 #include "app/options.h"
+#include "base/digest.h"
 #include "base/err.h"
 #include "base/secret.h"
 #include "base/signing.h"
@@ -129,6 +130,12 @@ static int print_verified(const json_t *value, bool json, void *data)
 				     ? ""
 				     : ". Only a seal noted outside the database shows that "
 				       "none were cut off: audit verify NUMBER:HASH");
+	if (good && noted->expect_no > 0)
+		(void)printf("Seal %" PRId64 " is in the chain%s\n", noted->expect_no,
+			     noted->expect_key == NULL ? ""
+			     : noted->keys != NULL
+				     ? ", and signed by the key that was noted"
+				     : "; --public-key FILE shows whether it is signed by the key");
 	return good ? APP_GOOD : APP_FINDING;
 }
 
@@ -147,28 +154,42 @@ static struct signing_key *read_public(const char *path, int *ret_code)
 	return key;
 }
 
-/* NUMBER:HASH and --public-key FILE, in any order. */
+static bool is_hex(const char *text, size_t len)
+{
+	return strlen(text) == len && strspn(text, "0123456789abcdef") == len;
+}
+
+/* NUMBER:HASH, and :KEY when it is signed: as the audit channel and the log have it. */
+static bool read_seal(char *text, struct store_verify *what)
+{
+	char *hash = strchr(text, ':'), *key = hash != NULL ? strchr(hash + 1, ':') : NULL;
+
+	if (hash == NULL)
+		return false;
+	*hash++ = '\0';
+	if (key != NULL)
+		*key++ = '\0';
+	what->expect_hash = hash;
+	what->expect_key = key;
+	return str_to_i64(text, &what->expect_no) && what->expect_no > 0 &&
+	       is_hex(hash, DIGEST_HEX_LEN - 1) && (key == NULL || is_hex(key, SIGNING_ID_LEN - 1));
+}
+
+/* A seal and --public-key FILE, in any order. */
 static int read_words(struct app_options *options, struct store_verify *what,
 		      struct signing_key **ret_key)
 {
 	int code = APP_GOOD;
 
 	for (int i = 1; i < options->argc && code == APP_GOOD; i++) {
-		char *colon = strchr(options->argv[i], ':');
-
 		if (str_eq(options->argv[i], "--public-key") && i + 1 < options->argc &&
 		    *ret_key == NULL) {
 			*ret_key = read_public(options->argv[++i], &code);
-		} else if (colon == NULL || what->expect_hash != NULL) {
+		} else if (what->expect_hash != NULL || !read_seal(options->argv[i], what)) {
 			code = app_fail(APP_USAGE,
-					"audit verify [NUMBER:HASH] [--public-key FILE]; "
-					"the log line \"audit log sealed\" has the first");
-		} else {
-			*colon = '\0';
-			what->expect_hash = colon + 1;
-			if (!str_to_i64(options->argv[i], &what->expect_no) || what->expect_no < 1)
-				code = app_fail(APP_USAGE, "\"%s\" is no number of a seal",
-						options->argv[i]);
+					"audit verify [NUMBER:HASH[:KEY]] [--public-key FILE]; the "
+					"first is a whole seal as the audit channel shows it, or "
+					"the log line \"audit log sealed\"");
 		}
 	}
 	return code;
@@ -197,6 +218,7 @@ int cmd_audit(struct app_options *options)
 		return list(options);
 	if (options->argc > 0 && str_eq(options->argv[0], "verify"))
 		return verify(options);
-	return app_fail(APP_USAGE, "audit list [request=… person=… action=… outcome=… since=…] "
-				   "[limit=N], or audit verify [NUMBER:HASH] [--public-key FILE]");
+	return app_fail(APP_USAGE,
+			"audit list [request=… person=… action=… outcome=… since=…] "
+			"[limit=N], or audit verify [NUMBER:HASH[:KEY]] [--public-key FILE]");
 }

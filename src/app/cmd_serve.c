@@ -183,6 +183,7 @@ static void make_store(struct service *service)
 		.approval_channel = config_str(service->config, "slack.approval_channel"),
 		.approval_s = config_int(service->config, "slack.approval_minutes") * 60,
 		.signing = service->signing,
+		.checkpoint_s = config_int(service->config, "audit.checkpoint_minutes") * 60,
 		.proof = { .possible = service->openid != NULL,
 			   .link_from_risk = config_int(service->config, "identity.link_from_risk"),
 			   .each_from_risk =

@@ -30,6 +30,8 @@ struct setting {
 
 static const struct setting settings[] = {
 	{ "apis", SET_FREE, "{}", false, true, 0, 0, "HTTP APIs that commands may call" },
+	{ "audit.checkpoint_minutes", SET_INT, "60", false, false, 0, 1440,
+	  "the newest seal of the audit log goes to the audit channel so often; 0: never" },
 	{ "audit.signing_key", SET_SECRET, NULL, false, false, 0, 0,
 	  "private Ed25519 key (PEM) that signs the seals of the audit log; null: they are not" },
 	{ "catalog", SET_FILE, "\"commands/\"", false, true, 0, 0,

@@ -20,8 +20,8 @@ enum { KEYS_MAX = 16, RAW_LEN = 32, SIGNATURE_LEN = 64 };
 
 struct signing_key {
 	EVP_PKEY *keys[KEYS_MAX];
+	char ids[KEYS_MAX][SIGNING_ID_LEN];
 	size_t n;
-	char id[SIGNING_ID_LEN]; /* of the first */
 };
 
 /* An encrypted key is refused, never asked about on a terminal. */
@@ -34,38 +34,44 @@ static int no_password(char *buf, int size, int writing, void *data)
 	return -1;
 }
 
+static bool name_key(EVP_PKEY *key, char ret_id[SIGNING_ID_LEN])
+{
+	char hex[DIGEST_HEX_LEN];
+	unsigned char raw[RAW_LEN];
+	size_t len = sizeof(raw);
+
+	if (EVP_PKEY_get_base_id(key) != EVP_PKEY_ED25519 ||
+	    EVP_PKEY_get_raw_public_key(key, raw, &len) != 1)
+		return false;
+	digest_hex(raw, len, hex);
+	(void)snprintf(ret_id, SIGNING_ID_LEN, "%.16s", hex);
+	return true;
+}
+
 static struct signing_key *read_keys(const char *pem, bool private, struct err *err)
 {
 	struct signing_key *key = xcalloc(1, sizeof(*key));
 	BIO *bio = BIO_new_mem_buf(pem, -1);
-	char hex[DIGEST_HEX_LEN];
-	unsigned char raw[RAW_LEN];
-	size_t len = sizeof(raw);
+	bool good = true;
 	EVP_PKEY *read;
 
 	assert(bio != NULL);
-	while (key->n < KEYS_MAX) {
+	while (good && key->n < KEYS_MAX) {
 		read = private ? PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL)
 			       : PEM_read_bio_PUBKEY(bio, NULL, no_password, NULL);
 		if (read == NULL)
 			break;
+		good = name_key(read, key->ids[key->n]);
 		key->keys[key->n++] = read;
-		if (EVP_PKEY_get_base_id(read) != EVP_PKEY_ED25519) {
-			key->n = 0;
-			EVP_PKEY_free(read);
-			break;
-		}
 	}
 	BIO_free(bio);
 	ERR_clear_error();
-	if (key->n == 0 || EVP_PKEY_get_raw_public_key(key->keys[0], raw, &len) != 1) {
+	if (key->n == 0 || !good) {
 		err_set(err, ERR_INVALID, "this is no %s Ed25519 key in PEM%s",
 			private ? "private" : "public", private ? ", without a password" : "");
 		signing_free(key);
 		return NULL;
 	}
-	digest_hex(raw, len, hex);
-	(void)snprintf(key->id, sizeof(key->id), "%.16s", hex);
 	return key;
 }
 
@@ -90,7 +96,7 @@ void signing_free(struct signing_key *key)
 
 const char *signing_id(const struct signing_key *key)
 {
-	return key->id;
+	return key->ids[0];
 }
 
 void signing_sign(const struct signing_key *key, const char *text, char ret_hex[SIGNATURE_HEX_LEN])
@@ -125,7 +131,7 @@ static bool from_hex(const char *hex, unsigned char raw[SIGNATURE_LEN])
 	return true;
 }
 
-bool signing_fits(const struct signing_key *key, const char *text, const char *hex)
+bool signing_fits(const struct signing_key *key, const char *id, const char *text, const char *hex)
 {
 	unsigned char raw[SIGNATURE_LEN];
 	bool fits = false;
@@ -133,8 +139,11 @@ bool signing_fits(const struct signing_key *key, const char *text, const char *h
 	if (!from_hex(hex, raw))
 		return false;
 	for (size_t i = 0; i < key->n && !fits; i++) {
-		EVP_MD_CTX *context = EVP_MD_CTX_new();
+		EVP_MD_CTX *context;
 
+		if (id != NULL && !str_eq(id, key->ids[i]))
+			continue;
+		context = EVP_MD_CTX_new();
 		fits = context != NULL &&
 		       EVP_DigestVerifyInit(context, NULL, NULL, NULL, key->keys[i]) == 1 &&
 		       EVP_DigestVerify(context, raw, sizeof(raw), (const unsigned char *)text,

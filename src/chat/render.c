@@ -466,19 +466,22 @@ json_t *render_linked(const json_t *link)
 /* One line; the same as text is added to text. */
 static void put_audit(struct blocks *blocks, const json_t *facts, struct buf *text)
 {
-	bool directory = str_starts(jget_str(facts, "event"), "directory.");
+	const char *event = jget_str(facts, "event");
+	bool checkpoint = str_eq(event, "audit.checkpoint");
+	bool whole = checkpoint || str_starts(event, "directory.");
 	bool alarm = jget_str(facts, "alarm") != NULL;
 	const char *mark = alarm ? "🚨" : words_mark(jget_str(facts, "outcome"));
-	char *line = directory ? words_directory(facts)
-		     : alarm   ? words_alarm(facts)
-			       : words_audit(facts);
+	char *line = checkpoint ? words_checkpoint(facts)
+		     : whole    ? words_directory(facts)
+		     : alarm    ? words_alarm(facts)
+				: words_audit(facts);
 
-	if (directory)
+	if (whole)
 		blocks_plain(blocks, line);
 	else
 		put_audit_line(blocks, facts);
-	buf_printf(text, "%s%s%s%s", text->len > 0 ? "\n" : "", directory ? "" : mark,
-		   directory ? "" : " ", line);
+	buf_printf(text, "%s%s%s%s", text->len > 0 ? "\n" : "", whole ? "" : mark, whole ? "" : " ",
+		   line);
 	free(line);
 }
 

@@ -2,6 +2,7 @@
 /* words.c - the sentences.  Codes come from the decision function and from identification. */
 #include "chat/words.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -479,6 +480,23 @@ char *words_directory(const json_t *facts)
 			   "what it shows; if not, repair the source: the next run tries again.",
 			   source);
 	return buf_take(&buf);
+}
+
+char *words_checkpoint(const json_t *facts)
+{
+	const char *key = jget_str(facts, "key");
+	int64_t entries = jget_int(facts, "entries", 0);
+	char *seal = xasprintf("%" PRId64 ":%s%s%s", jget_int(facts, "seal", 0),
+			       jget_str_or(facts, "hash", "?"), key != NULL ? ":" : "",
+			       key != NULL ? key : "");
+	char *text =
+		xasprintf("🔏 The audit log has %" PRId64 " new entr%s, sealed by %s. opsd audit "
+			  "verify with that proves that nothing up to here was changed or cut off "
+			  "since.",
+			  entries, entries == 1 ? "y" : "ies", seal);
+
+	free(seal);
+	return text;
 }
 
 char *words_audit(const json_t *facts)

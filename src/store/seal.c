@@ -38,6 +38,35 @@ static void sign_next(struct store *store);
 
 /* making seals */
 
+static void on_checkpoint(void *data, const struct db_answer *answer, const struct err *err)
+{
+	struct store *store = data;
+
+	store->checkpoint_call = NULL;
+	if (err != NULL)
+		log_warn("seal not said in the audit channel", LOG_STR("error", err->msg));
+	else if (db_int(answer->results[0], 0, 0) > 0)
+		log_info("seal said in the audit channel",
+			 LOG_INT("seal", db_int(answer->results[0], 0, 0)));
+}
+
+/* The database knows when it is time, and which replica was first. */
+static void say_checkpoint(struct store *store)
+{
+	char every[PARAMS_NUMBER_LEN];
+	const char *const values[] = { every, store->signing != NULL ? "t" : "f" };
+	const struct db_statement statement = { .name = "ops_checkpoint",
+						.sql = "SELECT ops.checkpoint($1, $2)",
+						.n = 2,
+						.params = values };
+
+	if (store->checkpoint_s == 0 || store->checkpoint_call != NULL)
+		return;
+	(void)snprintf(every, sizeof(every), "%" PRId64, store->checkpoint_s);
+	store->checkpoint_call =
+		db_start(store->work, &statement, 1, SEAL_MS, on_checkpoint, store);
+}
+
 static void on_sealed(void *data, const struct db_answer *answer, const struct err *err)
 {
 	struct store *store = data;
@@ -53,10 +82,14 @@ static void on_sealed(void *data, const struct db_answer *answer, const struct e
 		log_info("audit log sealed", LOG_INT("seal", db_int(rows, 0, 0)),
 			 LOG_STR("hash", db_text(rows, 0, 1)),
 			 LOG_INT("entries", db_int(rows, 0, 2)));
-	if (db_rows(rows) > 0 && db_int(rows, 0, 2) > SEAL_LIMIT / 2)
+	if (db_rows(rows) > 0 && db_int(rows, 0, 2) > SEAL_LIMIT / 2) {
 		store_seal(store); /* there is more */
-	else if (store->signing != NULL)
+		return;
+	}
+	if (store->signing != NULL)
 		sign_next(store);
+	else
+		say_checkpoint(store);
 }
 
 void store_seal(struct store *store)
@@ -189,7 +222,7 @@ struct verify {
 	char last_hash[DIGEST_HEX_LEN];
 	char last_to[PARAMS_NUMBER_LEN];
 	int64_t expect_no; /* 0: none */
-	char expect_hash[DIGEST_HEX_LEN];
+	char expect_hash[DIGEST_HEX_LEN], expect_key[SIGNING_ID_LEN];
 	bool expect_met;
 	const struct signing_key *keys; /* NULL: signatures are not looked at */
 	int64_t signed_seen;
@@ -305,17 +338,25 @@ static const char *entries_fault(const struct seal *seal, const struct db_result
 /* From the first signed seal on each is signed, but the newest while that is under way. */
 static const char *signature_fault(struct verify *verify, const struct seal *seal)
 {
+	const char *key = seal->no == verify->expect_no && verify->expect_key[0] != '\0'
+				  ? verify->expect_key
+				  : NULL;
 	char *header;
 	bool fits;
 
+	if (seal->signature == NULL && key != NULL)
+		return "it is not signed, though the key of its signature was noted";
 	if (seal->signature == NULL)
 		return verify->signed_seen > 0 && seal->age_s > UNSIGNED_S ? "it is not signed"
 									   : NULL;
 	header = seal_header(seal);
-	fits = signing_fits(verify->keys, header, seal->signature);
+	fits = signing_fits(verify->keys, key, header, seal->signature);
 	free(header);
 	verify->signed_seen++;
-	return fits ? NULL : "its signature is not by the given key";
+	if (fits)
+		return NULL;
+	return key != NULL ? "its signature is not by the key that was noted"
+			   : "its signature is not by the given key";
 }
 
 static void on_entries(void *data, const struct db_answer *answer, const struct err *err)
@@ -489,6 +530,8 @@ static void on_turn(void *data, const struct db_answer *answer, const struct err
 					  .params = values };
 
 	store->sign_call = NULL;
+	if (err == NULL && db_rows(answer->results[0]) == 0)
+		say_checkpoint(store); /* all are signed */
 	if (err != NULL || db_rows(answer->results[0]) == 0)
 		return;
 	turn = xcalloc(1, sizeof(*turn));
@@ -520,6 +563,8 @@ struct call *store_audit_verify(struct db *db, const struct store_verify *what, 
 	verify->keys = what->keys;
 	(void)snprintf(verify->expect_hash, sizeof(verify->expect_hash), "%s",
 		       what->expect_hash != NULL ? what->expect_hash : "");
+	(void)snprintf(verify->expect_key, sizeof(verify->expect_key), "%s",
+		       what->expect_key != NULL ? what->expect_key : "");
 	verify->done = done;
 	verify->data = data;
 	ask_seals(verify);

@@ -65,6 +65,7 @@ struct store *store_create(uv_loop_t *loop, const struct store_config *config)
 	store->approval_channel = xstrdup_null(config->approval_channel);
 	store->proof = config->proof;
 	store->signing = config->signing;
+	store->checkpoint_s = config->checkpoint_s;
 	store->approval_s = config->approval_s;
 	store->read_only = config->read_only;
 	store->observer = json_canonical(observer);
@@ -79,6 +80,7 @@ void store_destroy(struct store *store)
 		return;
 	call_cancel(&store->sweep_call);
 	call_cancel(&store->seal_call);
+	call_cancel(&store->checkpoint_call);
 	store_sign_cancel(store);
 	store_release_all(store);
 	free(store->boot_id);

@@ -43,7 +43,8 @@ struct store {
 	unsigned room;     /* messages the sender still takes */
 	struct held *held; /* by request id */
 	unsigned renewals;
-	struct call *sweep_call, *seal_call, *sign_call;
+	struct call *sweep_call, *seal_call, *sign_call, *checkpoint_call;
+	int64_t checkpoint_s;              /* 0: none */
 	const struct signing_key *signing; /* NULL: seals are not signed */
 	struct signing_turn *sign_turn;
 	/* disown.c */

@@ -299,6 +299,7 @@ class World:
             "directory": {"sources": {"company": {"kind": "file", "path": str(COMPANY / "directory.yaml"),
                                                   "domains": ["example.com"]}}},
             "grants": str(COMPANY / "grants.yaml"),
+            "audit": {"checkpoint_minutes": 0},      # its time is the clock's: tests that want it ask for it
         }
 
     def write_config(self, name="opsd.yaml", **wishes):

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Seals of the audit log that are signed: by whose key, and what nobody without it can do unseen."""
 
+import re
 import subprocess
 
 import pytest
 
-from sandbox.world import eventually
+from sandbox.world import eventually, words
 
 
 def key_pair(folder, name):
@@ -39,7 +40,7 @@ def once(build_world):
 @pytest.fixture
 def sealed(once, make_world):
     world = make_world(start=0, template=lambda _: once.database)
-    world.public = once.public
+    world.private, world.public = once.private, once.public
     world.write_config(audit={"signing_key": {"file": str(once.private)}})
     return world
 
@@ -109,6 +110,59 @@ def test_a_changed_log_is_not_signed(sealed):
     sealed.slash("U0ANA", "workers status team=ads")
     sealed.running[0].wait_log("AUDIT LOG CHANGED: a seal does not fit its entries and is not signed")
     assert not sealed.sql("select 1 from ops.audit_signature")
+
+
+def checkpoints(world):
+    """Seals that the audit channel was told, as they are pasted."""
+    return [re.search(r"sealed by (\S+)\.", words(p)).group(1) for p in world.audit_posts("🔏")]
+
+
+def with_checkpoints(world, count=1):
+    world.write_config(audit={"checkpoint_minutes": 60, "signing_key": {"file": str(world.private)}})
+    world.start(count)
+
+
+def test_audit_channel_is_told_a_seal(sealed):
+    """What it says is what the log has, and proves it."""
+    with_checkpoints(sealed)
+    eventually(lambda: checkpoints(sealed), timeout=40, what="a seal in the audit channel")
+    first, = checkpoints(sealed)
+    number, digest, key = first.split(":")
+    row = sealed.sql("select hash, key_id from ops.audit_seal join ops.audit_signature using (seal_no) where seal_no = $1", number)
+    assert row == [{"hash": digest, "key_id": key}]
+    said = verify(sealed, first)
+    assert "Good" in said and f"Seal {number} is in the chain, and signed by the key that was noted" in said
+    said = sealed.command("audit", "verify", first).said
+    assert f"Seal {number} is in the chain; --public-key FILE shows" in said
+    _, other = key_pair(sealed.folder, "other")
+    both = sealed.folder / "both.pub"
+    both.write_bytes(other.read_bytes() + sealed.public.read_bytes())
+    assert "Good" in verify(sealed, first, key=both)
+    noted = f"{number}:{digest}:{'0' * 16}"
+    assert "its signature is not by the key that was noted" in verify(sealed, noted, key=both, status=1)
+
+
+def test_end_that_was_cut_off(sealed):
+    """An hour after the last one, when something was added, and once whatever the number of replicas."""
+    sealed.db.run("insert into ops.audit_checkpoint values (2, now() - interval '1 hour')")
+    with_checkpoints(sealed, 2)
+    sealed.slash("U0ANA", "workers status team=ads")
+    eventually(lambda: checkpoints(sealed), timeout=40, what="a seal in the audit channel")
+    for opsd in list(sealed.running):
+        sealed.stop(opsd)
+    noted, = checkpoints(sealed)
+    assert int(noted.split(":")[0]) > 2 and "Good" in verify(sealed, noted)
+    as_owner(sealed, """delete from ops.audit where xid >= (select xid_from from ops.audit_seal where seal_no = 3);
+        delete from ops.audit_signature where seal_no > 2; delete from ops.audit_checkpoint where seal_no > 2;
+        delete from ops.audit_seal where seal_no > 2""")
+    assert "Good" in verify(sealed), "it is not seen from inside"
+    assert "is not in the chain: it was cut off or made anew" in verify(sealed, noted, status=1)
+
+
+@pytest.mark.parametrize("pasted", ["7", "7:abc", f"x:{'0' * 64}", f"7:{'0' * 64}:12", f"0:{'0' * 64}", f"7:{'Z' * 64}"])
+def test_what_is_no_seal(sealed, pasted):
+    """A copy that was cut is no sign of tampering."""
+    assert "a whole seal as the audit channel shows it" in sealed.command("audit", "verify", pasted, status=2).said
 
 
 def test_unreadable_keys(make_world):

@@ -246,12 +246,88 @@ static void test_race(void **state)
 	assert_true(jget_int(value, "seals", 0) > 40);
 }
 
+#define CHECKPOINT(signed) "SELECT coalesce(ops.checkpoint(3600, " signed "), 0)"
+#define SAID "SELECT count(*) FROM ops.message WHERE body ->> 'event' = 'audit.checkpoint'"
+
+static void seal_of(int n)
+{
+	entries(n);
+	good("SELECT * FROM ops.seal(" BOOT_A ", 1000)");
+}
+
+static void an_hour_later(void)
+{
+	good("SET session_replication_role = replica");
+	good("UPDATE ops.audit_checkpoint SET posted_at = posted_at - interval '1 hour'");
+	good("SET session_replication_role = origin");
+}
+
+/* Once an hour, when something was added; with a key, the newest seal that it has signed. */
+static void test_checkpoints(void **state)
+{
+	(void)state;
+	good("UPDATE ops.setting SET audit_channel = NULL");
+	expect_sql(CHECKPOINT("false"), "0"); /* no seal */
+	seal_of(3);
+	expect_sql(CHECKPOINT("false"), "0"); /* nowhere to say it */
+	good("UPDATE ops.setting SET audit_channel = 'C1'");
+	expect_sql(CHECKPOINT("true"), "0"); /* not signed yet */
+	expect_sql(CHECKPOINT("false"), "1");
+	seal_of(2);
+	expect_sql(CHECKPOINT("false"), "0"); /* not yet time */
+	an_hour_later();
+	expect_sql(CHECKPOINT("false"), "2");
+	expect_sql("SELECT concat(m.channel, ' ', m.kind, ' ', m.body ->> 'seal', ' ', m.body ->> "
+		   "'entries', ' ', m.body ->> 'hash' = s.hash, ' ', m.body ->> 'key') FROM "
+		   "ops.message m, ops.audit_seal s WHERE s.seal_no = 2 ORDER BY m.id DESC LIMIT 1",
+		   "C1 audit 2 2 t ");
+	an_hour_later();
+	expect_sql(CHECKPOINT("false"), "0"); /* nothing was added */
+	seal_of(1);
+	seal_of(1);
+	good("SELECT ops.seal_sign(3, repeat('a', 16), repeat('0', 128))");
+	expect_sql(CHECKPOINT("true"), "3");
+	expect_sql(
+		"SELECT concat(body ->> 'seal', ' ', body ->> 'entries', ' ', body ->> 'key') FROM "
+		"ops.message ORDER BY id DESC LIMIT 1",
+		"3 1 aaaaaaaaaaaaaaaa");
+	expect_sql(SAID, "3");
+	assert_true(ask("UPDATE ops.audit_checkpoint SET seal_no = 4").msg[0] != '\0');
+}
+
+/* Replicas that ask at the same time. */
+static void test_checkpoint_race(void **state)
+{
+	static const struct db_statement ask = { .sql = CHECKPOINT("false") };
+	struct end ends[2];
+	char said[8];
+
+	(void)state;
+	good("UPDATE ops.setting SET audit_channel = 'C1'");
+	for (int round = 1; round <= 20; round++) {
+		seal_of(1);
+		memset(ends, 0, sizeof(ends));
+		for (int i = 0; i < 2; i++)
+			db_start(replicas[i].work, &ask, 1, 5000, on_noted, &ends[i]);
+		while (ends[0].n == 0 || ends[1].n == 0)
+			once();
+		assert_string_equal(ends[0].msg, "");
+		assert_string_equal(ends[1].msg, "");
+		snprintf(said, sizeof(said), "%d", round);
+		expect_sql(SAID, said);
+		an_hour_later();
+	}
+}
+
 #define SEAL_TEST(fn) cmocka_unit_test_setup_teardown(fn, store_setup, teardown)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { SEAL_TEST(test_chain), SEAL_TEST(test_open_transaction),
-					    SEAL_TEST(test_tampering), SEAL_TEST(test_race) };
+	const struct CMUnitTest tests[] = {
+		SEAL_TEST(test_chain),       SEAL_TEST(test_open_transaction),
+		SEAL_TEST(test_tampering),   SEAL_TEST(test_race),
+		SEAL_TEST(test_checkpoints), SEAL_TEST(test_checkpoint_race)
+	};
 
 	return world_main(tests, sizeof(tests) / sizeof(tests[0]));
 }

@@ -371,6 +371,14 @@ static void test_directory_alarms(void **state)
 		"\"in_use_group_surge\",\"detail\":\"group sre had 2 members\"}]}",
 		(const char *const[]){ "holds new members back: group sre had 2",
 				       "All other changes were applied", NULL });
+	expect_directory(
+		"{\"event\":\"audit.checkpoint\",\"seal\":7,\"hash\":\"0f\",\"key\":\"aa\","
+		"\"entries\":1}",
+		(const char *const[]){ "🔏", "1 new entry, sealed by 7:0f:aa.", "opsd audit verify",
+				       NULL });
+	expect_directory("{\"event\":\"audit.checkpoint\",\"seal\":7,\"hash\":\"0f\",\"key\":null,"
+			 "\"entries\":2}",
+			 (const char *const[]){ "2 new entries, sealed by 7:0f. opsd", NULL });
 	expect_directory("{\"event\":\"directory.clear\",\"source\":\"company\"}",
 			 (const char *const[]){ "sync of company works again", NULL });
 }

@@ -318,6 +318,11 @@ struct rollout {
 	int64_t have, of; /* of < 0: a kind that has no rollout */
 	char says[200];
 };
+struct rollout_counts {
+	int64_t wanted, have, updated, ready, available;
+};
+/* false: a kind that has no rollout. */
+bool rollout_counts(const json_t *object, const struct kube_kind *kind, struct rollout_counts *ret);
 /* How far the controller of a workload is with what its spec says. */
 void rollout_read(const json_t *object, const struct kube_kind *kind, struct rollout *ret);
 /* Why its controller cannot make pods (quota, policy …), in the cluster's words; NULL: it can. */

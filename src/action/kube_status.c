@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* kube_status.c - how workloads are: one in detail, or all of a namespace in a table. */
+/*
+ * kube_status.c - how workloads and jobs are: one in detail, or all of a namespace in a table.
+ * shapes[] says what is shown of each kind.
+ */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,34 +19,46 @@ enum { PAGE = 50, TEXT_MAX = 600, EVENTS_SHOWN = 5, EVENT_MAX = 320 };
 static const struct action_param params[] = {
 	{ "cluster", ACTION_TEXT, true, "a cluster of the configuration" },
 	{ "namespace", ACTION_TEXT, true, "the namespace" },
-	{ "kind", ACTION_TEXT, false, "Deployment (the default) or StatefulSet" },
-	{ "name", ACTION_TEXT, false, "one workload; without it all are shown" },
+	{ "kind", ACTION_TEXT, false,
+	  "Deployment (the default), StatefulSet, DaemonSet, ReplicaSet, CronJob or Job" },
+	{ "name", ACTION_TEXT, false, "one of them; without it all are shown" },
 	{ "selector", ACTION_TEXT, false, "labels, like app=web" },
 	{ NULL, ACTION_TEXT, false, NULL },
 };
 
-struct status {
-	struct act act;
-	struct place place;
-	json_t *result; /* while its pods are asked for */
-};
-
-static json_t *ready_of(const json_t *object)
+static void field(json_t *fields, const char *name, json_t *value)
 {
-	char text[48];
+	json_array_append_new(fields, json_pack("[s, o]", name, value));
+}
 
-	(void)snprintf(text, sizeof(text), "%" PRId64 "/%" PRId64,
-		       jget_int(object, "status.readyReplicas", 0),
-		       jget_int(object, "spec.replicas", 1));
+static json_t *text_of(const json_t *object, const char *path)
+{
+	return json_string(jget_str_or(object, path, "-"));
+}
+
+static json_t *number_text(int64_t n)
+{
+	char text[24];
+
+	(void)snprintf(text, sizeof(text), "%" PRId64, n);
 	return json_string(text);
 }
 
-static json_t *image_of(const json_t *object)
+static json_t *part_of(int64_t n, int64_t all)
 {
-	json_t *containers = jget(object, "spec.template.spec.containers");
+	char text[48];
 
-	return json_string(jget_str_or(json_array_get(containers, 0), "image", ""));
+	(void)snprintf(text, sizeof(text), "%" PRId64 "/%" PRId64, n, all);
+	return json_string(text);
 }
+
+static json_t *image_of(const json_t *template)
+{
+	return json_string(
+		jget_str_or(json_array_get(jget(template, "spec.containers"), 0), "image", "-"));
+}
+
+/* --- of a workload --- */
 
 static json_t *rollout_of(const struct place *place, const json_t *object)
 {
@@ -53,27 +68,171 @@ static json_t *rollout_of(const struct place *place, const json_t *object)
 	return json_string(rollout.says);
 }
 
+static json_t *workload_row(const struct place *place, const json_t *object)
+{
+	struct rollout_counts n = { 0 };
+
+	(void)rollout_counts(object, place->kind, &n);
+	return json_pack("[s, o, o, o]", jget_str_or(object, "metadata.name", "?"),
+			 part_of(n.ready, n.wanted), rollout_of(place, object),
+			 image_of(jget(object, "spec.template")));
+}
+
+static void workload_fields(json_t *fields, const struct place *place, const json_t *object)
+{
+	struct rollout_counts n = { 0 };
+
+	(void)rollout_counts(object, place->kind, &n);
+	field(fields, "Ready", part_of(n.ready, n.wanted));
+	field(fields, "Updated", number_text(n.updated));
+	field(fields, "Available", number_text(n.available));
+	field(fields, "Rollout", rollout_of(place, object));
+	field(fields, "Image", image_of(jget(object, "spec.template")));
+}
+
+static bool workload_lacks_pods(const struct place *place, const json_t *object)
+{
+	struct rollout_counts n = { 0 };
+
+	return rollout_counts(object, place->kind, &n) && n.ready < n.wanted;
+}
+
+/* --- of a job --- */
+
+/* Succeeded of so many as are wanted; a job that takes whatever it can get wants one. */
+static json_t *succeeded_of(const json_t *job)
+{
+	return part_of(jget_int(job, "status.succeeded", 0), jget_int(job, "spec.completions", 1));
+}
+
+static json_t *job_row(const struct place *place, const json_t *object)
+{
+	(void)place;
+	return json_pack("[s, s, o, o, o]", jget_str_or(object, "metadata.name", "?"),
+			 job_state(object), succeeded_of(object),
+			 number_text(jget_int(object, "status.failed", 0)),
+			 text_of(object, "status.startTime"));
+}
+
+static void job_fields(json_t *fields, const struct place *place, const json_t *object)
+{
+	(void)place;
+	field(fields, "State", json_string(job_state(object)));
+	field(fields, "Succeeded", succeeded_of(object));
+	field(fields, "Failed", number_text(jget_int(object, "status.failed", 0)));
+	field(fields, "Running", number_text(jget_int(object, "status.active", 0)));
+	field(fields, "Started", text_of(object, "status.startTime"));
+	if (jget_str(object, "status.completionTime") != NULL)
+		field(fields, "Ended", text_of(object, "status.completionTime"));
+	field(fields, "Image", image_of(jget(object, "spec.template")));
+}
+
+static bool job_lacks_pods(const struct place *place, const json_t *object)
+{
+	(void)place;
+	return !str_eq(job_state(object), "complete");
+}
+
+/* --- of a cronjob --- */
+
+static const char *suspended(const json_t *object)
+{
+	return jget_bool(object, "spec.suspend", false) ? "yes" : "no";
+}
+
+static json_t *running_of(const json_t *object)
+{
+	return number_text((int64_t)json_array_size(jget(object, "status.active")));
+}
+
+static json_t *cronjob_row(const struct place *place, const json_t *object)
+{
+	(void)place;
+	return json_pack("[s, o, s, o, o, o]", jget_str_or(object, "metadata.name", "?"),
+			 text_of(object, "spec.schedule"), suspended(object), running_of(object),
+			 text_of(object, "status.lastScheduleTime"),
+			 text_of(object, "status.lastSuccessfulTime"));
+}
+
+static void cronjob_fields(json_t *fields, const struct place *place, const json_t *object)
+{
+	(void)place;
+	field(fields, "Schedule", text_of(object, "spec.schedule"));
+	if (jget_str(object, "spec.timeZone") != NULL)
+		field(fields, "Time zone", text_of(object, "spec.timeZone"));
+	field(fields, "Suspended", json_string(suspended(object)));
+	field(fields, "Running", running_of(object));
+	field(fields, "Last run", text_of(object, "status.lastScheduleTime"));
+	field(fields, "Last success", text_of(object, "status.lastSuccessfulTime"));
+	field(fields, "Image", image_of(jget(object, "spec.jobTemplate.spec.template")));
+}
+
+/* --- what is shown of each kind --- */
+
+static const struct shape {
+	const char *kinds[4];   /* NULL: no more */
+	const char *columns[6]; /* the same */
+	json_t *(*row)(const struct place *place, const json_t *object);
+	void (*fields)(json_t *fields, const struct place *place, const json_t *object);
+	/* May a pod that is not ready be why it is as it is?  NULL: it has none. */
+	bool (*lacks_pods)(const struct place *place, const json_t *object);
+} shapes[] = {
+	{ { "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet" },
+	  { "Name", "Ready", "Rollout", "Image" },
+	  workload_row,
+	  workload_fields,
+	  workload_lacks_pods },
+	{ { "Job" },
+	  { "Name", "State", "Succeeded", "Failed", "Started" },
+	  job_row,
+	  job_fields,
+	  job_lacks_pods },
+	{ { "CronJob" },
+	  { "Name", "Schedule", "Suspended", "Running", "Last run", "Last success" },
+	  cronjob_row,
+	  cronjob_fields,
+	  NULL },
+};
+
+/* NULL: opsd has nothing to say of that kind. */
+static const struct shape *shape_of(const struct kube_kind *kind)
+{
+	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
+		for (size_t k = 0; k < sizeof(shapes[i].kinds) / sizeof(shapes[i].kinds[0]); k++)
+			if (str_eq(shapes[i].kinds[k], kind->kind))
+				return &shapes[i];
+	return NULL;
+}
+
+static json_t *columns_of(const struct shape *shape)
+{
+	json_t *columns = json_array();
+
+	for (size_t i = 0; i < sizeof(shape->columns) / sizeof(shape->columns[0]); i++)
+		if (shape->columns[i] != NULL)
+			json_array_append_new(columns, json_string(shape->columns[i]));
+	return columns;
+}
+
+struct status {
+	struct act act;
+	struct place place;
+	const struct shape *shape;
+	json_t *result; /* while its pods are asked for */
+};
+
 /* --- one --- */
 
-static void field(json_t *fields, const char *name, json_t *value)
-{
-	json_array_append_new(fields, json_pack("[s, o]", name, value));
-}
-
-static void number(json_t *fields, const char *name, const json_t *object, const char *path)
-{
-	char text[32];
-
-	(void)snprintf(text, sizeof(text), "%" PRId64, jget_int(object, path, 0));
-	field(fields, name, json_string(text));
-}
-
 /* Conditions that are not as one wants them, with the cluster's own words. */
-static void put_troubles(const json_t *object, struct buf *buf)
+static void put_troubles(const struct place *place, const json_t *object, struct buf *buf)
 {
 	json_t *condition;
 	size_t i;
 
+	if (!place->kind->scalable) {
+		(void)buf_printf(buf, "%.400s", job_failure(object));
+		return;
+	}
 	json_array_foreach(jget(object, "status.conditions"), i, condition)
 	{
 		const char *type = jget_str_or(condition, "type", "");
@@ -101,24 +260,20 @@ static void put_scaler(json_t *fields, const struct place *place, const json_t *
 	json_decref(found.warnings);
 }
 
-static json_t *detail(const struct place *place, const json_t *object, const json_t *hpas)
+static json_t *detail(const struct status *status, const json_t *object, const json_t *hpas)
 {
+	const struct place *place = &status->place;
 	json_t *fields = json_array(), *result = json_object();
-	const char *mark = json_string_value(
-		json_object_get(jget(object, "metadata.annotations"), ACTION_MARK));
+	const char *mark = object_note(object, "metadata.annotations", ACTION_MARK);
 	char *what = place_text(place);
 	struct buf troubles;
 
-	field(fields, "Ready", ready_of(object));
-	number(fields, "Updated", object, "status.updatedReplicas");
-	number(fields, "Available", object, "status.availableReplicas");
-	field(fields, "Rollout", rollout_of(place, object));
-	field(fields, "Image", image_of(object));
+	status->shape->fields(fields, place, object);
 	put_scaler(fields, place, hpas);
 	if (mark != NULL)
 		field(fields, "Last changed by request", json_string(mark));
 	buf_init(&troubles, TEXT_MAX);
-	put_troubles(object, &troubles);
+	put_troubles(place, object, &troubles);
 	json_object_set_new(result, "title", json_string(what));
 	json_object_set_new(result, "fields", fields);
 	if (troubles.len > 0)
@@ -240,10 +395,11 @@ static void on_one(void *data, const struct gathered *items)
 		act_end_badly(&status->act, &items[0].err);
 		return;
 	}
-	status->result = detail(&status->place, object, items[1].body);
+	status->result =
+		detail(status, object, status->place.kind->scalable ? items[1].body : NULL);
 	ask_more(status, object,
-		 jget_int(object, "status.readyReplicas", 0) <
-			 jget_int(object, "spec.replicas", 1));
+		 status->shape->lacks_pods != NULL &&
+			 status->shape->lacks_pods(&status->place, object));
 }
 
 static void ask_one(struct status *status)
@@ -262,7 +418,8 @@ static void ask_one(struct status *status)
 	requests[0].name = status->place.name;
 	requests[1].kind = kube_kind_find("HorizontalPodAutoscaler");
 	requests[1].query = "limit=500";
-	status->act.inner = gather_start(status->place.kube, requests, 2, on_one, status);
+	status->act.inner = gather_start(status->place.kube, requests,
+					 status->place.kind->scalable ? 2 : 1, on_one, status);
 }
 
 /* --- all --- */
@@ -281,12 +438,11 @@ static void on_all(void *data, const struct kube_answer *answer, const struct er
 		act_end_badly(&status->act, err);
 		return;
 	}
-	json_array_foreach(json_object_get(answer->body, "items"), i, item) json_array_append_new(
-		rows, json_pack("[s, o, o, o]", jget_str_or(item, "metadata.name", "?"),
-				ready_of(item), rollout_of(&status->place, item), image_of(item)));
+	json_array_foreach(json_object_get(answer->body, "items"), i, item)
+		json_array_append_new(rows, status->shape->row(&status->place, item));
 	what = place_text(&status->place);
-	result = json_pack("{s:s, s:[s, s, s, s], s:o}", "title", what, "columns", "Name", "Ready",
-			   "Rollout", "Image", "rows", rows);
+	result = json_pack("{s:s, s:o, s:o}", "title", what, "columns", columns_of(status->shape),
+			   "rows", rows);
 	json_object_set_new(result, "next", *next != '\0' ? json_string(next) : json_null());
 	free(what);
 	act_end(&status->act, result);
@@ -322,6 +478,14 @@ static void ask_all(struct status *status)
 	buf_finish(&query);
 }
 
+static void no_shape(struct err *err, const struct kube_kind *kind)
+{
+	err_set(err, ERR_INVALID,
+		"a %s has no such status; use kube.list, or kube.status of a Deployment, "
+		"StatefulSet, DaemonSet, ReplicaSet, CronJob or Job",
+		kind->kind);
+}
+
 static void on_finish(struct act *act)
 {
 	json_decref(((struct status *)act)->result);
@@ -336,9 +500,9 @@ static struct call *apply_status(struct action_env *env, const struct action_run
 	act->finish = on_finish;
 	if (!place_read(&status->place, env, run->with, "Deployment", PLACE_LIST, &act->err))
 		return act_fail(act);
-	if (!status->place.kind->scalable) {
-		err_set(&act->err, ERR_INVALID, "a %s has no replicas to speak of",
-			status->place.kind->kind);
+	status->shape = shape_of(status->place.kind);
+	if (status->shape == NULL) {
+		no_shape(&act->err, status->place.kind);
 		return act_fail(act);
 	}
 	if (status->place.name != NULL)
@@ -351,11 +515,19 @@ static struct call *apply_status(struct action_env *env, const struct action_run
 static bool check_status(const json_t *with, const struct action_env *env, const char **ret_param,
 			 struct err *err)
 {
-	return place_check(env, with, true, ret_param, err);
+	const struct kube_kind *kind = kube_kind_find(jget_str(with, "kind"));
+
+	if (!place_check(env, with, false, ret_param, err))
+		return false;
+	if (kind == NULL || shape_of(kind) != NULL)
+		return true;
+	*ret_param = "kind";
+	no_shape(err, kind);
+	return false;
 }
 
 static const struct action_need needs[] = {
-	{ .verbs = "get list", .kinds = "Deployment StatefulSet ReplicaSet" },
+	{ .verbs = "get list", .kinds = "Deployment StatefulSet DaemonSet ReplicaSet CronJob Job" },
 	{ .verbs = "list", .kinds = "Pod", .spare = true },
 	{ .verbs = "list", .kinds = "Event", .spare = true },
 	{ .verbs = "list", .kinds = "HorizontalPodAutoscaler", .spare = true },
@@ -364,7 +536,7 @@ static const struct action_need needs[] = {
 
 const struct action_kind action_kube_status = {
 	.name = "kube.status",
-	.about = "Show how workloads are",
+	.about = "Show how workloads and jobs are",
 	.params = params,
 	.effect = ACTION_READ,
 	.check = check_status,

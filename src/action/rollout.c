@@ -127,111 +127,145 @@ static bool deadline_passed(const json_t *object)
 		      "ProgressDeadlineExceeded");
 }
 
-static void of_deployment(const json_t *object, struct rollout *rollout)
-{
-	int64_t wanted = jget_int(object, "spec.replicas", 1);
-	int64_t updated = jget_int(object, "status.updatedReplicas", 0);
-	int64_t have = jget_int(object, "status.replicas", 0);
-	int64_t available = jget_int(object, "status.availableReplicas", 0);
+/* Where the kinds that roll out keep their numbers: in spec (wanted) and status. */
+static const struct numbers {
+	const char *kind, *wanted, *have, *updated, *ready, *available;
+} numbers[] = {
+	{ "Deployment", "spec.replicas", "status.replicas", "status.updatedReplicas",
+	  "status.readyReplicas", "status.availableReplicas" },
+	{ "StatefulSet", "spec.replicas", "status.replicas", "status.updatedReplicas",
+	  "status.readyReplicas", "status.availableReplicas" },
+	{ "DaemonSet", "status.desiredNumberScheduled", "status.currentNumberScheduled",
+	  "status.updatedNumberScheduled", "status.numberReady", "status.numberAvailable" },
+	{ "ReplicaSet", "spec.replicas", "status.replicas", "status.replicas",
+	  "status.readyReplicas", "status.availableReplicas" },
+};
 
-	rollout->of = wanted;
-	rollout->have = available < updated ? available : updated;
+bool rollout_counts(const json_t *object, const struct kube_kind *kind, struct rollout_counts *ret)
+{
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		const struct numbers *at = &numbers[i];
+
+		if (!str_eq(at->kind, kind->kind))
+			continue;
+		*ret = (struct rollout_counts){
+			.wanted = jget_int(object, at->wanted, str_starts(at->wanted, "spec")),
+			.have = jget_int(object, at->have, 0),
+			.updated = jget_int(object, at->updated, 0),
+			.ready = jget_int(object, at->ready, 0),
+			.available = jget_int(object, at->available, 0),
+		};
+		return true;
+	}
+	return false;
+}
+
+/* The steps that kinds have in common, each in its order; false: that one is past. */
+
+static bool updates(struct rollout *rollout, int64_t updated, int64_t of)
+{
+	if (updated < of)
+		put(rollout, ROLLOUT_GOING, "rolling out: %" PRId64 " of %" PRId64 " updated",
+		    updated, of);
+	return updated < of;
+}
+
+static bool starts(struct rollout *rollout, int64_t n, int64_t of, const char *what)
+{
+	if (n < of)
+		put(rollout, ROLLOUT_GOING, "starting: %" PRId64 " of %" PRId64 " %s", n, of, what);
+	return n < of;
+}
+
+static bool ends(struct rollout *rollout, int64_t n)
+{
+	if (n > 0)
+		put(rollout, ROLLOUT_GOING, "rolling out: %" PRId64 " old ones are to end", n);
+	return n > 0;
+}
+
+static bool waits_for_deletes(struct rollout *rollout, const json_t *object, int64_t n)
+{
+	bool waits = str_eq(jget_str(object, "spec.updateStrategy.type"), "OnDelete");
+
+	if (waits)
+		put(rollout, ROLLOUT_DONE, "%" PRId64 " run (each is updated when it is deleted)",
+		    n);
+	return waits;
+}
+
+static int64_t lesser(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+static void of_deployment(const json_t *object, const struct rollout_counts *n,
+			  struct rollout *rollout)
+{
+	rollout->have = lesser(n->available, n->updated);
 	if (deadline_passed(object))
 		put(rollout, ROLLOUT_FAILED,
 		    "it did not come up within its deadline of %" PRId64 " s",
 		    jget_int(object, "spec.progressDeadlineSeconds", 600));
-	else if (updated < wanted)
-		put(rollout, ROLLOUT_GOING, "rolling out: %" PRId64 " of %" PRId64 " updated",
-		    updated, wanted);
-	else if (have > updated)
-		put(rollout, ROLLOUT_GOING, "rolling out: %" PRId64 " old ones are to end",
-		    have - updated);
-	else if (available < updated)
-		put(rollout, ROLLOUT_GOING, "starting: %" PRId64 " of %" PRId64 " available",
-		    available, updated);
-	else
-		put(rollout, ROLLOUT_DONE, wanted == 0 ? "0 replicas" : "complete");
+	else if (!updates(rollout, n->updated, n->wanted) && !ends(rollout, n->have - n->updated))
+		(void)starts(rollout, n->available, n->updated, "available");
 }
 
-static void of_statefulset(const json_t *object, struct rollout *rollout)
+static void of_statefulset(const json_t *object, const struct rollout_counts *n,
+			   struct rollout *rollout)
 {
-	int64_t wanted = jget_int(object, "spec.replicas", 1);
-	int64_t ready = jget_int(object, "status.readyReplicas", 0);
-	int64_t have = jget_int(object, "status.replicas", 0);
-	int64_t updated = jget_int(object, "status.updatedReplicas", 0);
 	int64_t first = jget_int(object, "spec.updateStrategy.rollingUpdate.partition", 0);
-	int64_t due = wanted > first ? wanted - first : 0;
+	bool same = str_eq(jget_str(object, "status.updateRevision"),
+			   jget_str(object, "status.currentRevision"));
 
-	rollout->of = wanted;
-	rollout->have = ready < wanted ? ready : wanted;
-	if (ready < wanted)
-		put(rollout, ROLLOUT_GOING, "starting: %" PRId64 " of %" PRId64 " ready", ready,
-		    wanted);
-	else if (have > wanted)
-		put(rollout, ROLLOUT_GOING, "%" PRId64 " are to end", have - wanted);
-	else if (str_eq(jget_str(object, "spec.updateStrategy.type"), "OnDelete"))
-		put(rollout, ROLLOUT_DONE, "all are ready (each is updated when it is deleted)");
-	else if (updated < due && !str_eq(jget_str(object, "status.updateRevision"),
-					  jget_str(object, "status.currentRevision")))
-		put(rollout, ROLLOUT_GOING, "rolling out: %" PRId64 " of %" PRId64 " updated",
-		    updated, due);
-	else
-		put(rollout, ROLLOUT_DONE, wanted == 0 ? "0 replicas" : "complete");
+	rollout->have = lesser(n->ready, n->wanted);
+	if (!starts(rollout, n->ready, n->wanted, "ready") && !ends(rollout, n->have - n->wanted) &&
+	    !waits_for_deletes(rollout, object, n->ready) && !same)
+		(void)updates(rollout, n->updated, n->wanted - first);
 }
 
-static void of_daemonset(const json_t *object, struct rollout *rollout)
+static void of_daemonset(const json_t *object, const struct rollout_counts *n,
+			 struct rollout *rollout)
 {
-	int64_t wanted = jget_int(object, "status.desiredNumberScheduled", 0);
-	int64_t updated = jget_int(object, "status.updatedNumberScheduled", 0);
-	int64_t available = jget_int(object, "status.numberAvailable", 0);
-
-	rollout->of = wanted;
-	rollout->have = available < updated ? available : updated;
-	if (str_eq(jget_str(object, "spec.updateStrategy.type"), "OnDelete"))
-		put(rollout, ROLLOUT_DONE, "%" PRId64 " run (each is updated when it is deleted)",
-		    available);
-	else if (updated < wanted)
-		put(rollout, ROLLOUT_GOING, "rolling out: %" PRId64 " of %" PRId64 " updated",
-		    updated, wanted);
-	else if (available < wanted)
-		put(rollout, ROLLOUT_GOING, "starting: %" PRId64 " of %" PRId64 " available",
-		    available, wanted);
-	else
-		put(rollout, ROLLOUT_DONE, wanted == 0 ? "no node wants it" : "complete");
+	rollout->have = lesser(n->available, n->updated);
+	if (!waits_for_deletes(rollout, object, n->available) &&
+	    !updates(rollout, n->updated, n->wanted))
+		(void)starts(rollout, n->available, n->wanted, "available");
 }
 
-static void of_replicaset(const json_t *object, struct rollout *rollout)
+static void of_replicaset(const json_t *object, const struct rollout_counts *n,
+			  struct rollout *rollout)
 {
-	int64_t wanted = jget_int(object, "spec.replicas", 1);
-	int64_t ready = jget_int(object, "status.readyReplicas", 0);
-	int64_t have = jget_int(object, "status.replicas", 0);
-
-	rollout->of = wanted;
-	rollout->have = ready < wanted ? ready : wanted;
-	if (ready < wanted || have > wanted)
-		put(rollout, ROLLOUT_GOING, "%" PRId64 " of %" PRId64 " ready", ready, wanted);
-	else
-		put(rollout, ROLLOUT_DONE, wanted == 0 ? "0 replicas" : "complete");
+	(void)object;
+	rollout->have = lesser(n->ready, n->wanted);
+	if (!starts(rollout, n->ready, n->wanted, "ready"))
+		(void)ends(rollout, n->have - n->wanted);
 }
 
 void rollout_read(const json_t *object, const struct kube_kind *kind, struct rollout *ret)
 {
 	static const struct {
 		const char *kind;
-		void (*read)(const json_t *object, struct rollout *rollout);
+		void (*read)(const json_t *object, const struct rollout_counts *n,
+			     struct rollout *rollout);
 	} readers[] = { { "Deployment", of_deployment },
 			{ "StatefulSet", of_statefulset },
 			{ "DaemonSet", of_daemonset },
 			{ "ReplicaSet", of_replicaset } };
+	struct rollout_counts n;
 
 	memset(ret, 0, sizeof(*ret));
 	ret->of = -1;
 	put(ret, ROLLOUT_DONE, "complete");
+	if (!rollout_counts(object, kind, &n))
+		return;
+	ret->of = n.wanted;
+	if (n.wanted == 0)
+		put(ret, ROLLOUT_DONE,
+		    str_eq(kind->kind, "DaemonSet") ? "no node wants it" : "0 replicas");
 	for (size_t i = 0; i < sizeof(readers) / sizeof(readers[0]); i++)
 		if (str_eq(readers[i].kind, kind->kind))
-			readers[i].read(object, ret);
-	if (ret->of < 0)
-		return;
+			readers[i].read(object, &n, ret);
 	if (jget_bool(object, "spec.paused", false))
 		put(ret, ROLLOUT_PAUSED, "paused");
 	else if (jget_int(object, "metadata.generation", 0) >

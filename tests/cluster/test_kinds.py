@@ -10,12 +10,12 @@ from driver import SECRET, Driver, every, follow, request_id, sow
 from kube_client import JSON_PATCH, MERGE
 from sandbox.kube.access import User
 from servers import SERVICE, wait
-from test_answers import HPAS, NUMBERS, hpa, part, workload
+from test_answers import HPAS, NUMBERS, hpa, job, part, workload
 from test_rbac import ACCOUNT, allowed, generate, grant
 
 CHANGES = ["scale", "queue", "restart", "agents", "image", "requests", "undo", "undo-queue", "config", "config-restart",
            "secret", "secret-restart", "autoscale", "keda", "suspend", "run", "task", "delete", "patch", "cordon", "drain"]
-READS = ["show", "list", "tenants", "events", "logs", "status", "one"]
+READS = ["show", "list", "tenants", "events", "logs", "status", "one", "nodes", "schedule", "tasks"]
 
 
 @pytest.fixture(scope="module", params=["standin", "real"])
@@ -148,6 +148,27 @@ def test_reads(place, least, use):
     kind, given = every(place[1])[use]
     answer = least.good(kind, "apply", given)
     assert answer.get("rows") is not None or answer.get("text") or answer.get("fields"), answer
+
+
+def test_status_of_each(place, least):
+    """What the cluster counts is what is shown, of kinds that keep it in different fields."""
+    server, ns, _ = place
+    here = {"cluster": "main", "namespace": ns}
+    apps = f"/apis/apps/v1/namespaces/{ns}/"
+    server.admin("POST", f"/apis/batch/v1/namespaces/{ns}/jobs", job("once"))
+    agents = wait(lambda: (o := server.admin.get(apps + "daemonsets/agent").json.get("status") or {}).get("numberReady") and
+                  o["numberReady"] == o["desiredNumberScheduled"] and o, "the agents")
+    wait(lambda: any(c["type"] == "Complete" for c in
+                     part(server.admin.get(f"/apis/batch/v1/namespaces/{ns}/jobs/once").json, "status.conditions") or []), "once")
+    n = agents["numberReady"]
+    rows = least.good("kube.status", "apply", {**here, "kind": "DaemonSet"})["rows"]
+    assert [r[:3] for r in rows if r[0] == "agent"] == [["agent", f"{n}/{n}", "complete"]], rows
+    answer = least.good("kube.status", "apply", {**here, "kind": "Job"})
+    assert answer["columns"] == ["Name", "State", "Succeeded", "Failed", "Started"]
+    assert [r[:4] for r in answer["rows"] if r[0] == "once"] == [["once", "complete", "1/1", "0"]], answer
+    fields = dict(least.good("kube.status", "apply", {**here, "kind": "CronJob", "name": "nightly"})["fields"])
+    spec = server.admin.get(f"/apis/batch/v1/namespaces/{ns}/cronjobs/nightly").json["spec"]
+    assert fields["Schedule"] == spec["schedule"] and fields["Suspended"] == ("yes" if spec["suspend"] else "no"), fields
 
 
 def refused(driver, kind, step, given, **more):

@@ -381,6 +381,86 @@ static void test_events(void **state)
 	world_close(&world);
 }
 
+/* Each kind has what one asks of it; numbers and states by the API's own fields. */
+static void test_status_of_each(void **state)
+{
+	static const struct {
+		const char *object, *with, *shows[3];
+	} rows[] = {
+		{ "{\"kind\":\"DaemonSet\",\"metadata\":{\"namespace\":\"ads\",\"name\":\"agent\","
+		  "\"generation\":1},\"spec\":{\"template\":{\"metadata\":{\"labels\":{\"app\":"
+		  "\"agent\"}},\"spec\":{\"containers\":[{\"name\":\"a\",\"image\":\"agent:1\"}]}},"
+		  "\"selector\":{\"matchLabels\":{\"app\":\"agent\"}}},"
+		  "\"status\":{\"observedGeneration\":1,\"desiredNumberScheduled\":3,"
+		  "\"numberReady\":2,"
+		  "\"updatedNumberScheduled\":3,\"numberAvailable\":2}}",
+		  "\"kind\":\"DaemonSet\"",
+		  { "[\"Name\",\"Ready\",\"Rollout\",\"Image\"]",
+		    "[\"agent\",\"2/3\",\"starting: 2 of 3 available\",\"agent:1\"]",
+		    "[\"Ready\",\"2/3\"],[\"Updated\",\"3\"],[\"Available\",\"2\"]" } },
+		{ "{\"kind\":\"Job\",\"metadata\":{\"namespace\":\"ads\",\"name\":\"agent\"},"
+		  "\"spec\":{\"completions\":4,\"suspend\":true,\"template\":{\"spec\":{"
+		  "\"containers\":[{"
+		  "\"name\":\"a\",\"image\":\"task:1\"}],\"restartPolicy\":\"Never\"}}},\"status\":"
+		  "{\"succeeded\":1,\"failed\":"
+		  "2,"
+		  "\"startTime\":\"2026-11-25T10:00:00Z\",\"conditions\":[{\"type\":\"Failed\","
+		  "\"status\":\"True\",\"reason\":\"BackoffLimitExceeded\",\"message\":"
+		  "\"Job has reached the specified backoff limit\"}]}}",
+		  "\"kind\":\"Job\"",
+		  { "[\"Name\",\"State\",\"Succeeded\",\"Failed\",\"Started\"]",
+		    "[\"agent\",\"failed\",\"1/4\",\"2\",\"2026-11-25T10:00:00Z\"]",
+		    "\"text\":\"Job has reached the specified backoff limit" } },
+		{ "{\"kind\":\"CronJob\",\"metadata\":{\"namespace\":\"ads\",\"name\":\"agent\"},"
+		  "\"spec\":{\"schedule\":\"17 3 * * "
+		  "*\",\"timeZone\":\"Europe/Berlin\",\"suspend\":true,"
+		  "\"jobTemplate\":{\"spec\":{\"template\":{\"spec\":{\"containers\":[{\"name\":"
+		  "\"a\","
+		  "\"image\":\"task:2\"}],\"restartPolicy\":\"Never\"}}}}},\"status\":{"
+		  "\"lastScheduleTime\":"
+		  "\"2026-11-25T03:17:00Z\",\"active\":[{\"name\":\"x\"}]}}",
+		  "\"kind\":\"CronJob\"",
+		  { "\"Schedule\",\"Suspended\",\"Running\",\"Last run\",\"Last success\"]",
+		    "[\"agent\",\"17 3 * * *\",\"yes\",\"1\",\"2026-11-25T03:17:00Z\",\"-\"]",
+		    "[\"Time "
+		    "zone\",\"Europe/Berlin\"],[\"Suspended\",\"yes\"],[\"Running\",\"1\"]" } },
+	};
+	const struct action_kind *kind = world_kind("kube.status");
+	struct world world;
+	struct end all, one;
+
+	(void)state;
+	world_open(&world);
+	world_do(&world, "settings", "{\"workloads\":\"off\"}");
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char with[200];
+
+		world_do(&world, "create", "{\"object\":%s,\"settled\":true}", rows[i].object);
+		(void)snprintf(with, sizeof(with),
+			       "{\"cluster\":\"main\",\"namespace\":\"ads\",%s}", rows[i].with);
+		all = world_act(&world, kind, ACT_APPLY, with, NULL);
+		assert_good(all);
+		assert_holds(&all, rows[i].shows[0]);
+		assert_holds(&all, rows[i].shows[1]);
+		(void)snprintf(with, sizeof(with),
+			       "{\"cluster\":\"main\",\"namespace\":\"ads\",\"name\":\"agent\",%s}",
+			       rows[i].with);
+		one = world_act(&world, kind, ACT_APPLY, with, NULL);
+		assert_good(one);
+		assert_holds(&one, rows[i].shows[2]);
+		end_free(&all);
+		end_free(&one);
+	}
+	one = world_act(&world, kind, ACT_APPLY,
+			"{\"cluster\":\"main\",\"namespace\":\"ads\",\"kind\":\"ConfigMap\"}",
+			NULL);
+	assert_kind(one, ERR_INVALID);
+	assert_says(one, "a ConfigMap has no such status; use kube.list");
+	end_free(&one);
+	world_do(&world, "settings", "{\"workloads\":\"instant\"}");
+	world_close(&world);
+}
+
 static void test_logs(void **state)
 {
 	const struct action_kind *kind = world_kind("kube.logs");
@@ -424,15 +504,11 @@ static void test_logs(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_restart),
-		cmocka_unit_test(test_autoscale),
-		cmocka_unit_test(test_cronjob),
-		cmocka_unit_test(test_job),
-		cmocka_unit_test(test_job_of_a_template),
-		cmocka_unit_test(test_job_followed),
-		cmocka_unit_test(test_job_name_taken),
-		cmocka_unit_test(test_events),
-		cmocka_unit_test(test_logs),
+		cmocka_unit_test(test_restart),           cmocka_unit_test(test_autoscale),
+		cmocka_unit_test(test_cronjob),           cmocka_unit_test(test_job),
+		cmocka_unit_test(test_job_of_a_template), cmocka_unit_test(test_job_followed),
+		cmocka_unit_test(test_job_name_taken),    cmocka_unit_test(test_events),
+		cmocka_unit_test(test_status_of_each),    cmocka_unit_test(test_logs),
 	};
 	int failed;
 

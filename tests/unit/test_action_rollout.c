@@ -74,6 +74,25 @@ static const struct {
 	  "\"spec\":{\"updateStrategy\":{\"type\":\"RollingUpdate\"}},\"status\":{" OBSERVED
 	  ",\"desiredNumberScheduled\":5,\"updatedNumberScheduled\":5,\"numberAvailable\":4}}",
 	  ROLLOUT_GOING, 4, 5, "4 of 5 available" },
+	{ "DaemonSet",
+	  "{" SEEN "\"spec\":{\"updateStrategy\":{\"type\":\"OnDelete\"}},\"status\":{" OBSERVED
+	  ",\"desiredNumberScheduled\":5,\"updatedNumberScheduled\":1,\"numberAvailable\":5}}",
+	  ROLLOUT_DONE, 1, 5, "5 run (each is updated when it is deleted)" },
+	{ "DaemonSet", "{" SEEN "\"spec\":{},\"status\":{" OBSERVED "}}", ROLLOUT_DONE, 0, 0,
+	  "no node wants it" },
+	{ "StatefulSet",
+	  "{" SEEN "\"spec\":{\"replicas\":1,\"updateStrategy\":{\"type\":\"RollingUpdate\"}},"
+	  "\"status\":{" OBSERVED ",\"replicas\":3,\"readyReplicas\":3,\"updatedReplicas\":3}}",
+	  ROLLOUT_GOING, 1, 1, "2 old ones are to end" },
+	{ "StatefulSet",
+	  "{" SEEN "\"spec\":{\"replicas\":2,\"updateStrategy\":{\"type\":\"OnDelete\"}},"
+	  "\"status\":{" OBSERVED ",\"replicas\":2,\"readyReplicas\":2,\"updatedReplicas\":0,"
+	  "\"updateRevision\":\"b\",\"currentRevision\":\"a\"}}",
+	  ROLLOUT_DONE, 2, 2, "2 run (each is updated when it is deleted)" },
+	{ "ReplicaSet",
+	  "{" SEEN "\"spec\":{\"replicas\":2},\"status\":{" OBSERVED
+	  ",\"replicas\":2,\"readyReplicas\":1}}",
+	  ROLLOUT_GOING, 1, 2, "1 of 2 ready" },
 	{ "ConfigMap", "{" SEEN "\"data\":{}}", ROLLOUT_DONE, 0, -1, "complete" },
 };
 

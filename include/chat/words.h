@@ -85,6 +85,7 @@ char *words_not_undoable(const json_t *past, const char *id);
 /* What `whoami` answers, and what `why` answers about what (a command): of ops.tell. */
 char *words_whoami(const json_t *who);
 char *words_why(const json_t *why, const char *what);
+char *words_outlook(const json_t *outlook); /* what is not given, and could change it */
 
 /* That the copy of the directory is old; NULL: it is not. */
 char *words_stale(int64_t age_s);

@@ -67,6 +67,9 @@ void args_line(const struct catalog *catalog, const char *only_prefix, const cha
 json_t *args_from_text(const struct command *command, const char *rest,
 		       struct args_problems *problems);
 
+/* The same of what is given, whatever is missing. */
+json_t *args_given(const struct command *command, const char *rest, struct args_problems *problems);
+
 /* values: flat { name: "text" } of a form; what is typed there is checked by the same rules. */
 json_t *args_from_values(const struct command *command, const json_t *values,
 			 struct args_problems *problems);
@@ -87,6 +90,12 @@ const char *args_guard(const struct command *command, const json_t *args, bool *
  * "group"?: name }]. NULL: err says which rule could not be evaluated; nothing may run then. */
 json_t *args_approvals(const struct command *command, const json_t *args, const json_t *plan,
 		       struct err *err);
+
+/* What can be said of a use of which only args are given: { "scope", "rules"?: as args_approvals,
+ * "denied"?: the sentence of a guard that denies it as it is, "open": { name: ["who" | "rule" |
+ * "approval", …] } of what is not given and could change that, "idle": [other required names],
+ * "plan"?: true, when the plan could make it need approval }. */
+json_t *args_outlook(const struct command *command, const json_t *args);
 
 /* The scope of this use: { "team": "ads", … } from command->scope and args.  A new reference. */
 json_t *args_scope(const struct command *command, const json_t *args);

@@ -151,26 +151,22 @@ static void tell(struct intake *intake, const struct envelope *env, json_t *ques
 	telling->call = slack_people_fetch(intake->config.people, env->user, on_person, telling);
 }
 
-/* The arguments as far as they can be read: what is missing decides nothing here. */
+/* The arguments as far as they are given. */
 static json_t *question_of(const struct command *command, const char *rest, char **ret_notes)
 {
 	struct args_problems problems;
-	json_t *args = args_from_text(command, rest, &problems), *rules, *scope, *question;
-	struct err err;
+	json_t *args = args_given(command, rest, &problems), *outlook, *question;
 
 	if (args == NULL) {
-		*ret_notes = xasprintf("%s", problems.n > 0 ? problems.items[0].text
-							    : "The arguments are not readable.");
+		*ret_notes = xstrdup(problems.items[0].text);
 		return NULL;
 	}
-	scope = args_scope(command, args);
-	rules = args_approvals(command, args, NULL, &err);
-	if (rules == NULL)
-		*ret_notes =
-			xstrdup("\nWhether it needs approval depends on what it would change.");
-	question =
-		json_pack("{s:s, s:s, s:o?, s:i, s:o?}", "what", "why", "action", command->action,
-			  "scope", scope, "risk", command->risk, "rules", rules);
+	outlook = args_outlook(command, args);
+	*ret_notes = words_outlook(outlook);
+	question = json_pack("{s:s, s:s, s:O, s:i, s:O*}", "what", "why", "action", command->action,
+			     "scope", json_object_get(outlook, "scope"), "risk", command->risk,
+			     "rules", json_object_get(outlook, "rules"));
+	json_decref(outlook);
 	json_decref(args);
 	return question;
 }

@@ -106,6 +106,54 @@ char *words_why(const json_t *why, const char *what)
 	return buf_take(&buf);
 }
 
+static const char *change_words(const char *change)
+{
+	return str_eq(change, "who")    ? "who may"
+	       : str_eq(change, "rule") ? "whether a rule of the command refuses it"
+					: "whether it needs approval";
+}
+
+/* "\nNot given, and it could change this: role (who may, whether it needs approval)." */
+static void put_open(struct buf *buf, const json_t *open)
+{
+	const char *name;
+	json_t *changes, *change;
+	bool first = true;
+	size_t i;
+
+	json_object_foreach((json_t *)(uintptr_t)open, name, changes)
+	{
+		buf_printf(buf, "%s%s (", first ? "\nNot given, and it could change this: " : ", ",
+			   name);
+		first = false;
+		json_array_foreach(changes, i, change) buf_printf(
+			buf, "%s%s", i > 0 ? ", " : "", change_words(json_string_value(change)));
+		buf_puts(buf, ")");
+	}
+	if (!first)
+		buf_puts(buf, ".");
+}
+
+char *words_outlook(const json_t *outlook)
+{
+	const char *denied = jget_str(outlook, "denied");
+	const json_t *idle = json_object_get(outlook, "idle");
+	struct buf buf;
+
+	buf_init(&buf, WORDS_MAX);
+	if (denied != NULL)
+		buf_printf(&buf, "\nA rule of the command refuses it, whoever asks: %s", denied);
+	if (jget_bool(outlook, "plan", false))
+		buf_puts(&buf, "\nWhat it would change can make it need approval, too.");
+	put_open(&buf, json_object_get(outlook, "open"));
+	if (json_array_size(idle) > 0) {
+		buf_puts(&buf, "\nNot given, and it makes no difference here: ");
+		words_names(&buf, idle, " and ");
+		buf_puts(&buf, ".");
+	}
+	return buf_take(&buf);
+}
+
 static void put_link(struct buf *buf, const json_t *link)
 {
 	const char *how = jget_str_or(link, "how", "email");

@@ -333,12 +333,10 @@ static void missing(const struct command *command, const struct param *param,
 		     param->secret ? "asked for in the form" : sample);
 }
 
-/* Also says whether all that is wrong is absence. */
-static json_t *finish(const struct command *command, char *const *texts, const bool *seen,
-		      struct args_problems *problems)
+static json_t *take_values(const struct command *command, char *const *texts, const bool *seen,
+			   struct args_problems *problems)
 {
 	json_t *args = json_object();
-	size_t wrong;
 
 	for (size_t i = 0; i < command->n_params; i++) {
 		const struct param *param = &command->params[i];
@@ -351,7 +349,16 @@ static json_t *finish(const struct command *command, char *const *texts, const b
 	}
 	if (json_object_get(args, "for") != NULL && json_object_get(args, "until") != NULL)
 		args_problem(problems, "until", "Say either for or until when it shall last");
-	wrong = problems->n;
+	return args;
+}
+
+/* Also says whether all that is wrong is absence. */
+static json_t *finish(const struct command *command, char *const *texts, const bool *seen,
+		      struct args_problems *problems)
+{
+	json_t *args = take_values(command, texts, seen, problems);
+	size_t wrong = problems->n;
+
 	for (size_t i = 0; i < command->n_params; i++) {
 		const struct param *param = &command->params[i];
 
@@ -380,8 +387,8 @@ static void refuse_secrets(struct parse *parse)
 	}
 }
 
-json_t *args_from_text(const struct command *command, const char *rest,
-		       struct args_problems *problems)
+static json_t *from_text(const struct command *command, const char *rest, bool whole,
+			 struct args_problems *problems)
 {
 	struct parse parse = { .command = command, .problems = problems };
 	json_t *args = NULL;
@@ -394,9 +401,26 @@ json_t *args_from_text(const struct command *command, const char *rest,
 	split(&parse, rest);
 	read_words(&parse);
 	refuse_secrets(&parse);
-	args = finish(command, parse.texts, parse.seen, problems);
+	if (whole)
+		args = finish(command, parse.texts, parse.seen, problems);
+	else
+		args = take_values(command, parse.texts, parse.seen, problems);
 	parse_finish(&parse);
-	return args;
+	if (problems->n == 0)
+		return args;
+	json_decref(args);
+	return NULL;
+}
+
+json_t *args_from_text(const struct command *command, const char *rest,
+		       struct args_problems *problems)
+{
+	return from_text(command, rest, true, problems);
+}
+
+json_t *args_given(const struct command *command, const char *rest, struct args_problems *problems)
+{
+	return from_text(command, rest, false, problems);
 }
 
 json_t *args_typed(const struct command *command, const char *rest)

@@ -300,6 +300,14 @@ def acknowledged(town, since, envelopes, requests, log):
             yield "acknowledged-is-recorded", f"{eid} {env.payload.get('text')} was acknowledged: {says!r}"
 
 
+def canonical(town, since):
+    """What is sealed is the text: one content has one form."""
+    for row in town.sql("select request_id, event, body from ops.audit where at >= $1 order by id", since):
+        text = json.dumps(json.loads(row["body"]), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        if text != row["body"]:
+            yield "entry-is-canonical", f"{row['request_id']} {row['event']}: {row['body']}"
+
+
 def check(town, since, envelopes=()):
     out = []
     for name, query in SQL.items():
@@ -308,6 +316,6 @@ def check(town, since, envelopes=()):
     log = entries(town, since)
     for name, what in [*audit_agrees(requests, log), *effects_agree(town, requests, log, since),
                        *set_back(town, requests), *told(town, since, requests), *votes_are_clicks(town, since),
-                       *cards(town, since, requests), *acknowledged(town, since, envelopes, requests, log)]:
+                       *cards(town, since, requests), *canonical(town, since), *acknowledged(town, since, envelopes, requests, log)]:
         out.append(f"{name}: {what}")
     return out

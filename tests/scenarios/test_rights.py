@@ -55,10 +55,24 @@ def test_why_no_and_who_could(town):
 def test_why_of_what_cannot_be_read(town):
     town.slash("U0ANA", "why workers scal team=ads")
     told(town, "U0ANA", "has no command")
-    town.slash("U0ANA", "why workers scale team=ads")
-    told(town, "U0ANA", "is missing")
+    town.slash("U0ANA", "why workers scale team=ads count=many")
+    told(town, "U0ANA", "count must be")
     town.slash("U0ANA", "why")
     told(town, "U0ANA", "Say which command")
+
+
+def test_why_with_what_is_given(town):
+    """Nothing has to be given that decides nothing; what could change the answer is named."""
+    town.slash("U0ANA", "why workers scale team=ads role=prod")
+    says = told(town, "U0ANA", "Yes: workers scale team=ads role=prod. ")
+    for part in ("needs approval by 1", "could change this: count (whether a rule of the command refuses it).",
+                 "makes no difference here: reason."):
+        assert part in says, says
+    town.slash("U0ANA", "why workers scale team=ads")
+    says = told(town, "U0ANA", "workers scale team=ads. ", "could change this: role (who may, whether it needs approval), count")
+    assert "is missing" not in says
+    town.slash("U0ANA", "why workers scale team=ads role=dev count=0")
+    told(town, "U0ANA", "A rule of the command refuses it, whoever asks: Scaling to zero")
 
 
 def test_why_button_on_a_refusal(town):

@@ -496,24 +496,78 @@ static void test_guard_and_approvals(void **state)
 	expr_destroy(prod);
 }
 
+/* What is given decides as far as it can; what is not, and could change that, is named. */
+static void expect_outlook(const struct command *command, const char *text, const char *json)
+{
+	struct args_problems problems;
+	json_t *args = args_given(command, text, &problems), *outlook, *wanted;
+	struct err err;
+
+	assert_non_null(args);
+	outlook = args_outlook(command, args);
+	wanted = json_parse(json, strlen(json), 4000, &err);
+	assert_non_null(wanted);
+	if (!json_equal(outlook, wanted)) {
+		char *got = json_text(outlook);
+
+		fail_msg("%s: %s", text, got);
+	}
+	json_decref(outlook);
+	json_decref(wanted);
+	json_decref(args);
+}
+
+static void test_outlook(void **state)
+{
+	struct err err;
+	struct expr *zero = expr_compile(".count == 0", &err);
+	struct expr *many = expr_compile(".count < 5", &err); /* null is less than any number */
+	struct expr *prod = expr_compile(".role == \"prod\" or .plan.count > 100", &err);
+	struct guard guards[] = { { .when = zero, .deny = "Use `workers stop`" },
+				  { .when = many, .deny = "Too few" } };
+	struct approval_rule rules[] = { { .when = prod, .need = 1, .group = "sre" } };
+	json_t *scope = json_pack("{s:s, s:s}", "team", "{team}", "where", "x-{role}");
+	struct command command = scale;
+	struct args_problems problems;
+
+	(void)state;
+	command.guards = guards;
+	command.n_guards = 2;
+	command.approvals = rules;
+	command.n_approvals = 1;
+	command.scope = scope;
+	expect_outlook(
+		&command, "",
+		"{\"scope\": {\"team\": null, \"where\": \"x-\"}, \"rules\": [], \"plan\": true, "
+		"\"open\": {\"team\": [\"who\"], \"role\": [\"who\", \"approval\"], "
+		"\"count\": [\"rule\"]}, \"idle\": [\"reason\"]}");
+	expect_outlook(&command, "team=ads role=dev count=7",
+		       "{\"scope\": {\"team\": \"ads\", \"where\": \"x-dev\"}, \"rules\": [], "
+		       "\"plan\": true, \"open\": {}, \"idle\": [\"reason\"]}");
+	expect_outlook(&command, "team=ads role=prod count=0 reason=x",
+		       "{\"scope\": {\"team\": \"ads\", \"where\": \"x-prod\"}, \"rules\": "
+		       "[{\"need\": 1, \"group\": \"sre\"}], \"denied\": \"Use `workers stop`\", "
+		       "\"open\": {}, \"idle\": []}");
+	/* what is given must be right all the same */
+	assert_null(args_given(&command, "count=many", &problems));
+	assert_string_equal(problems.items[0].param, "count");
+	json_decref(scope);
+	expr_destroy(zero);
+	expr_destroy(many);
+	expr_destroy(prod);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good),
-		cmocka_unit_test(test_text_takes_the_rest),
-		cmocka_unit_test(test_other_types),
-		cmocka_unit_test(test_values_refused),
-		cmocka_unit_test(test_names_refused),
-		cmocka_unit_test(test_slips),
-		cmocka_unit_test(test_missing),
-		cmocka_unit_test(test_nasty),
-		cmocka_unit_test(test_duration),
-		cmocka_unit_test(test_values),
-		cmocka_unit_test(test_json),
-		cmocka_unit_test(test_typed),
-		cmocka_unit_test(test_secrets),
-		cmocka_unit_test(test_redact),
-		cmocka_unit_test(test_guard_and_approvals),
+		cmocka_unit_test(test_good),          cmocka_unit_test(test_text_takes_the_rest),
+		cmocka_unit_test(test_other_types),   cmocka_unit_test(test_values_refused),
+		cmocka_unit_test(test_names_refused), cmocka_unit_test(test_slips),
+		cmocka_unit_test(test_missing),       cmocka_unit_test(test_outlook),
+		cmocka_unit_test(test_nasty),         cmocka_unit_test(test_duration),
+		cmocka_unit_test(test_values),        cmocka_unit_test(test_json),
+		cmocka_unit_test(test_typed),         cmocka_unit_test(test_secrets),
+		cmocka_unit_test(test_redact),        cmocka_unit_test(test_guard_and_approvals),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -15,6 +15,18 @@ language sql stable parallel safe as $$ select to_char(p_at at time zone 'UTC', 
 create function ops.ms(p_at timestamptz) returns bigint
 language sql stable as $$ select (extract(epoch from p_at) * 1000)::bigint $$;
 
+-- Keys sorted, nothing between: the form that an entry has which was not concatenated in it.
+create function ops.canonical(p_value jsonb) returns text
+language plpgsql immutable parallel safe as $$
+begin
+	return case jsonb_typeof(p_value)
+		when 'object' then '{' || coalesce((select string_agg(to_json(o.key)::text || ':' || ops.canonical(o.value), ','
+			order by o.key collate "C") from jsonb_each(p_value) o), '') || '}'
+		when 'array' then '[' || coalesce((select string_agg(ops.canonical(a.value), ',' order by a.n)
+			from jsonb_array_elements(p_value) with ordinality a(value, n)), '') || ']'
+		else p_value::text end;
+end $$;
+
 -- ["…","…"], or null when there is nothing to list
 create function ops.js_list(p_texts text[]) returns text
 language sql immutable parallel safe as $$

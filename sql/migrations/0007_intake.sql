@@ -137,7 +137,7 @@ declare
 	url text := r.response_url;
 	facts text;
 begin
-	update ops.request q set state = 'denied', code = p_code, detail = p_detail::json, finished_at = clock_timestamp(),
+	update ops.request q set state = 'denied', code = p_code, detail = ops.canonical(p_detail::jsonb)::json, finished_at = clock_timestamp(),
 			wake_at = null, claimed_by = null, response_url = null, args = coalesce(q.shown, q.args),
 			person_id = r.person_id, person_name = r.person_name, person_email = r.person_email
 		where q.id = r.id returning * into r;

@@ -184,8 +184,8 @@ begin
 	insert into ops.audit (at, request_id, person_id, slack_user, event, action, outcome, body)
 	values (now_, p_id, r.person_id, r.slack_user, 'request.started', r.action, 'attempt',
 		ops.entry(r, now_, p_observer, 'started', 'attempt', ops.facts(r, null, null), '{'
-		|| coalesce('"approved_by":' || (select json_agg(v.person_id order by v.person_id) from ops.vote v
-			where v.request_id = p_id and v.round = round_.round and v.decision = 'approve')::text || ',', '')
+		|| coalesce('"approved_by":' || (select '[' || string_agg(v.person_id::text, ',' order by v.person_id) || ']'
+			from ops.vote v where v.request_id = p_id and v.round = round_.round and v.decision = 'approve') || ',', '')
 		|| '"digest":' || ops.js(p_digest) || ',"effect":"' || p_effect || '","generation":'
 		|| coalesce(d.generation::text, 'null') || ',"grant":' || ops.js(d.grant_key) || ',"kind":' || ops.js(p_kind)
 		|| ',"revision":' || coalesce(d.revision::text, 'null') || '}'));

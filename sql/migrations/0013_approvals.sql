@@ -354,8 +354,8 @@ begin
 	perform ops.redraw(p_id); -- an older card says that it is out of date
 	insert into ops.message (request_id, kind, prio, channel, body, created_at, due_at, rev)
 		values (p_id, 'card', 1, p_channel, '{}', now_, now_, 1);
-	perform ops.audit_request(r, p_observer, 'asked', 'attempt', ops.facts(r, null, null), json_build_object('asked', a.asked,
-		'digest', p_digest, 'expires', ops.iso(a.expires_at), 'round', a.round, 'rules', p_rules)::text);
+	perform ops.audit_request(r, p_observer, 'asked', 'attempt', ops.facts(r, null, null), ops.canonical(jsonb_build_object(
+		'asked', a.asked, 'digest', p_digest, 'expires', ops.iso(a.expires_at), 'round', a.round, 'rules', p_rules)));
 	w.state := r.state;
 	w.owed := ops.owe(r, p_boot, null, ops.card_facts(r, false, false), false, true, r.response_url, p_room);
 	return w;
@@ -384,7 +384,7 @@ begin
 			ops.people_json(more), 'expires_ms', ops.ms(a.expires_at)), now_, now_ + interval '1 second');
 	perform ops.redraw(r.id);
 	perform ops.audit_request(r, p_observer, 'escalated', 'attempt', ops.facts(r, null, null),
-		json_build_object('asked', more)::text);
+		ops.canonical(jsonb_build_object('asked', more)));
 end $$;
 
 -- Voting
@@ -505,8 +505,8 @@ begin
 	end if;
 	update ops.request q set state = 'allowed', fence = q.fence + 1, claimed_by = p_boot, wake_at = now_ + ops.request_lease()
 		where q.id = p_id returning * into r;
-	perform ops.audit_request(r, p_observer, 'approved', 'attempt', ops.facts(r, null, null), json_build_object('digest',
-		a.digest, 'round', a.round, 'rules', ops.tally(r, a.rules, a.round, a.digest))::text);
+	perform ops.audit_request(r, p_observer, 'approved', 'attempt', ops.facts(r, null, null), ops.canonical(
+		jsonb_build_object('digest', a.digest, 'round', a.round, 'rules', ops.tally(r, a.rules, a.round, a.digest))));
 	answer.state := r.state;
 	answer.fence := r.fence;
 	answer.row_json := ops.row_json(r);
@@ -524,8 +524,8 @@ begin
 	update ops.request q set state = 'approving', claimed_by = null, attempts = 0, fence = q.fence + 1,
 			wake_at = ops.round_timer(a)
 		where q.id = r.id returning * into r;
-	perform ops.audit_request(r, p_observer, 'approval_lost', 'denied', ops.facts(r, null, null), json_build_object('digest',
-		a.digest, 'round', a.round, 'rules', ops.tally(r, a.rules, a.round, a.digest))::text);
+	perform ops.audit_request(r, p_observer, 'approval_lost', 'denied', ops.facts(r, null, null), ops.canonical(
+		jsonb_build_object('digest', a.digest, 'round', a.round, 'rules', ops.tally(r, a.rules, a.round, a.digest))));
 end $$;
 
 -- Can the rules be met?

@@ -198,7 +198,7 @@ begin
 	r.starts_at := p_at;
 	r.times := json_build_object('max_s', r.times -> 'max_s', 'starts', ops.wall_text(p_at, tz), 'starts_ms', ops.ms(p_at),
 		'tz', tz);
-	r.plan := (r.plan::jsonb || jsonb_build_object('when', r.times::jsonb))::json;
+	r.plan := ops.canonical(r.plan::jsonb || jsonb_build_object('when', r.times::jsonb))::json;
 	return r;
 end $$;
 

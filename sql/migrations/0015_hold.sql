@@ -57,7 +57,8 @@ language plpgsql as $$
 declare
 	now_ timestamptz := clock_timestamp();
 begin
-	perform ops.audit_note(f.id, f.person_id, p_user, p_observer, p_event, 'success', ops.freeze_json(f)::text);
+	perform ops.audit_note(f.id, f.person_id, p_user, p_observer, p_event, 'success',
+		ops.canonical(ops.freeze_json(f)::jsonb));
 	perform ops.redraw_open();
 	insert into ops.message (request_id, kind, prio, channel, body, created_at, due_at)
 		select f.id, 'audit', 0, s.audit_channel, json_build_object('request', f.id, 'outcome', p_outcome,
@@ -118,14 +119,20 @@ begin
 	return n;
 end $$;
 
--- By an operator, under a login of their own.
+-- The observer of what an operator does, under a login of their own.
+create function ops.by_login(p_reason text) returns json
+language sql stable as $$
+	select ops.canonical(jsonb_strip_nulls(jsonb_build_object('login', session_user, 'reason', p_reason)))::json
+$$;
+
+-- By an operator.
 create function ops.freeze_by_login(p_what jsonb, p_reason text, p_seconds integer) returns json
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
 	f ops.freeze;
 begin
 	f := ops.freeze_add('F' || upper(left(md5(gen_random_uuid()::text), 12)), p_what, p_reason, null, session_user, p_seconds);
-	perform ops.freeze_tell(f, null, json_build_object('login', session_user), 'freeze.set', 'frozen', f.reason);
+	perform ops.freeze_tell(f, null, ops.by_login(null), 'freeze.set', 'frozen', f.reason);
 	return ops.freeze_json(f);
 end $$;
 
@@ -140,7 +147,7 @@ begin
 		raise exception 'unfreeze: say the reason' using errcode = 'OP011';
 	end if;
 	for f in delete from ops.freeze x where x.id <> 'read_only' and (p_id is null or x.id = p_id) returning * loop
-		perform ops.freeze_tell(f, null, json_build_object('login', session_user, 'reason', p_reason), 'freeze.lifted',
+		perform ops.freeze_tell(f, null, ops.by_login(p_reason), 'freeze.lifted',
 			'unfrozen', p_reason);
 		gone := gone || ops.freeze_json(f);
 	end loop;
@@ -403,7 +410,7 @@ begin
 	if r.state is distinct from 'unknown' then
 		raise exception 'resolve: request % is not unknown', p_id using errcode = 'OP011';
 	end if;
-	perform ops.resolve_as(r, p_state, p_reason, null, json_build_object('login', session_user),
+	perform ops.resolve_as(r, p_state, p_reason, null, ops.by_login(null),
 		'{"resolved_by":' || ops.js(session_user) || '}', (select m.channel from ops.message m where m.request_id = p_id
 			and m.kind = 'audit' order by m.id desc limit 1), 0);
 	perform pg_notify('opsd_wake', '');

@@ -233,6 +233,7 @@ class World:
         self.loop, self.postgres, self.binary = loop, postgres, binary()
         self.folder = Path(tempfile.mkdtemp(prefix="opsd-world-"))
         self.violations = violations        # the scenario provokes them
+        self.tampered = False               # with the audit log, by the scenario
         self.running, self.ended = [], []
         self.standin = self.cluster = self.platform = self.db = self.database = None
         self.wishes = config or {}
@@ -495,9 +496,18 @@ class World:
                 seen = self.slack.violations()
                 if seen["count"]:
                     problems.append(f"against Slack's protocol: {seen['violations'][:10]}")
+            if self.database and not self.tampered:
+                self.reopen()
+                problems += [f"not canonical: {odd}" for odd in self.odd_entries()]
         finally:
             self.tear_down()
         return problems
+
+    def odd_entries(self, since="-infinity"):
+        """Entries of the audit log that are not in the form that is sealed: sorted keys, nothing between."""
+        rows = self.sql("select event, body from ops.audit where at >= $1 order by id", since)
+        return [f"{row['event']} {row['body']}" for row in rows
+                if row["body"] != json.dumps(json.loads(row["body"]), sort_keys=True, separators=(",", ":"), ensure_ascii=False)][:5]
 
     def tear_down(self):
         for opsd in list(self.running):

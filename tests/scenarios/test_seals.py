@@ -51,6 +51,7 @@ def verify(world, *more, status=0, key=None):
 
 def as_owner(world, sql):
     """Somebody who can do everything in the database, and has no key."""
+    world.tampered = True
     world.db.run(f"set session_replication_role = replica; {sql}; set session_replication_role = origin")
 
 

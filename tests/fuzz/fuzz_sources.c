@@ -2,7 +2,8 @@
 /*
  * fuzz_sources.c - any bytes as the pages of a directory source: whole and consistent, or refused.
  *
- * The first byte chooses the kind; what follows are pages, each up to a line feed.  ask_start()
+ * The first byte chooses the kind, and whether it is only tried (0x40); what follows are answers,
+ * each up to a line feed.  ask_start()
  * here takes the place of the real one: it hands out one page after the other, as JSON.
  */
 #include <assert.h>
@@ -95,7 +96,9 @@ static void on_done(void *data, const struct source_answer *answer, const struct
 	struct source *source = data;
 
 	assert((answer == NULL) != (err == NULL));
-	if (answer != NULL) {
+	if (answer != NULL && answer->directory == NULL) { /* it was only tried */
+		assert(jget_int(answer->notes, "people", -1) >= 0);
+	} else if (answer != NULL) {
 		const struct directory *d = answer->directory;
 
 		for (size_t i = 0; i < d->members.n; i++)
@@ -148,6 +151,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		"{\"kind\":\"scim\",\"bearer\":{\"env\":\"SECRET\"},",
 		"{\"kind\":\"scim\",\"paging\":\"cursor\",\"bearer\":{\"env\":\"SECRET\"},",
 		"{\"kind\":\"slack\",\"token\":{\"env\":\"SECRET\"},",
+		"{\"kind\":\"google\",\"admin\":\"a@example.com\",\"service_account\":\"s@example."
+		"com\",",
+		"{\"kind\":\"google\",\"admin\":\"a@example.com\",\"service_account\":\"s@example."
+		"com\","
+		"\"audience\":\"a\",\"federated_token\":" SECRET,
 	};
 	struct source_config config = { .name = "fuzz" };
 	struct source *source;
@@ -168,7 +176,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	config.loop = &loop;
 	source = source_open(&config, &err);
 	assert(source != NULL);
-	(void)source_fetch(source, NULL, on_done, source);
+	if ((data[0] & 0x40) != 0)
+		(void)source_probe(source, on_done, source);
+	else
+		(void)source_fetch(source, NULL, on_done, source);
 	uv_run(&loop, UV_RUN_DEFAULT);
 	loop_finish(&loop);
 	json_decref((json_t *)(uintptr_t)config.node);

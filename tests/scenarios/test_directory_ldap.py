@@ -2,6 +2,8 @@
 """LDAP on a real slapd: TLS both ways, pages, nested groups with circles, and what a server does when it will not;
 and what Active Directory does differently, on a stand-in."""
 
+import json
+
 import pytest
 from directory_desk import Desk
 
@@ -121,6 +123,30 @@ def test_posix_groups(make, slapd):
     slapd.load(company)
     desk.sync()
     assert desk.may("lea") == "no_matching_grant"
+
+
+def seen_by_check(desk):
+    """What `check --online` says of the source; nobody else is asked, since there are no tokens."""
+    desk.config.write_text(desk.config.read_text().replace("env: TOKEN", "env: NONE"), encoding="utf-8")
+    rows = json.loads(desk.opsd("--json", "check", "--online", status=1).stdout)
+    return [(r["good"], r["says"]) for r in rows if r["what"] == "directory company"][1]
+
+
+def test_check_reads_the_first_page_only(make, slapd, ad):
+    company = company_of(many=True)
+    slapd.load(company)
+    assert seen_by_check(make(slapd, page=50)) == (True, "ldap can be read: 10 people and 4 groups at first sight")
+    assert seen_by_check(at_ad(make, ad))[0]
+    assert ad.searches == 2, "no range of a long list of members"
+    good, said = seen_by_check(make(slapd, people_filter="(uid=nobody)"))
+    assert not good and "lists no people" in said
+    good, said = seen_by_check(make(slapd, bind_dn=f"cn=other,{BASE}"))
+    assert not good and "check bind_dn and password" in said
+    slapd.pause()
+    good, said = seen_by_check(make(slapd, wait_seconds=2))
+    slapd.end()
+    slapd.start()
+    assert not good and "check url" in said
 
 
 def test_server_that_cuts_off(make, authority):

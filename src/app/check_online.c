@@ -40,6 +40,7 @@ struct probe {
 	const char *what; /* the probe under way, as its line calls it */
 	char name[80];
 	char *bot_token, *app_token, *url;
+	char *scopes; /* of the bot token, as Slack says; NULL: not known */
 	struct http *http;
 	struct slack_web *web;
 	struct db *db;
@@ -49,6 +50,27 @@ struct probe {
 };
 
 /* ---- Slack ---- */
+
+/* scopes: "chat:write,users:read.email"; users:read is none of these. */
+static bool has_scope(const char *scopes, const char *name)
+{
+	size_t len = strlen(name), n;
+
+	for (; *scopes != '\0'; scopes += n) {
+		scopes += strspn(scopes, ", ");
+		n = strcspn(scopes, ", ");
+		if (n == len && strncmp(scopes, name, n) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void need_scope(struct probe *probe, const char *name)
+{
+	if (probe->scopes != NULL && !has_scope(probe->scopes, name))
+		check_line(probe->check, false, "Slack scopes",
+			   "The bot token lacks %s: add it to the app and install it again.", name);
+}
 
 static void on_auth(void *data, const struct slack_answer *answer, const struct err *err)
 {
@@ -61,14 +83,9 @@ static void on_auth(void *data, const struct slack_answer *answer, const struct 
 		check_line(probe->check, true, probe->what, "%s in %s",
 			   jget_str_or(answer->json, "user", "?"),
 			   jget_str_or(answer->json, "team", "?"));
-		for (size_t i = 0;
-		     answer->scopes != NULL && i < sizeof(needed_scopes) / sizeof(needed_scopes[0]);
-		     i++)
-			if (strstr(answer->scopes, needed_scopes[i]) == NULL)
-				check_line(probe->check, false, "Slack scopes",
-					   "The bot token lacks %s: add it to the app and install "
-					   "it again.",
-					   needed_scopes[i]);
+		probe->scopes = xstrdup_null(answer->scopes);
+		for (size_t i = 0; i < sizeof(needed_scopes) / sizeof(needed_scopes[0]); i++)
+			need_scope(probe, needed_scopes[i]);
 	}
 	uv_async_send(&probe->next);
 }
@@ -136,6 +153,10 @@ static void on_channel(void *data, const struct slack_answer *answer, const stru
 			   name);
 	else
 		check_line(probe->check, true, what, "#%s", name);
+	/* After a lost answer it looks whether the message is there. */
+	if (err == NULL)
+		need_scope(probe, jget_bool(channel, "is_private", false) ? "groups:history"
+									  : "channels:history");
 	uv_async_send(&probe->next);
 }
 
@@ -484,4 +505,5 @@ void check_online(struct check *check, const struct config *config)
 	secret_free(probe.bot_token);
 	secret_free(probe.app_token);
 	secret_free(probe.url);
+	free(probe.scopes);
 }

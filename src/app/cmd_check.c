@@ -12,6 +12,7 @@
 #include "base/diag.h"
 #include "base/err.h"
 #include "base/secret.h"
+#include "base/signing.h"
 #include "base/str.h"
 #include "base/xalloc.h"
 #include "core/catalog.h"
@@ -45,9 +46,10 @@ static void take_diags(struct check *check, const char *what, struct diags *diag
 
 static void check_secrets(struct check *check, const struct config *config)
 {
-	static const char *const names[] = { "database.url",      "database.owner_url",
-					     "database.sync_url", "database.grants_url",
-					     "slack.app_token",   "slack.bot_token" };
+	static const char *const names[] = { "database.url",          "database.owner_url",
+					     "database.sync_url",     "database.grants_url",
+					     "slack.app_token",       "slack.bot_token",
+					     "identity.client_secret" };
 	struct err err;
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -68,6 +70,25 @@ static void check_secrets(struct check *check, const struct config *config)
 			check_line(check, true, names[i], "readable");
 		secret_free(secret);
 	}
+}
+
+static void check_signing_key(struct check *check, const struct config *config)
+{
+	static const char what[] = "audit.signing_key";
+	struct signing_key *key;
+	struct err err;
+	char *pem;
+
+	if (!config_has(config, what))
+		return;
+	pem = config_secret(config, what, &err);
+	key = pem != NULL ? signing_private(pem, &err) : NULL;
+	if (key != NULL)
+		check_line(check, true, what, "signs the audit log as %s", signing_id(key));
+	else
+		check_line(check, false, what, "%s", err.msg);
+	signing_free(key);
+	secret_free(pem);
 }
 
 /* The declarations' own tests, judged by the grants file where there is one. */
@@ -222,6 +243,7 @@ int cmd_check(struct app_options *options)
 	if (config != NULL) {
 		check_line(&check, true, "configuration", "%s", config_path(config));
 		check_secrets(&check, config);
+		check_signing_key(&check, config);
 		check_sources(&check, config);
 		check_catalog(&check, config, policy || online);
 		if (online)

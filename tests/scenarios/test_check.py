@@ -26,9 +26,9 @@ def quiet(build_world):
 @pytest.fixture
 def place(quiet):
     yield quiet
-    quiet.slack.token(which="bot", state=None, add_scopes=["chat:write", "users:read.email"])
+    quiet.slack.token(which="bot", state=None, add_scopes=["chat:write", "users:read", "users:read.email", "channels:history", "groups:history"])
     quiet.slack.token(which="app", state=None)
-    quiet.slack.channel(channel="C0AUDIT", is_archived=False, join=["U0OPSD"])
+    quiet.slack.channel(channel="C0AUDIT", is_archived=False, is_private=False, join=["U0OPSD"])
     quiet.slack.clear()
     quiet.kube.clear()
     quiet.kube.rbac(reset=True)
@@ -94,10 +94,18 @@ def test_refused_app_token(place):
     finding(place, "invalid_auth", "app")
 
 
-@pytest.mark.parametrize("scope", ["chat:write", "users:read.email"])
+@pytest.mark.parametrize("scope", ["chat:write", "users:read", "users:read.email", "channels:history"])
 def test_missing_scope(place, scope):
+    """users:read.email does not stand in for users:read."""
     place.slack.token(which="bot", remove_scopes=[scope])
-    finding(place, scope)
+    finding(place, f"The bot token lacks {scope}:")
+
+
+def test_scope_for_a_private_channel(place):
+    place.slack.token(which="bot", remove_scopes=["groups:history"])
+    assert "lacks" not in place.command("check", "--online").said, "both channels are public"
+    place.slack.channel(channel="C0AUDIT", is_private=True)
+    finding(place, "The bot token lacks groups:history:")
 
 
 def test_archived_audit_channel(place):

@@ -173,3 +173,7 @@ def test_unreadable_keys(make_world):
     assert "no public Ed25519 key" in done.said
     config = world.write_config(name="bad.yaml", audit={"signing_key": {"file": str(world.folder / "bad.pem")}})
     assert "audit.signing_key: this is no private Ed25519 key" in world.command("serve", config=config, status=3).said
+    assert "this is no private Ed25519 key" in world.command("check", config=config, status=1).said
+    private, _ = key_pair(world.folder, "good")
+    config = world.write_config(name="good.yaml", audit={"signing_key": {"file": str(private)}})
+    assert re.search("ok +audit.signing_key +signs the audit log as [0-9a-f]{16}\n", world.command("check", config=config).said)

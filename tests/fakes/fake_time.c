@@ -37,6 +37,11 @@ int64_t fake_time_ms(void)
 	return (now_ns - began_ns) / 1000000;
 }
 
+void fake_time_spend(unsigned ms)
+{
+	now_ns += (int64_t)ms * 1000000;
+}
+
 static void on_time(uv_timer_t *timer)
 {
 	*(int *)timer->data = 1;

@@ -13,6 +13,7 @@
 #include <uv.h>
 
 int64_t fake_time_ms(void);                       /* since the program began */
+void fake_time_spend(unsigned ms);                /* as work of the loop's thread does */
 void fake_time_run(uv_loop_t *loop, unsigned ms); /* lets the loop run for so long */
 
 #endif

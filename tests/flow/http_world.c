@@ -20,7 +20,7 @@ void world_open(struct world *world, const struct http_config *config)
 	assert_int_equal(uv_loop_init(&world->loop), 0);
 	world->http = http_create(&world->loop, config == NULL ? &plain : config);
 	(void)uv_timer_init(&world->loop, &world->watchdog);
-	(void)uv_timer_start(&world->watchdog, on_watchdog, 20000, 0);
+	(void)uv_timer_start(&world->watchdog, on_watchdog, 120000, 0);
 	uv_unref((uv_handle_t *)&world->watchdog);
 }
 
@@ -107,7 +107,7 @@ struct end world_ask(struct world *world, const struct http_request *request)
 
 struct end world_get(struct world *world, const char *url)
 {
-	const struct http_request request = { .method = "GET", .url = url, .timeout_ms = 5000 };
+	const struct http_request request = { .method = "GET", .url = url, .timeout_ms = 30000 };
 
 	return world_ask(world, &request);
 }

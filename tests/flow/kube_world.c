@@ -54,7 +54,7 @@ void world_open(struct world *world)
 	memset(world, 0, sizeof(*world));
 	assert_int_equal(uv_loop_init(&world->loop), 0);
 	(void)uv_timer_init(&world->loop, &world->watchdog);
-	(void)uv_timer_start(&world->watchdog, on_watchdog, 20000, 0);
+	(void)uv_timer_start(&world->watchdog, on_watchdog, 120000, 0);
 	uv_unref((uv_handle_t *)&world->watchdog);
 	world->control = http_create(&world->loop, &control);
 	world_do(world, "reset", "{}");
@@ -98,7 +98,7 @@ static json_t *control(struct world *world, const char *base, const char *call, 
 	char body[4096], url[200];
 	struct told told = { 0 };
 	struct http_request request = {
-		.method = "POST", .url = url, .headers = headers, .body = body, .timeout_ms = 15000
+		.method = "POST", .url = url, .headers = headers, .body = body, .timeout_ms = 60000
 	};
 
 	(void)vsnprintf(body, sizeof(body), json, ap);
@@ -146,7 +146,7 @@ void world_wait(struct world *world, const char *kind, const char *ns, const cha
 {
 	json_t *answer = world_control(
 		world, "wait",
-		"{\"timeout\":5,\"kind\":\"%s\",\"ns\":\"%s\",\"name\":\"%s\",\"want\":%s}", kind,
+		"{\"timeout\":60,\"kind\":\"%s\",\"ns\":\"%s\",\"name\":\"%s\",\"want\":%s}", kind,
 		ns, name, want);
 
 	if (json_is_null(json_object_get(answer, "found")))
@@ -249,7 +249,7 @@ struct end world_act(struct world *world, const struct action_kind *kind, enum a
 				  .since = json_object_get(values, "test_since"),
 				  .cursor = jget_str(values, "test_cursor"),
 				  .asked = !jget_bool(values, "test_unasked", false),
-				  .timeout_ms = 3000 };
+				  .timeout_ms = 10000 };
 	struct end end = { 0 };
 	const action_fn fns[] = { [ACT_PLAN] = kind->plan,
 				  [ACT_APPLY] = kind->apply,

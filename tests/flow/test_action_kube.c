@@ -502,7 +502,7 @@ static void test_cancel_anywhere(void **state)
 			struct action_run run = { .request_id = REQUEST_ID,
 						  .with = i == 1 ? setting : with,
 						  .asked = true,
-						  .timeout_ms = 3000 };
+						  .timeout_ms = 10000 };
 			struct call *call;
 
 			world_open(&world);

@@ -13,7 +13,7 @@ static struct kube_request get_workers(void)
 					.space = "ads",
 					.name = "workers-dev",
 					.request_id = REQUEST_ID,
-					.timeout_ms = 3000 };
+					.timeout_ms = 10000 };
 
 	return request;
 }
@@ -243,7 +243,7 @@ static void test_missing_kinds(void **state)
 	struct kube_request request = { .method = "GET",
 					.kind = kube_kind_find("ScaledObject"),
 					.space = "ads",
-					.timeout_ms = 3000 };
+					.timeout_ms = 10000 };
 	struct world world;
 	struct end end;
 
@@ -274,7 +274,7 @@ static void test_content_does_not_leak(void **state)
 					.name = "settings",
 					.body = body,
 					.content_type = "application/merge-patch+json",
-					.timeout_ms = 3000 };
+					.timeout_ms = 10000 };
 	struct world world;
 	struct end end;
 

@@ -3,14 +3,15 @@
 #include "../unit/test.h"
 
 #include <netdb.h>
+#include <semaphore.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/err.h"
 #include "base/str.h"
 #include "net/resolve.h"
 
-static bool slow; /* the resolver hangs */
+static bool slow; /* the resolver hangs until it is let go */
+static sem_t let_go;
 
 /* In place of the C library's: the pool threads of libuv call this one. */
 int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
@@ -26,7 +27,7 @@ int getaddrinfo(const char *node, const char *service, const struct addrinfo *hi
 	(void)service;
 	(void)hints;
 	if (slow)
-		(void)usleep(600000);
+		(void)sem_wait(&let_go);
 	if (strcmp(node, "known.example") != 0)
 		return EAI_NONAME;
 	*ret_list = answer;
@@ -66,6 +67,7 @@ static int setup(void **state)
 
 	seen = (struct seen){ 0 };
 	slow = false;
+	(void)sem_init(&let_go, 0, 0);
 	*state = &seen;
 	return uv_loop_init(&seen.loop);
 }
@@ -110,7 +112,7 @@ static void test_numeric(void **state)
 
 	for (size_t i = 0; i < 3; i++) {
 		seen->n = 0;
-		ask(seen, rows[i][0], 1000);
+		ask(seen, rows[i][0], 30000);
 		assert_int_equal(seen->n, 1);
 		assert_int_equal(seen->found.n, 1);
 		assert_string_equal(seen->found.address[0], rows[i][1]);
@@ -121,7 +123,7 @@ static void test_name(void **state)
 {
 	struct seen *seen = *state;
 
-	ask(seen, "known.example", 1000);
+	ask(seen, "known.example", 30000);
 	assert_int_equal(seen->n, 1);
 	assert_int_equal(seen->found.n, 2); /* in order, no duplicates */
 	assert_string_equal(seen->found.address[0], "192.0.2.7");
@@ -132,7 +134,7 @@ static void test_unknown_name(void **state)
 {
 	struct seen *seen = *state;
 
-	ask(seen, "unknown.example", 1000);
+	ask(seen, "unknown.example", 30000);
 	assert_int_equal(seen->n, 1);
 	assert_int_equal(seen->err.kind, ERR_RETRY);
 	assert_non_null(strstr(seen->err.msg, "unknown.example"));
@@ -144,10 +146,10 @@ static void test_not_a_name(void **state)
 	struct seen *seen = *state;
 
 	memset(longest, 'a', sizeof(longest) - 1);
-	ask(seen, longest, 1000);
+	ask(seen, longest, 30000);
 	assert_int_equal(seen->err.kind, ERR_RETRY);
 	seen->n = 0;
-	ask(seen, "", 1000);
+	ask(seen, "", 30000);
 	assert_int_equal(seen->err.kind, ERR_RETRY);
 	assert_int_equal(seen->n, 1);
 }
@@ -155,15 +157,14 @@ static void test_not_a_name(void **state)
 static void test_deadline(void **state)
 {
 	struct seen *seen = *state;
-	uint64_t start = uv_hrtime();
 
 	slow = true;
 	seen->call = resolve_start(&seen->loop, "known.example", 50, on_done, seen);
 	while (seen->n == 0)
 		(void)uv_run(&seen->loop, UV_RUN_ONCE);
-	assert_true(uv_hrtime() - start < 500000000u); /* did not wait for the thread */
 	assert_int_equal(seen->err.kind, ERR_RETRY);
 	assert_non_null(strstr(seen->err.msg, "50 ms"));
+	(void)sem_post(&let_go); /* only now: it did not wait for the thread */
 	(void)uv_run(&seen->loop, UV_RUN_DEFAULT);
 	assert_int_equal(seen->n, 1);
 }
@@ -173,12 +174,13 @@ static void test_cancel(void **state)
 	struct seen *seen = *state;
 
 	slow = true;
-	seen->call = resolve_start(&seen->loop, "known.example", 1000, on_done, seen);
+	seen->call = resolve_start(&seen->loop, "known.example", 30000, on_done, seen);
 	(void)uv_run(&seen->loop, UV_RUN_NOWAIT);
 	call_cancel(&seen->call);
+	assert_int_equal(sem_post(&let_go), 0);
 	(void)uv_run(&seen->loop, UV_RUN_DEFAULT);
 	slow = false;
-	seen->call = resolve_start(&seen->loop, "127.0.0.1", 1000, on_done, seen);
+	seen->call = resolve_start(&seen->loop, "127.0.0.1", 30000, on_done, seen);
 	call_cancel(&seen->call);
 	(void)uv_run(&seen->loop, UV_RUN_DEFAULT);
 	assert_int_equal(seen->n, 0);

@@ -15,13 +15,15 @@
 #include "slack/envelope.h"
 #include "slack/socket.h"
 
+enum { LIMIT_MS = 60000 };
+
 struct world {
 	uv_loop_t loop;
 	struct http *http;
 	struct ws_context *ws;
 	struct slack_socket *socket;
 	unsigned ready, envelopes, closed, gone;
-	unsigned losses; /* to wait for */
+	unsigned losses, openings; /* to wait for */
 	bool fatal;
 	struct err err;
 	const char *answer; /* the payload of each ack, or NULL */
@@ -62,7 +64,7 @@ static void on_limit(uv_timer_t *timer)
 	*(bool *)timer->data = true;
 }
 
-static bool run_until(struct world *world, bool (*enough)(const struct world *), unsigned limit_ms)
+static bool run_for_or(struct world *world, bool (*enough)(const struct world *), unsigned limit_ms)
 {
 	bool late = false;
 	uv_timer_t limit;
@@ -79,7 +81,12 @@ static bool run_until(struct world *world, bool (*enough)(const struct world *),
 
 static void run_for(struct world *world, unsigned ms)
 {
-	(void)run_until(world, NULL, ms);
+	(void)run_for_or(world, NULL, ms);
+}
+
+static bool run_until(struct world *world, bool (*enough)(const struct world *))
+{
+	return run_for_or(world, enough, LIMIT_MS);
 }
 
 static bool is_controlled(const struct world *world)
@@ -114,7 +121,7 @@ static void control(struct world *world, const char *name, const char *args)
 	world->control = NULL;
 	world->controlled = false;
 	(void)http_start(world->http, &request, on_control, world);
-	assert_true(run_until(world, is_controlled, 10000));
+	assert_true(run_until(world, is_controlled));
 }
 
 static void world_open(struct world *world, unsigned connections)
@@ -150,7 +157,7 @@ static bool is_closed(const struct world *world)
 static void world_close(struct world *world)
 {
 	slack_socket_stop(world->socket, on_closed, world);
-	assert_true(run_until(world, is_closed, 3000));
+	assert_true(run_until(world, is_closed));
 	slack_socket_destroy(world->socket);
 	http_destroy(world->http);
 	json_decref(world->control);
@@ -197,28 +204,69 @@ static bool has_lost(const struct world *world)
 	return slack_socket_stats(world->socket)->lost >= world->losses;
 }
 
+static bool has_opened(const struct world *world)
+{
+	return slack_socket_stats(world->socket)->opened >= world->openings;
+}
+
 static bool has_failed(const struct world *world)
 {
 	return world->err.kind != ERR_NONE;
 }
 
+/* The numbers of the sockets that are open, so many, for control calls that take one. */
+static void list_sockets(struct world *world, int *ret_numbers, size_t n)
+{
+	const json_t *sockets;
+	size_t open = 0;
+
+	control(world, "state", "{\"limit\":1}");
+	sockets = jget(world->control, "sockets");
+	for (size_t i = 0; i < json_array_size(sockets); i++) {
+		const json_t *socket = json_array_get(sockets, i);
+
+		if (!jget_bool(socket, "open", false))
+			continue;
+		assert_true(open < n);
+		ret_numbers[open++] = (int)jget_int(socket, "number", 0);
+	}
+	assert_int_equal(open, n);
+}
+
 /* 20 commands a second, every ticket takes 400 ms; a warning, then a request to refresh. */
 static void refreshes_under_load(unsigned connections)
 {
+	/* each is closed when its successor has been greeted */
+	static const char *const kinds[] = {
+		"{\"kind\":\"warning\",\"close\":false}",
+		"{\"kind\":\"refresh_requested\",\"close\":false}",
+	};
 	const struct slack_socket_stats *stats;
 	struct world world;
+	int numbers[4];
 
 	world_open(&world, connections);
-	assert_true(run_until(&world, connections == 2 ? two_ready : one_ready, 10000));
+	assert_true(run_until(&world, connections == 2 ? two_ready : one_ready));
 	control(&world, "fault", "{\"name\":\"open\",\"mode\":\"slow\",\"ms\":400}");
 	control(&world, "burst", "{\"count\":60,\"rate\":20,\"wait\":false}");
-	run_for(&world, 300);
-	control(&world, "refresh", "{\"kind\":\"warning\",\"after\":0.7}");
-	run_for(&world, 1000);
-	control(&world, "refresh", "{\"kind\":\"refresh_requested\"}");
-	run_for(&world, 2000);
 	stats = slack_socket_stats(world.socket);
-	control(&world, "burst_state", "{}");
+	world.openings = connections;
+	for (size_t i = 0; i < 2; i++) {
+		list_sockets(&world, numbers, connections);
+		control(&world, "refresh", kinds[i]);
+		world.openings += connections;
+		assert_true(run_until(&world, has_opened));
+		for (unsigned n = 0; n < connections; n++) {
+			char args[60];
+
+			(void)snprintf(args, sizeof(args), "{\"socket\":%d,\"mode\":\"close\"}",
+				       numbers[n]);
+			control(&world, "socket", args);
+		}
+	}
+	do
+		control(&world, "burst_state", "{}");
+	while (jget_int(world.control, "done", 0) < 60);
 	assert_int_equal(jget_int(world.control, "outcomes.acked", 0), 60);
 	assert_int_equal(world.envelopes, 60);
 	assert_int_equal(stats->deaf_ms, 0);
@@ -243,25 +291,6 @@ static void test_one_is_refreshed_under_load(void **state)
 	refreshes_under_load(1);
 }
 
-/* The numbers of the four sockets that are open, for control calls that take one. */
-static void list_sockets(struct world *world, int ret_numbers[4])
-{
-	const json_t *sockets;
-	size_t open = 0;
-
-	control(world, "state", "{\"limit\":1}");
-	sockets = jget(world->control, "sockets");
-	for (size_t i = 0; i < json_array_size(sockets); i++) {
-		const json_t *socket = json_array_get(sockets, i);
-
-		if (!jget_bool(socket, "open", false))
-			continue;
-		assert_true(open < 4);
-		ret_numbers[open++] = (int)jget_int(socket, "number", 0);
-	}
-	assert_int_equal(open, 4);
-}
-
 /* The call with that socket, and its loss. */
 static void spoil(struct world *world, const char *name, int number, const char *args)
 {
@@ -270,7 +299,7 @@ static void spoil(struct world *world, const char *name, int number, const char 
 	(void)snprintf(text, sizeof(text), "{\"socket\":%d,%s}", number, args);
 	control(world, name, text);
 	world->losses++;
-	if (!run_until(world, has_lost, 3000))
+	if (!run_until(world, has_lost))
 		fail_msg("%s %s changed nothing", name, text);
 }
 
@@ -285,13 +314,13 @@ static void test_ends_of_all_kinds(void **state)
 
 	(void)state;
 	world_open(&world, 4);
-	assert_true(run_until(&world, four_ready, 10000));
-	list_sockets(&world, numbers);
+	assert_true(run_until(&world, four_ready));
+	list_sockets(&world, numbers, 4);
 	stats = slack_socket_stats(world.socket);
 	for (size_t i = 0; i < 4; i++) {
 		spoil(&world, "socket", numbers[i], ends[i]);
 	}
-	assert_true(run_until(&world, four_ready, 10000));
+	assert_true(run_until(&world, four_ready));
 	assert_int_equal(stats->opened, 8);
 	control(&world, "slash", "{\"user\":\"U0ANA\",\"wait\":true}");
 	assert_string_equal(jget_str(world.control, "outcome"), "acked");
@@ -324,7 +353,7 @@ static void test_a_hard_way_in(void **state)
 		world_open(&world, 4);
 		for (size_t n = i; n < i + 4 && n < N; n++)
 			control(&world, "fault", faults[n]);
-		if (!run_until(&world, four_ready, 15000))
+		if (!run_until(&world, four_ready))
 			fail_msg("%u ready after %s …: %s", world.ready, faults[i], world.err.msg);
 		for (size_t n = 0; n < 4; n++) {
 			control(&world, "slash", "{\"user\":\"U0ANA\",\"wait\":true}");
@@ -345,7 +374,7 @@ static void test_refused_token(void **state)
 	(void)state;
 	world_open(&world, 2);
 	control(&world, "token", "{\"which\":\"app\",\"state\":\"token_revoked\"}");
-	assert_true(run_until(&world, is_fatal, 5000));
+	assert_true(run_until(&world, is_fatal));
 	assert_non_null(strstr(world.err.msg, "token_revoked"));
 	run_for(&world, 1500);
 	control(&world, "calls", "{\"method\":\"apps.connections.open\"}");
@@ -366,7 +395,7 @@ static void test_odd_frames(void **state)
 
 	(void)state;
 	world_open(&world, 1);
-	assert_true(run_until(&world, one_ready, 10000));
+	assert_true(run_until(&world, one_ready));
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		char args[60];
 
@@ -395,15 +424,15 @@ static void test_frames_that_end_it(void **state)
 		int numbers[4];
 
 		world_open(&world, 4);
-		assert_true(run_until(&world, four_ready, 10000));
-		list_sockets(&world, numbers);
+		assert_true(run_until(&world, four_ready));
+		list_sockets(&world, numbers, 4);
 		for (size_t n = 0; n < 4; n++) {
 			char args[60];
 
 			(void)snprintf(args, sizeof(args), "\"kind\":\"%s\"", kinds[i + n]);
 			spoil(&world, "inject", numbers[n], args);
 		}
-		assert_true(run_until(&world, four_ready, 5000));
+		assert_true(run_until(&world, four_ready));
 		assert_int_equal(slack_socket_stats(world.socket)->lost, 4);
 		world_close(&world);
 	}
@@ -419,7 +448,7 @@ static void test_large_acks(void **state)
 	(void)snprintf(large, 16001, "{\"text\":\"%15980s\"}", "x");
 	world_open(&world, 1);
 	world.answer = large;
-	assert_true(run_until(&world, one_ready, 10000));
+	assert_true(run_until(&world, one_ready));
 	for (unsigned i = 0; i < 20; i++) {
 		control(&world, "slash", "{\"user\":\"U0ANA\",\"wait\":true}");
 		assert_string_equal(jget_str(world.control, "outcome"), "acked");
@@ -435,16 +464,16 @@ static void test_link_disabled_and_too_many(void **state)
 
 	(void)state;
 	world_open(&world, 1);
-	assert_true(run_until(&world, one_ready, 10000));
+	assert_true(run_until(&world, one_ready));
 	control(&world, "refresh", "{\"kind\":\"too_many_websockets\",\"after\":0.2}");
-	assert_true(run_until(&world, has_failed, 3000));
+	assert_true(run_until(&world, has_failed));
 	assert_int_equal(world.ready, 0);
 	assert_false(world.fatal);
 	world_close(&world);
 	world_open(&world, 1);
-	assert_true(run_until(&world, one_ready, 10000));
+	assert_true(run_until(&world, one_ready));
 	control(&world, "refresh", "{\"kind\":\"link_disabled\"}");
-	assert_true(run_until(&world, is_fatal, 3000));
+	assert_true(run_until(&world, is_fatal));
 	world_close(&world);
 }
 

@@ -5,11 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "../fakes/stall.h"
 #include "net/loop.h"
 
-enum { METER_MS = 10, WATCHDOG_MS = 120000 };
+enum { WATCHDOG_MS = 120000 };
 
 static void on_watchdog(uv_timer_t *timer)
 {
@@ -17,45 +17,9 @@ static void on_watchdog(uv_timer_t *timer)
 	fail_msg("the test did not end within its time");
 }
 
-static uint64_t cpu_ms(void)
-{
-	struct timespec used;
-
-	assert_int_equal(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used), 0);
-	return (uint64_t)used.tv_sec * 1000 + (uint64_t)used.tv_nsec / 1000000;
-}
-
-/* What the meter is late, and we did not use ourselves, was taken by others. */
-static uint64_t taken_ms(const struct world *world)
-{
-	uint64_t now = uv_now(&world->loop), used = cpu_ms() - world->cpu_ms;
-
-	return now > world->due_ms + used + METER_MS ? now - world->due_ms - used : 0;
-}
-
-static void on_meter(uv_timer_t *timer)
-{
-	struct world *world = timer->data;
-
-	world->stalled_ms += taken_ms(world);
-	world->due_ms = uv_now(timer->loop) + METER_MS;
-	world->cpu_ms = cpu_ms();
-	(void)uv_timer_start(timer, on_meter, METER_MS, 0);
-}
-
-static void start_meter(struct world *world)
-{
-	(void)uv_timer_init(&world->loop, &world->meter);
-	world->meter.data = world;
-	world->due_ms = uv_now(&world->loop) + METER_MS;
-	world->cpu_ms = cpu_ms();
-	(void)uv_timer_start(&world->meter, on_meter, METER_MS, 0);
-	uv_unref((uv_handle_t *)&world->meter);
-}
-
 uint64_t world_now(const struct world *world)
 {
-	return uv_now(&world->loop) - world->stalled_ms - taken_ms(world);
+	return uv_now(&world->loop) - stall_ms();
 }
 
 void world_open(struct world *world)
@@ -80,7 +44,6 @@ void world_open_proxied(struct world *world, const char *proxy)
 	(void)uv_timer_init(&world->loop, &world->watchdog);
 	(void)uv_timer_start(&world->watchdog, on_watchdog, WATCHDOG_MS, 0);
 	uv_unref((uv_handle_t *)&world->watchdog);
-	start_meter(world);
 }
 
 static void on_gone(void *data)
@@ -94,7 +57,6 @@ static void on_gone(void *data)
 void world_close(struct world *world)
 {
 	uv_close((uv_handle_t *)&world->watchdog, NULL);
-	uv_close((uv_handle_t *)&world->meter, NULL);
 	ws_context_destroy(world->context, on_gone, world);
 	(void)uv_run(&world->loop, UV_RUN_DEFAULT);
 	assert_true(world->gone);

@@ -17,9 +17,6 @@ struct world {
 	struct ws_context *context;
 	bool gone;
 	uv_timer_t watchdog;
-	uv_timer_t meter;
-	uint64_t due_ms, cpu_ms;
-	uint64_t stalled_ms; /* so long this process was not let run when it wanted to */
 };
 
 struct seen { /* what one websocket told */
@@ -30,7 +27,7 @@ struct seen { /* what one websocket told */
 	char last[512]; /* the last message's beginning */
 	struct ws_end end;
 	struct err err;
-	uint64_t started_ms, closed_ms; /* without what stalled us */
+	uint64_t started_ms, closed_ms; /* by world_now */
 	/* Called for each, when not NULL. */
 	void (*on_open)(struct seen *seen);
 	void (*on_message)(struct seen *seen, const char *text, size_t len);
@@ -39,7 +36,7 @@ struct seen { /* what one websocket told */
 void world_open(struct world *world); /* trusts the test's CA, allows ws:// to loopback */
 void world_open_proxied(struct world *world, const char *proxy);
 void world_close(struct world *world);         /* the loop must close with nothing left */
-uint64_t world_now(const struct world *world); /* ms; stands still while we are stalled */
+uint64_t world_now(const struct world *world); /* ms, without what stalled us */
 /* false: not within WORLD_LIMIT_MS, which is for what is broken, not for what is slow. */
 bool world_run_until(struct world *world, const unsigned *counter, unsigned value);
 void world_run_for(struct world *world, unsigned ms);

@@ -143,9 +143,13 @@ with_failpoints() { # suites
 	done
 }
 
-with_control_plane() {
+build_control_plane() {
 	# A machine that cannot build it says why here, and its tests are counted as skipped.
 	tests/controlplane/build.sh >/dev/null || [ $? -eq 77 ] || broken+=("building the control plane")
+}
+
+with_control_plane() {
+	build_control_plane
 	with_plain_build cluster
 }
 
@@ -174,6 +178,7 @@ else
 	with_fuzzers
 fi
 if $bench; then
+	build_control_plane
 	with_plain_build bench
 fi
 exec /usr/bin/python3 tests/count.py "${broken[@]/#/--broken=}" "${logs[@]}"

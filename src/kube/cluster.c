@@ -25,8 +25,8 @@ static struct http *open_http(const struct kube *kube, const char *what, unsigne
 		.proxy = target->proxy,
 		.tls = { .ca_file = target->ca_file,
 			 .ca_pem = target->ca_pem,
-			 .cert_pem = cert != NULL ? cert : target->cert_pem,
-			 .key_pem = cert != NULL ? key : target->key_pem,
+			 .cert_pem = cert,
+			 .key_pem = key,
 			 .server_name = target->server_name,
 			 .insecure = target->insecure },
 	};
@@ -50,17 +50,15 @@ static void open_line(struct kube *kube)
 {
 	kube->line = xcalloc(1, sizeof(*kube->line));
 	kube->line->http = open_http(kube, "cluster", 0);
-	kube->line->version = kube_creds_version(kube->creds);
+	kube->line->version = kube_creds_cert_version(kube->creds);
 }
 
 /* A connection says who we are by the certificate it was made with: with another one, others. */
 static void change_line(struct kube *kube)
 {
 	struct line *old = kube->line;
-	const char *key;
 
-	if (kube_creds_cert(kube->creds, &key) == NULL ||
-	    old->version == kube_creds_version(kube->creds))
+	if (old->version == kube_creds_cert_version(kube->creds))
 		return;
 	open_line(kube);
 	old->retired = true;

@@ -14,6 +14,7 @@
 #include "base/conftree.h"
 #include "base/diag.h"
 #include "base/err.h"
+#include "base/pem.h"
 #include "base/secret.h"
 #include "base/str.h"
 #include "base/xalloc.h"
@@ -119,13 +120,14 @@ static char *decode(const char *text)
 	return NULL;
 }
 
-/* One PEM of a kubeconfig entry: "x-data" in it, or "x" as a file beside it. */
-static bool read_pem(const json_t *entry, const char *key, const char *dir, char **ret_pem,
+/* One PEM of a kubeconfig entry: "x-data" in it, or "x" as a file beside it, whose path goes to
+ * ret_file. */
+static bool read_pem(const struct entry *entry, const char *key, char **ret_pem, char **ret_file,
 		     struct err *err)
 {
-	char *data_key = xasprintf("%s-data", key), *path;
-	const char *data = json_string_value(json_object_get(entry, data_key));
-	const char *file = json_string_value(json_object_get(entry, key));
+	char *data_key = xasprintf("%s-data", key);
+	const char *data = json_string_value(json_object_get(entry->node, data_key));
+	const char *file = json_string_value(json_object_get(entry->node, key));
 	size_t len;
 
 	free(data_key);
@@ -137,9 +139,8 @@ static bool read_pem(const json_t *entry, const char *key, const char *dir, char
 	}
 	if (str_empty(file))
 		return true;
-	path = under(dir, file);
-	*ret_pem = file_read(path, PEM_MAX, &len, err);
-	free(path);
+	*ret_file = under(entry->dir, file);
+	*ret_pem = file_read(*ret_file, PEM_MAX, &len, err);
 	return *ret_pem != NULL;
 }
 
@@ -179,9 +180,9 @@ static void list_contexts(const struct kubeconfig *config, struct buf *buf)
 	}
 }
 
-static bool take_cluster(struct kube_target *target, const json_t *cluster, const char *dir,
-			 struct err *err)
+static bool take_cluster(struct kube_target *target, const struct entry *entry, struct err *err)
 {
+	const json_t *cluster = entry->node;
 	const char *proxy = jget_str(cluster, "proxy-url");
 	const char *server = jget_str(cluster, "server");
 
@@ -192,12 +193,16 @@ static bool take_cluster(struct kube_target *target, const json_t *cluster, cons
 	target->insecure = truth(cluster, "insecure-skip-tls-verify");
 	target->server_name = xstrdup_null(jget_str(cluster, "tls-server-name"));
 	if (!set_server(target, server, err) ||
-	    !read_pem(cluster, "certificate-authority", dir, &target->ca_pem, err))
+	    !read_pem(entry, "certificate-authority", &target->ca_pem, &target->ca_file, err))
 		return false;
 	if (target->insecure && target->ca_pem != NULL) {
 		err_set(err, ERR_INVALID,
 			"insecure-skip-tls-verify and a certificate authority exclude each other");
 		return false;
+	}
+	if (target->ca_file != NULL) { /* it can be read; from now on as it is then */
+		free(target->ca_pem);
+		target->ca_pem = NULL;
 	}
 	if (str_empty(proxy))
 		return true;
@@ -274,11 +279,15 @@ static bool take_user(struct kube_target *target, const struct entry *user, cons
 	const char *file = jget_str(user->node, "tokenFile");
 
 	if (!refuse_unsupported(user->node, err) ||
-	    !read_pem(user->node, "client-certificate", user->dir, &target->cert_pem, err) ||
-	    !read_pem(user->node, "client-key", user->dir, &target->key_pem, err))
+	    !read_pem(user, "client-certificate", &target->cert_pem, &target->cert_file, err) ||
+	    !read_pem(user, "client-key", &target->key_pem, &target->key_file, err))
 		return false;
 	if ((target->cert_pem == NULL) != (target->key_pem == NULL)) {
 		err_set(err, ERR_INVALID, "client-certificate and client-key belong together");
+		return false;
+	}
+	if (target->cert_pem != NULL && !pem_pair(target->cert_pem, target->key_pem, err)) {
+		err_prefix(err, "client-certificate and client-key");
 		return false;
 	}
 	if (token != NULL && !json_is_null(token) && !json_is_string(token)) {
@@ -318,7 +327,7 @@ static bool take_context(struct kube_target *target, const struct kubeconfig *co
 		return false;
 	}
 	target->space = xstrdup_null(jget_str(context.node, "namespace"));
-	return take_cluster(target, cluster.node, cluster.dir, err) &&
+	return take_cluster(target, &cluster, err) &&
 	       take_user(target, &user, cluster.node, allowed, err);
 }
 
@@ -540,6 +549,8 @@ void kube_target_finish(struct kube_target *target)
 	free(target->ca_file);
 	free(target->ca_pem);
 	free(target->cert_pem);
+	free(target->cert_file);
+	free(target->key_file);
 	free(target->server_name);
 	free(target->proxy);
 	free(target->space);

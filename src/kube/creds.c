@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * creds.c - who we are to a cluster: a fixed token, a token that others renew under the same path,
- * or what a plugin says.
+ * creds.c - who we are to a cluster: a token or a certificate that is fixed, those that others
+ * renew under the same paths, or what a plugin says.
  *
- * A file is read again every 50 s and when asked, always by path and off the loop; when it cannot
- * be read the old text stays.  A plugin is run when something is needed, a minute before its
- * credential expires, and when the cluster refused it.  There is one reading or run at a time, for
- * all who wait.
+ * Files are read again every 50 s and when asked, always by path and off the loop; what cannot be
+ * read stays as it was, and so does a certificate whose key is not there yet.  A plugin is run when
+ * something is needed, a minute before its credential expires, and when the cluster refused it.
+ * There is one reading or run at a time, for all who wait.
  */
 #include <assert.h>
 #include <ctype.h>
@@ -17,6 +17,7 @@
 #include "base/err.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/pem.h"
 #include "base/secret.h"
 #include "base/str.h"
 #include "base/xalloc.h"
@@ -27,21 +28,22 @@ enum {
 	AHEAD_MS = 60000, /* of the expiry of a plugin's credential */
 	AGAIN_MS = 15000, /* at least, between two runs that nobody waits for */
 	TOKEN_MAX = 64 * 1024,
+	PEM_MAX = 1 << 20,
 };
 
 struct kube_creds {
 	uv_loop_t *loop;
 	struct kube_credential have;
-	unsigned version;
-	char *file;                       /* NULL: not of a file */
-	const struct kube_plugin *plugin; /* borrowed; NULL: not of a plugin */
-	struct call *run;                 /* of the plugin */
+	unsigned version, cert_version;
+	char *token_file, *cert_file, *key_file; /* NULL: not of a file */
+	const struct kube_plugin *plugin;        /* borrowed; NULL: not of a plugin */
+	struct call *run;                        /* of the plugin */
 	uv_timer_t timer;
 	uv_work_t work;
 	bool timed, reading, closing;
-	char *fresh; /* of the pool thread; NULL: fresh_err */
-	struct err fresh_err;
-	struct list waiting; /* of struct renewal */
+	struct kube_credential fresh; /* of the pool thread: what it could read */
+	struct err fresh_err;         /* the first thing that it could not; ERR_NONE */
+	struct list waiting;          /* of struct renewal */
 };
 
 struct renewal {
@@ -53,6 +55,11 @@ struct renewal {
 };
 
 static void renew(struct kube_creds *creds);
+
+static bool of_files(const struct kube_creds *creds)
+{
+	return creds->token_file != NULL || creds->cert_file != NULL || creds->key_file != NULL;
+}
 
 /* Nothing but what may stand in a header; NULL: err. */
 static char *read_token(const char *file, struct err *err)
@@ -85,8 +92,10 @@ static char *read_token(const char *file, struct err *err)
 static void release(struct kube_creds *creds)
 {
 	kube_credential_finish(&creds->have);
-	secret_free(creds->fresh);
-	free(creds->file);
+	kube_credential_finish(&creds->fresh);
+	free(creds->token_file);
+	free(creds->cert_file);
+	free(creds->key_file);
 	free(creds);
 }
 
@@ -115,37 +124,104 @@ static void tell(struct kube_creds *creds, const struct err *err)
 		renew(creds);
 }
 
-/* --- of a file --- */
+/* --- of files --- */
+
+static void keep_first(struct err *first, const struct err *err)
+{
+	if (first->kind == ERR_NONE)
+		*first = *err;
+}
+
+/* A fixed one of the two is as it was. */
+static char *read_half(const char *file, const char *fixed, struct err *err)
+{
+	size_t len;
+
+	return file != NULL ? file_read(file, PEM_MAX, &len, err) : xstrdup(fixed);
+}
+
+/* Both or none: they are written one after the other. */
+static void read_cert(struct kube_creds *creds)
+{
+	struct err err;
+	char *cert = read_half(creds->cert_file, creds->have.cert_pem, &err);
+	char *key = cert == NULL ? NULL : read_half(creds->key_file, creds->have.key_pem, &err);
+
+	if (key != NULL && pem_pair(cert, key, &err)) {
+		creds->fresh.cert_pem = cert;
+		creds->fresh.key_pem = key;
+		return;
+	}
+	if (key != NULL)
+		err_prefix(&err, "client-certificate and client-key");
+	keep_first(&creds->fresh_err, &err);
+	free(cert);
+	secret_free(key);
+}
 
 static void on_work(uv_work_t *work)
 {
 	struct kube_creds *creds = work->data;
+	struct err err;
 
-	creds->fresh = read_token(creds->file, &creds->fresh_err);
+	creds->fresh_err.kind = ERR_NONE;
+	if (creds->token_file != NULL) {
+		creds->fresh.token = read_token(creds->token_file, &err);
+		if (creds->fresh.token == NULL)
+			keep_first(&creds->fresh_err, &err);
+	}
+	if (creds->cert_file != NULL || creds->key_file != NULL)
+		read_cert(creds);
+}
+
+static bool take_token(struct kube_creds *creds)
+{
+	char *fresh = creds->fresh.token;
+
+	if (fresh == NULL || str_eq(fresh, creds->have.token))
+		return false;
+	secret_free(creds->have.token);
+	creds->have.token = fresh;
+	creds->fresh.token = NULL;
+	log_mask(fresh);
+	return true;
+}
+
+static bool take_cert(struct kube_creds *creds)
+{
+	struct kube_credential *have = &creds->have, *fresh = &creds->fresh;
+
+	if (fresh->cert_pem == NULL || str_eq(fresh->cert_pem, have->cert_pem))
+		return false;
+	free(have->cert_pem);
+	secret_free(have->key_pem);
+	have->cert_pem = fresh->cert_pem;
+	have->key_pem = fresh->key_pem;
+	fresh->cert_pem = fresh->key_pem = NULL;
+	creds->cert_version++;
+	return true;
 }
 
 /* Takes what was read; false: err says why nothing changed. */
-static bool take_file(struct kube_creds *creds, struct err *ret_err)
+static bool take_files(struct kube_creds *creds, struct err *ret_err)
 {
-	char *fresh = creds->fresh;
+	bool token = take_token(creds), cert = take_cert(creds);
 
-	creds->fresh = NULL;
-	if (fresh == NULL) {
+	kube_credential_finish(&creds->fresh);
+	if (creds->fresh_err.kind != ERR_NONE)
+		log_warn("credential not read", LOG_STR("reason", creds->fresh_err.msg));
+	if (token || cert) {
+		creds->version++;
+		return true;
+	}
+	if (creds->fresh_err.kind != ERR_NONE)
 		*ret_err = creds->fresh_err;
-		log_warn("token not read", LOG_STR("reason", ret_err->msg));
-		return false;
-	}
-	if (str_eq(fresh, creds->have.token)) {
-		err_set(ret_err, ERR_INVALID, "token file %s still holds the same token",
-			creds->file);
-		secret_free(fresh);
-		return false;
-	}
-	secret_free(creds->have.token);
-	creds->have.token = fresh;
-	creds->version++;
-	log_mask(fresh);
-	return true;
+	else
+		err_set(ret_err, ERR_INVALID, "%s still holds the same",
+			creds->token_file != NULL  ? creds->token_file
+			: creds->cert_file != NULL ? creds->cert_file
+						   : creds->key_file);
+	return false;
 }
 
 static void on_read(uv_work_t *work, int status)
@@ -156,7 +232,7 @@ static void on_read(uv_work_t *work, int status)
 	(void)status;
 	creds->reading = false;
 	if (!creds->closing)
-		tell(creds, take_file(creds, &err) ? NULL : &err);
+		tell(creds, take_files(creds, &err) ? NULL : &err);
 	else if (!creds->timed)
 		release(creds);
 }
@@ -186,6 +262,8 @@ static void on_run(void *data, struct kube_credential *credential, const struct 
 
 	creds->run = NULL;
 	if (credential != NULL) {
+		if (!str_eq(creds->have.cert_pem, credential->cert_pem))
+			creds->cert_version++;
 		kube_credential_finish(&creds->have);
 		creds->have = *credential;
 		memset(credential, 0, sizeof(*credential));
@@ -203,7 +281,7 @@ static void renew(struct kube_creds *creds)
 {
 	if (creds->plugin != NULL && creds->run == NULL)
 		creds->run = kube_plugin_run(creds->loop, creds->plugin, on_run, creds);
-	if (creds->file == NULL || creds->reading)
+	if (!of_files(creds) || creds->reading)
 		return;
 	creds->reading = true;
 	(void)uv_queue_work(creds->loop, &creds->work, on_work, on_read);
@@ -214,7 +292,7 @@ static void start_timer(struct kube_creds *creds)
 	creds->timed = true;
 	(void)uv_timer_init(creds->loop, &creds->timer);
 	creds->timer.data = creds;
-	if (creds->file != NULL)
+	if (of_files(creds))
 		(void)uv_timer_start(&creds->timer, on_timer, RENEW_MS, RENEW_MS);
 	uv_unref((uv_handle_t *)&creds->timer);
 }
@@ -235,13 +313,16 @@ struct kube_creds *kube_creds_create(uv_loop_t *loop, const struct kube_target *
 	}
 	if (creds->have.token != NULL)
 		log_mask(creds->have.token);
+	creds->have.cert_pem = xstrdup_null(target->cert_pem);
+	creds->have.key_pem = xstrdup_null(target->key_pem);
+	creds->token_file = xstrdup_null(target->token_file);
+	creds->cert_file = xstrdup_null(target->cert_file);
+	creds->key_file = xstrdup_null(target->key_file);
 	creds->plugin = target->plugin;
 	if (creds->plugin == NULL)
 		creds->version = 1;
-	if (loop == NULL || (target->token_file == NULL && target->plugin == NULL))
-		return creds;
-	creds->file = xstrdup_null(target->token_file);
-	start_timer(creds);
+	if (loop != NULL && (of_files(creds) || creds->plugin != NULL))
+		start_timer(creds);
 	return creds;
 }
 
@@ -269,6 +350,11 @@ const char *kube_creds_cert(const struct kube_creds *creds, const char **ret_key
 	return creds->have.cert_pem;
 }
 
+unsigned kube_creds_cert_version(const struct kube_creds *creds)
+{
+	return creds->cert_version;
+}
+
 unsigned kube_creds_version(const struct kube_creds *creds)
 {
 	return creds->version;
@@ -282,7 +368,7 @@ bool kube_creds_ready(const struct kube_creds *creds)
 
 bool kube_creds_may_change(const struct kube_creds *creds)
 {
-	return creds->file != NULL;
+	return of_files(creds);
 }
 
 static void on_cancel(struct call *call)
@@ -301,8 +387,8 @@ struct call *kube_creds_renew(struct kube_creds *creds, unsigned version, call_d
 
 	if (creds->version > version && kube_creds_ready(creds))
 		return call_later(creds->loop, NULL, done, data);
-	if (creds->file == NULL && creds->plugin == NULL) {
-		err_set(&err, ERR_INVALID, "the token is a fixed one");
+	if (!of_files(creds) && creds->plugin == NULL) {
+		err_set(&err, ERR_INVALID, "the credential is a fixed one");
 		return call_later(creds->loop, &err, done, data);
 	}
 	renewal = xcalloc(1, sizeof(*renewal));

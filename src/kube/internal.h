@@ -18,6 +18,7 @@ struct kube_target {
 	char *server; /* no slash at the end; may carry a path */
 	char *ca_file, *ca_pem;
 	char *cert_pem, *key_pem;
+	char *cert_file, *key_file; /* whence those are; NULL: not of a file, which may change */
 	char *server_name, *proxy, *space;
 	bool insecure;
 	char *token, *token_file;   /* token: the fixed one, or NULL */
@@ -65,7 +66,7 @@ typedef void (*kube_plugin_fn)(void *data, struct kube_credential *credential,
 struct call *kube_plugin_run(uv_loop_t *loop, const struct kube_plugin *plugin, kube_plugin_fn done,
 			     void *data);
 
-/* --- creds.c: who we are: a fixed token, a file's, or a plugin's credential --- */
+/* --- creds.c: who we are: what is fixed, what files hold, or a plugin's credential --- */
 
 struct kube_creds;
 
@@ -74,8 +75,9 @@ struct kube_creds *kube_creds_create(uv_loop_t *loop, const struct kube_target *
 				     struct err *err);
 void kube_creds_destroy(struct kube_creds *creds);
 const char *kube_creds_token(const struct kube_creds *creds); /* NULL: none */
-/* Of a plugin, beside or instead of the token; NULL: none.  ret_key is set with it. */
+/* Beside or instead of the token; NULL: none.  ret_key is set with it. */
 const char *kube_creds_cert(const struct kube_creds *creds, const char **ret_key);
+unsigned kube_creds_cert_version(const struct kube_creds *creds); /* grows with each other one */
 
 /* Grows with each change of what the others give; 0: nothing yet. */
 unsigned kube_creds_version(const struct kube_creds *creds);
@@ -103,7 +105,7 @@ struct line {
 	struct http *http;    /* calls */
 	struct http *streams; /* watches, so that they take no call's place; NULL until the first */
 	unsigned users;       /* requests under way */
-	unsigned version;     /* of the credentials, where they are a certificate */
+	unsigned version;     /* of the certificate */
 	bool retired;
 };
 

@@ -206,7 +206,7 @@ class ControlPlane:
 
     # Files
 
-    def certificate(self, authority, name, usage, organization=None, san=None):
+    def certificate(self, authority, name, usage, organization=None, san=None, days=2):
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         subject = [x509.NameAttribute(NameOID.COMMON_NAME, name)]
         if organization:
@@ -214,7 +214,7 @@ class ControlPlane:
         extensions = [(x509.BasicConstraints(False, None), True), (x509.ExtendedKeyUsage(usage), False)]
         if san:
             extensions.append((x509.SubjectAlternativeName(san), False))
-        cert = authority.sign(x509.Name(subject), key.public_key(), extensions)
+        cert = authority.sign(x509.Name(subject), key.public_key(), extensions, days)
         return cert, key
 
     def write_files(self):
@@ -239,9 +239,10 @@ class ControlPlane:
                                       "  userGroups: [system:serviceaccounts:kube-system]\n- level: Metadata\n",
                                       encoding="ascii")
 
-    def client_certificate(self, name, organization=None):
-        """PEM texts of a certificate and its key that the API server takes for a person's."""
-        cert, key = self.certificate(self.authority, name, [ExtendedKeyUsageOID.CLIENT_AUTH], organization)
+    def client_certificate(self, name, organization=None, seconds=172800):
+        """PEM texts of a certificate, good for so long, and its key, that the API server takes for a person's."""
+        cert, key = self.certificate(self.authority, name, [ExtendedKeyUsageOID.CLIENT_AUTH], organization,
+                                     days=seconds / 86400)
         return cert.public_bytes(serialization.Encoding.PEM).decode(), pem(key).decode()
 
     def write_kubeconfig(self):

@@ -25,7 +25,7 @@ LIBRARIES = {
     r"jansson\.h": ["include/base/json.h"],
     r"yaml\.h": ["src/base/conftree.c"],
     r"pcre2\.h": ["src/base/pattern.c"],
-    r"openssl/.*": ["src/base/digest.c", "src/base/jwt.c", "src/base/jwt_verify.c", "src/base/signing.c",
+    r"openssl/.*": ["src/base/digest.c", "src/base/jwt.c", "src/base/jwt_verify.c", "src/base/pem.c", "src/base/signing.c",
                      "src/net/ws.c"],
     r"(ldap|lber)\.h": ["src/net/ldapc.c"],
     r"curl/.*": ["src/net/http_internal.h"],

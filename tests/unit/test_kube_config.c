@@ -10,8 +10,11 @@
 
 #include "../../src/kube/internal.h"
 #include "base/err.h"
+#include "base/xalloc.h"
+#include "make_pem.h"
 
 static char folder[64];
+static char cert[PEM_SIZE], key[PEM_SIZE];
 
 static void write_file(const char *name, const char *text)
 {
@@ -46,24 +49,32 @@ static bool read_node(struct kube_target *target, const char *json, struct err *
 /* QUJD is ABC */
 static void test_all_of_it(void **state)
 {
+	char coded[2 * PEM_SIZE], *config;
 	struct kube_target target;
 	struct err err;
 
 	(void)state;
-	write_file("config", HEAD CONTEXTS
-		   "clusters:\n- name: c\n  cluster:\n    server: https://10.0.0.1:6443/k8s/c-1/\n"
-		   "    certificate-authority-data: |\n      QU\n      JD\n"
-		   "    tls-server-name: kube.example\n    proxy-url: socks5://127.0.0.1:1080\n"
-		   "    extensions: []\n"
-		   "users:\n- name: u\n  user:\n    tokenFile: token\n"
-		   "    client-certificate-data: QUJD\n    client-key: key.pem\n");
-	write_file("key.pem", "KEY");
+	(void)EVP_EncodeBlock((unsigned char *)coded, (const unsigned char *)cert,
+			      (int)strlen(cert));
+	config = xasprintf(
+		HEAD CONTEXTS
+		"clusters:\n- name: c\n  cluster:\n    server: https://10.0.0.1:6443/k8s/c-1/\n"
+		"    certificate-authority-data: |\n      QU\n      JD\n"
+		"    tls-server-name: kube.example\n    proxy-url: socks5://127.0.0.1:1080\n"
+		"    extensions: []\n"
+		"users:\n- name: u\n  user:\n    tokenFile: token\n"
+		"    client-certificate-data: %s\n    client-key: key.pem\n",
+		coded);
+	write_file("config", config);
+	free(config);
 	if (!read_node(&target, NODE, &err))
 		fail_msg("%s", err.msg);
 	assert_string_equal(target.server, "https://10.0.0.1:6443/k8s/c-1");
 	assert_string_equal(target.ca_pem, "ABC");
-	assert_string_equal(target.cert_pem, "ABC");
-	assert_string_equal(target.key_pem, "KEY");
+	assert_string_equal(target.cert_pem, cert);
+	assert_string_equal(target.key_pem, key);
+	assert_null(target.cert_file); /* fixed */
+	assert_non_null(strstr(target.key_file, "/key.pem"));
 	assert_string_equal(target.server_name, "kube.example");
 	assert_string_equal(target.proxy, "socks5h://127.0.0.1:1080");
 	assert_string_equal(target.space, "ads");
@@ -108,6 +119,12 @@ static const struct row refused[] = {
 	{ "server: https://k", "as-groups: [a]\n    token: x", "need as" },
 	{ "server: https://k", "token: 12345", "put it in quotes" },
 	{ "server: https://k", "client-certificate-data: QUJD", "belong together" },
+	{ "server: https://k", "client-certificate: cert.pem\n    client-key: none.pem",
+	  "none.pem" },
+	{ "server: https://k", "client-certificate: cert.pem\n    client-key: other.pem",
+	  "the key is not that of the certificate" },
+	{ "server: https://k", "client-certificate: other.pem\n    client-key: key.pem",
+	  "it holds no certificate" },
 	{ "server: https://k\n    insecure-skip-tls-verify: yes\n    "
 	  "certificate-authority-data: QUJD",
 	  "token: x", "exclude each other" },
@@ -204,7 +221,8 @@ static void test_merging(void **state)
 	if (!read_node(&target, by_env, &err))
 		fail_msg("%s", err.msg);
 	assert_string_equal(target.server, "https://second");
-	assert_string_equal(target.ca_pem, "CA"); /* beside the second file */
+	assert_null(target.ca_pem); /* read by who uses it, for it may change */
+	assert_non_null(strstr(target.ca_file, "/other/ca.pem")); /* beside the second file */
 	assert_string_equal(target.space, "default");
 	assert_null(target.token); /* nothing of the second user */
 	assert_non_null(strstr(target.token_file, "/first"));
@@ -302,18 +320,27 @@ static void test_pod(void **state)
 
 static int make_folder(void **state)
 {
+	char other_cert[PEM_SIZE], other_key[PEM_SIZE];
+
 	(void)state;
 	(void)snprintf(folder, sizeof(folder), "/tmp/opsd-kube-XXXXXX");
-	return mkdtemp(folder) == NULL ? -1 : 0;
+	if (mkdtemp(folder) == NULL)
+		return -1;
+	make_pem(cert, key);
+	make_pem(other_cert, other_key);
+	write_file("cert.pem", cert);
+	write_file("key.pem", key);
+	write_file("other.pem", other_key);
+	return 0;
 }
 
 static int drop_folder(void **state)
 {
-	static const char *const names[] = { "config", "key.pem" };
+	static const char *const names[] = { "config", "cert.pem", "key.pem", "other.pem" };
 	char path[128];
 
 	(void)state;
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < 4; i++) {
 		(void)snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
 		(void)unlink(path);
 	}

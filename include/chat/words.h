@@ -96,7 +96,7 @@ struct sign_in_code {
 	const char *code, *url;
 	int64_t lives_s;
 };
-char *words_sign_in(const char *what, const char *request, const struct sign_in_code *code);
+char *words_sign_in(const char *what, const struct request *rq, const struct sign_in_code *code);
 char *words_proof(const char *code);
 
 /* To a person whose Slack account was linked just now: { "email" }. */

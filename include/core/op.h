@@ -22,7 +22,8 @@ enum op_step {
 	OP_RECEIVE, /* a new intent: record it, decide if the asker's facts are fresh */
 	OP_CONFIRM, /* a click on a preview: record it, take the request over */
 	OP_CLICKER, /* ask Slack who clicked on a card, unless that is known afresh */
-	OP_VOTE,   /* record what that click says; the run ends, the last approval begins another */
+	OP_VOTE,   /* record what that click says, if need be after OP_PROVE of who clicked; the run
+		      ends, the last approval begins another */
 	OP_STEER,  /* the same of a click that moves what has not started */
 	OP_PEOPLE, /* ask Slack who the asker is */
 	OP_PROVE,  /* a company sign-in, when the decision asks for one: minutes */
@@ -52,7 +53,7 @@ struct op_ports {
 	uint32_t settle_retry_ms;  /* between tries of a settle that the database did not take */
 	uint32_t busy_retry_ms;    /* before the first new try of a start whose target was busy */
 	/* RECEIVE, CONFIRM, VOTE or STEER ended (err or NULL), or CLICKER did with err: the
-	 * acknowledgement is due now. */
+	 * acknowledgement is due now; rq->proving: it was given before. */
 	void (*answered)(void *ctx, struct request *rq, const struct err *err);
 	/* The run is over; rq is lent for this last time. */
 	void (*finished)(void *ctx, const struct request *rq, const struct err *err);

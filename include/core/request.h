@@ -97,6 +97,7 @@ struct request {
 	json_t *approved_by; /* their names; NULL: nobody had to */
 	json_t *rules;       /* the approval rules that this plan meets (args_approvals) */
 	const char *reason;  /* of a vote; NULL: none */
+	bool proving;        /* of a vote: its click was acknowledged, it counts after a sign-in */
 	bool steering;       /* a click that moves what has not started (store/later.h) */
 	json_t *times;       /* when it starts and ends (core/later.h); NULL: not worked out */
 	bool not_before;     /* it starts not before a time of its own */

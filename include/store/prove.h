@@ -15,7 +15,9 @@ struct store_token {        /* an ID token that was verified */
 	int64_t signed_in_s; /* 0: not said */
 };
 
-/* Both answer with a code: "ok", "taken_over"; before a code is shown "too_many" and "once"; of a
+/* Of a request that asks, or (rq->proving) of an approval of the plan rq->digest by rq->asker.
+ * Both answer with a code: "ok", "taken_over"; before a code is shown "too_many", "once", "open"
+ * and "stale_card"; of a
  * token "another_person", "person_not_active", "binding_changed" and "token_used". */
 struct call *store_prove_begin(struct store *store, const struct request *rq, store_json_fn done,
 			       void *data);

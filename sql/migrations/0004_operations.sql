@@ -73,19 +73,22 @@ create index link_past_by_person on ops.link_past (person_id);
 create index link_past_by_user on ops.link_past (slack_user);
 comment on table ops.link_past is 'Links that an administrator took away: the account may be linked again';
 
--- A company sign-in for one request; the person is the one whose directory id the token named.
+-- A company sign-in for one request, or for one approval of it: then digest is that of the plan it was for.  The person
+-- is the one whose directory id the token named.
 create table ops.proof (
-	request_id   text collate "C" primary key,
+	request_id   text collate "C" not null,
 	person_id    bigint not null,
+	digest       text collate "C" not null default '',
 	issuer       text not null,
 	subject      text not null,
 	token_sha256 text not null unique check (token_sha256 ~ '^[0-9a-f]{64}$'), -- each token once
 	signed_in_at timestamptz, -- auth_time, when the provider says it
-	proved_at    timestamptz not null default clock_timestamp()
+	proved_at    timestamptz not null default clock_timestamp(),
+	primary key (request_id, person_id, digest)
 );
 
 create table ops.proof_try (
-	request_id text collate "C" primary key,
+	request_id text collate "C" not null,
 	slack_team text collate "C" not null,
 	slack_user text collate "C" not null,
 	at         timestamptz not null default clock_timestamp()

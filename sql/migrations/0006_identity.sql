@@ -9,6 +9,9 @@ create type ops.identity as (
 	code         text -- 'ok', or why not
 );
 
+-- How long after a sign-in for an approval the click that it was for may come.
+create function ops.proof_of_vote_lasts() returns interval language sql immutable parallel safe as $$ select interval '15 minutes' $$;
+
 -- The link of a Slack user, whatever Slack says of the address now.
 create function ops.identify_by_link(p_team text, p_user text) returns ops.identity
 language plpgsql stable as $$
@@ -67,8 +70,9 @@ end $$;
 
 -- Who this Slack user is now.  p_verdict: what Slack says of the account ('ok' or why not); p_email: its
 -- address in canonical form.  Makes the link on first sight; suspends it when address and link disagree.
--- p_request: the requester's own request, whose company sign-in counts; null: somebody else's.  'step_up': a
--- sign-in is needed and can be had; 'needs_proof': it is needed.  Both name the person.
+-- p_request: the request whose company sign-in of this person counts, its requester's or that of an approver of its plan
+-- (which must be fresh); null: none does.  'step_up': a sign-in is needed and can be had; 'needs_proof': it is needed.
+-- Both name the person.
 create function ops.identify(p_team text, p_user text, p_verdict text, p_email text, p_risk integer, p_observer json,
 	p_request text)
 returns ops.identity
@@ -132,7 +136,9 @@ begin
 		i.code := code_;
 	end if;
 	if i.code = 'ok' and x.needs_proof and not exists (
-			select 1 from ops.proof f where f.request_id = p_request and f.person_id = i.person_id) then
+			select 1 from ops.proof f where f.request_id = p_request and f.person_id = i.person_id
+			  and (f.digest = '' or (f.digest = (ops.round_of(p_request)).digest
+				and f.proved_at > clock_timestamp() - ops.proof_of_vote_lasts()))) then
 		i.code := case when x.can_step_up and p_request is not null then 'step_up' else 'needs_proof' end;
 	end if;
 	return i;

@@ -402,11 +402,14 @@ end $$;
 
 -- A click on a card: approve, deny or withdraw.  Who clicked is known afresh (p_verdict, p_email).
 -- row_json is set when this was the last approval and the caller carries on with the request.
+-- 'step_up': it would count, but for a company sign-in; nothing is on record until it comes again with p_proved.
 create function ops.vote(p_boot uuid, p_observer json, p_id text, p_envelope text, p_dedup text, p_kind text, p_team text,
-	p_user text, p_verdict text, p_email text, p_digest text, p_reason text, p_audit_channel text, p_room integer)
+	p_user text, p_verdict text, p_email text, p_digest text, p_reason text, p_audit_channel text, p_room integer,
+	p_proved boolean default false)
 returns ops.answer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
+	starts boolean := p_kind in ('approve', 'execute'); -- to stop something takes no sign-in
 	now_ timestamptz;
 	r ops.request;
 	a ops.approval;
@@ -418,8 +421,13 @@ declare
 	facts text;
 	code_ text;
 begin
-	insert into ops.delivery (dedup, envelope_id, request_id, kind, boot_id)
-		values (p_dedup, p_envelope, p_id, p_kind, p_boot) on conflict do nothing;
+	if p_proved then -- the same click, whose sign-in is over
+		perform 1 from ops.delivery d where d.dedup = p_dedup and d.envelope_id = p_envelope and d.boot_id = p_boot
+			and not d.disowned for update;
+	else
+		insert into ops.delivery (dedup, envelope_id, request_id, kind, boot_id)
+			values (p_dedup, p_envelope, p_id, p_kind, p_boot) on conflict do nothing;
+	end if;
 	if not found then
 		-- The form behind Deny keeps its key, as in ops.receive.
 		update ops.delivery d set envelope_id = p_envelope, boot_id = p_boot, disowned = false,
@@ -448,7 +456,8 @@ begin
 		answer.code := 'stale_card';
 		return answer;
 	end if;
-	i := ops.identify(p_team, p_user, p_verdict, p_email, r.risk, p_observer, null);
+	i := ops.identify(p_team, p_user, p_verdict, p_email, case when starts then r.risk else 0 end, p_observer,
+		case when starts then p_id end);
 	same := ops.disguises(i.person_id);
 	select * into v from ops.vote x where x.request_id = p_id and x.round = a.round and x.person_id = any (same);
 	select '[' || string_agg('{"decision":' || y.decision || ',"rule":' || ops.js(y.rule) || '}', ',') || ']' into why from (
@@ -457,7 +466,7 @@ begin
 		from jsonb_array_elements(a.rules) x where p_kind = 'deny' or x ? 'can_execute' = (p_kind = 'execute')) y
 		where y.decision is not null;
 	code_ := case
-		when i.code <> 'ok' then i.code
+		when i.code not in ('ok', 'step_up') then i.code
 		when p_kind = 'withdraw' then case when i.person_id = r.person_id then 'ok' else 'not_requester' end
 		when r.person_id = any (same) then 'own_request'
 		when v.decision = 'approve' and p_kind = 'execute' then 'approver_may_not_start'
@@ -466,8 +475,13 @@ begin
 		when p_kind = 'execute' and not ops.approved_but_start(ops.tally(r, a.rules, a.round, a.digest))
 			then 'not_approved_yet'
 		when p_kind in ('approve', 'execute') and ops.frozen(r, r.plan) is not null then 'frozen' -- it could not start
-		else 'ok' end;
-	if code_ <> 'ok' then
+		when i.code = 'step_up' and p_proved then 'proof_failed'
+		else i.code end;
+	if code_ = 'step_up' then
+		answer.code := code_;
+		answer.detail := json_build_object('command', r.command, 'args', coalesce(r.shown, r.args))::text;
+		return answer;
+	elsif code_ <> 'ok' then
 		answer.code := code_;
 		answer.detail := json_strip_nulls(json_build_object('decision', v.decision, 'rules', a.rules,
 			'asked', ops.people_json(a.asked), 'frozen', ops.frozen(r, r.plan)))::text;
@@ -491,7 +505,9 @@ begin
 		values (p_id, a.round, i.person_id, p_digest, p_kind, left(p_reason, 1000), why::json, p_team, p_user, p_envelope);
 	perform ops.audit_note(p_id, i.person_id, p_user, p_observer, 'vote.' || p_kind, 'success', '{"decisions":'
 		|| why || ',"digest":' || ops.js(p_digest) || ',"email":' || ops.js(i.person_email) || ',"envelope":' || ops.js(p_envelope) || ',"name":'
-		|| ops.js(i.person_name) || ',"reason":' || ops.js(p_reason) || ',"round":' || a.round || ',"team":' || ops.js(p_team)
+		|| ops.js(i.person_name) || coalesce((select ',"proved":"' || ops.iso(f.proved_at) || '"' from ops.proof f
+			where f.request_id = p_id and f.person_id = i.person_id and f.digest = a.digest and starts), '')
+		|| ',"reason":' || ops.js(p_reason) || ',"round":' || a.round || ',"team":' || ops.js(p_team)
 		|| '}');
 	if p_kind = 'deny' then
 		answer := ops.refuse(r, p_boot, p_observer, 'approver_denied', json_build_object('by', i.person_name, 'reason', p_reason,
@@ -592,7 +608,7 @@ end $$;
 
 grant execute on function
 	ops.ask(uuid, json, text, bigint, json, text, jsonb, json, text, integer, text, integer),
-	ops.vote(uuid, json, text, text, text, text, text, text, text, text, text, text, text, integer),
+	ops.vote(uuid, json, text, text, text, text, text, text, text, text, text, text, text, integer, boolean),
 	ops.approval_deadlocks(jsonb)
 	to opsd_service;
 grant execute on function ops.approval_deadlocks(jsonb) to opsd_grants, opsd_auditor;

@@ -513,73 +513,119 @@ begin
 	perform pg_advisory_xact_lock(hashtextextended('opsd sign-in ' || r.slack_user, 0));
 	delete from ops.proof_try t where t.slack_user = r.slack_user and t.at < clock_timestamp() - interval '1 hour';
 	if (select count(*) from ops.proof_try t where t.slack_user = r.slack_user) >= 3
-			or exists (select 1 from ops.request q join ops.proof_try t on t.request_id = q.id
+			or exists (select 1 from ops.request q join ops.proof_try t on t.request_id = q.id and t.slack_user = q.slack_user
 				where t.slack_user = r.slack_user and q.state = 'received' and q.code = 'step_up' and q.id <> p_id) then
 		perform ops.audit_note(p_id, r.person_id, r.slack_user, p_observer, 'proof.refused', 'denied', '{"why":"too_many"}');
 		return '"too_many"';
 	end if;
-	insert into ops.proof_try (request_id, slack_team, slack_user) values (p_id, r.team, r.slack_user) on conflict do nothing;
-	if not found then
+	if exists (select 1 from ops.proof_try t where t.request_id = p_id and t.slack_user = r.slack_user) then
 		return '"once"';
 	end if;
+	insert into ops.proof_try (request_id, slack_team, slack_user) values (p_id, r.team, r.slack_user);
 	perform ops.audit_note(p_id, r.person_id, r.slack_user, p_observer, 'proof.asked', 'attempt', '{"risk":' || r.risk || '}');
 	return '"ok"';
 end $$;
 
--- A token was verified: its subject must be the very person whose Slack account asked.  For this request only; the
--- link is proved by it besides.
-create function ops.prove(p_boot uuid, p_observer json, p_id text, p_fence bigint, p_source text, p_proof jsonb) returns text
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+-- A token was verified: its subject must be the very person whose Slack account asked, or pressed the button.  For this
+-- request only (p_digest: for an approval of this plan of it); the link is proved by it besides.
+create function ops.take_proof(p_id text, p_digest text, p_team text, p_user text, p_person bigint, p_observer json,
+	p_source text, p_proof jsonb) returns text
+language plpgsql as $$
 declare
-	r ops.request;
 	named dir.person;
 	l ops.link;
 	code_ text := 'ok';
 	facts text;
+begin
+	select p.* into named from dir.person p join dir.source s using (source_id)
+		where s.name = p_source and p.external_id = p_proof ->> 'subject';
+	select * into l from ops.link k where k.slack_team = p_team and k.slack_user = p_user for update;
+	if named.person_id is distinct from p_person then
+		code_ := 'another_person';
+	elsif named.state <> 'active' or named.kind <> 'human' then
+		code_ := 'person_not_active';
+	elsif l.person_id is distinct from named.person_id or l.state = 'retired' then
+		code_ := 'binding_changed';
+	elsif exists (select 1 from ops.proof f where f.token_sha256 = p_proof ->> 'token') then
+		code_ := 'token_used';
+	else
+		insert into ops.proof (request_id, person_id, digest, issuer, subject, token_sha256, signed_in_at)
+			values (p_id, named.person_id, p_digest, p_proof ->> 'issuer', p_proof ->> 'subject', p_proof ->> 'token',
+				to_timestamp(nullif((p_proof ->> 'signed_in_s')::bigint, 0)))
+			on conflict (request_id, person_id, digest) do update set issuer = excluded.issuer, subject = excluded.subject,
+				token_sha256 = excluded.token_sha256, signed_in_at = excluded.signed_in_at, proved_at = excluded.proved_at;
+	end if;
+	facts := '{' || '"code":' || ops.js(code_) || ',"issuer":' || ops.js(p_proof ->> 'issuer') || ',"named":'
+		|| coalesce(named.person_id::text, 'null') || coalesce(',"plan":' || ops.js(nullif(p_digest, '')), '')
+		|| ',"signed_in_s":' || coalesce(p_proof ->> 'signed_in_s', '0') || ',"subject":' || ops.js(p_proof ->> 'subject') || '}';
+	if code_ <> 'ok' then
+		perform ops.audit_note(p_id, p_person, p_user, p_observer, 'proof.refused', 'denied', facts);
+		if code_ = 'another_person' then
+			perform ops.alarm(json_build_object('alarm', 'proof_of_another', 'user', p_user, 'mention', 'here', 'request', p_id,
+				'whose', coalesce(ops.person_text(named.person_id), 'somebody the directory does not know')), p_id);
+		end if;
+		return to_json(code_)::text;
+	end if;
+	update ops.link set how = 'idp', proved_external_id = named.external_id, proved_at = clock_timestamp(), state = 'live',
+			state_reason = '' where slack_team = p_team and slack_user = p_user;
+	perform ops.audit_note(p_id, p_person, p_user, p_observer, 'proof.given', 'success', facts);
+	if l.state = 'suspended' then
+		perform ops.audit_note(p_id, p_person, p_user, p_observer, 'link.released', 'success', '{"by":"proof"}');
+	end if;
+	return '"ok"';
+end $$;
+
+create function ops.prove(p_boot uuid, p_observer json, p_id text, p_fence bigint, p_source text, p_proof jsonb) returns text
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+	r ops.request;
 begin
 	select * into r from ops.request q where q.id = p_id and q.fence = p_fence and q.claimed_by = p_boot
 		and q.state = 'received' and q.code = 'step_up' for no key update;
 	if not found then
 		return '"taken_over"';
 	end if;
-	select p.* into named from dir.person p join dir.source s using (source_id)
-		where s.name = p_source and p.external_id = p_proof ->> 'subject';
-	select * into l from ops.link k where k.slack_team = r.team and k.slack_user = r.slack_user for update;
-	if named.person_id is distinct from r.person_id then
-		code_ := 'another_person';
-	elsif named.state <> 'active' or named.kind <> 'human' then
-		code_ := 'person_not_active';
-	elsif l.person_id is distinct from named.person_id or l.state = 'retired' then
-		code_ := 'binding_changed';
-	else
-		insert into ops.proof (request_id, person_id, issuer, subject, token_sha256, signed_in_at)
-			values (p_id, named.person_id, p_proof ->> 'issuer', p_proof ->> 'subject', p_proof ->> 'token',
-				to_timestamp(nullif((p_proof ->> 'signed_in_s')::bigint, 0)))
-			on conflict do nothing;
-		if not found then
-			code_ := 'token_used';
-		end if;
+	return ops.take_proof(p_id, '', r.team, r.slack_user, r.person_id, p_observer, p_source, p_proof);
+end $$;
+
+-- The same for an approval: who approves does not own the request, and may try again until the round is over.  The vote
+-- itself comes after it, by the click that asked for the sign-in or by the next one.
+create function ops.prove_vote_begin(p_observer json, p_id text, p_digest text, p_team text, p_user text) returns text
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+	r ops.request;
+	who bigint := (select l.person_id from ops.link l where l.slack_team = p_team and l.slack_user = p_user);
+	why text;
+begin
+	perform pg_advisory_xact_lock(hashtextextended('opsd sign-in ' || p_user, 0));
+	select * into r from ops.request q where q.id = p_id;
+	if r.state is distinct from 'approving' or (ops.round_of(p_id)).digest is distinct from p_digest then
+		return '"stale_card"';
 	end if;
-	facts := '{' || '"code":' || ops.js(code_) || ',"issuer":' || ops.js(p_proof ->> 'issuer') || ',"named":'
-		|| coalesce(named.person_id::text, 'null') || ',"signed_in_s":' || coalesce(p_proof ->> 'signed_in_s', '0') || ',"subject":'
-		|| ops.js(p_proof ->> 'subject') || '}';
-	if code_ <> 'ok' then
-		perform ops.audit_note(p_id, r.person_id, r.slack_user, p_observer, 'proof.refused', 'denied', facts);
-		if code_ = 'another_person' then
-			perform ops.alarm(json_build_object('alarm', 'proof_of_another', 'user', r.slack_user, 'mention', 'here', 'request', p_id,
-				'whose', coalesce(ops.person_text(named.person_id), 'somebody the directory does not know')), p_id);
-		end if;
-		return to_json(code_)::text;
+	delete from ops.proof_try t where t.slack_user = p_user and t.at < clock_timestamp() - interval '1 hour';
+	why := case
+		when exists (select 1 from ops.proof_try t where t.slack_user = p_user and t.request_id = p_id
+			and t.at > clock_timestamp() - interval '20 seconds') then 'open'
+		when (select count(*) from ops.proof_try t where t.slack_user = p_user) >= 3 then 'too_many' end;
+	if why is not null then
+		perform ops.audit_note(p_id, who, p_user, p_observer, 'proof.refused', 'denied', '{"why":"' || why || '"}');
+		return to_json(why)::text;
 	end if;
-	update ops.link set how = 'idp', proved_external_id = named.external_id, proved_at = clock_timestamp(), state = 'live',
-			state_reason = '' where slack_team = r.team and slack_user = r.slack_user;
-	perform ops.audit_note(p_id, r.person_id, r.slack_user, p_observer, 'proof.given', 'success', facts);
-	if l.state = 'suspended' then
-		perform ops.audit_note(p_id, r.person_id, r.slack_user, p_observer, 'link.released', 'success', '{"by":"proof"}');
-	end if;
+	insert into ops.proof_try (request_id, slack_team, slack_user) values (p_id, p_team, p_user);
+	perform ops.audit_note(p_id, who, p_user, p_observer, 'proof.asked', 'attempt', '{"plan":' || ops.js(p_digest)
+		|| ',"risk":' || r.risk || '}');
 	return '"ok"';
+end $$;
+
+create function ops.prove_vote(p_observer json, p_id text, p_digest text, p_team text, p_user text, p_source text, p_proof jsonb)
+returns text
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+	return ops.take_proof(p_id, p_digest, p_team, p_user, (select l.person_id from ops.link l
+		where l.slack_team = p_team and l.slack_user = p_user), p_observer, p_source, p_proof);
 end $$;
 
 grant execute on function ops.configure(text, text, boolean, smallint, smallint), ops.tell(jsonb, json),
 	ops.access_tick(json, integer), ops.prove_begin(uuid, json, text, bigint),
-	ops.prove(uuid, json, text, bigint, text, jsonb) to opsd_service;
+	ops.prove(uuid, json, text, bigint, text, jsonb), ops.prove_vote_begin(json, text, text, text, text),
+	ops.prove_vote(json, text, text, text, text, text, jsonb) to opsd_service;

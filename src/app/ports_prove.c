@@ -18,6 +18,7 @@
 #include "chat/render.h"
 #include "chat/words.h"
 #include "core/args.h"
+#include "core/catalog.h"
 #include "core/command.h"
 #include "core/request.h"
 #include "slack/web.h"
@@ -134,6 +135,22 @@ static void show(struct proving *proving, const char *text)
 					   json_incref(proving->message), on_shown, proving);
 }
 
+/* What is asked for, or approved.  The caller frees. */
+static char *what_for(const struct request *rq)
+{
+	const char *title =
+		rq->proving ? jget_str_or(rq->detail, "command", "?") : rq->command->title;
+	const struct command *command =
+		rq->proving ? catalog_find_title(rq->catalog, title) : rq->command;
+	char *args = command != NULL
+			     ? args_text(command, rq->proving ? jget(rq->detail, "args") : rq->args)
+			     : xstrdup("");
+	char *what = xasprintf("%s %s", title, args);
+
+	free(args);
+	return what;
+}
+
 static void on_code(void *data, const struct openid_code *code)
 {
 	struct proving *proving = data;
@@ -141,14 +158,11 @@ static void on_code(void *data, const struct openid_code *code)
 	const struct sign_in_code shown = { .code = code->code,
 					    .url = code->url,
 					    .lives_s = code->lives_s };
-	char *args = args_text(rq->command, rq->args);
-	char *what = xasprintf("%s %s", rq->command->title, args);
-	char *text = words_sign_in(what, rq->id, &shown);
+	char *what = what_for(rq), *text = words_sign_in(what, rq, &shown);
 
 	show(proving, text);
 	free(text);
 	free(what);
-	free(args);
 }
 
 /* the three calls */

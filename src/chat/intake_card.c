@@ -96,7 +96,8 @@ bool intake_card_answered(struct intake *intake, const struct request *rq, const
 		text = words_vote(rq);
 	if (text != NULL && str_eq(rq->delivery.kind, "deny"))
 		payload = card_deny_errors(text); /* a modal has no other way to be told */
-	intake_ack_all(intake, rq, payload);
+	if (!rq->proving)
+		intake_ack_all(intake, rq, payload);
 	if (text != NULL && payload == NULL) {
 		json_t *message = render_note(text);
 

@@ -298,8 +298,13 @@ char *words_vote(const struct request *rq)
 	size_t i;
 	json_t *person;
 
-	if (rq->known_id != NULL || rq->code == NULL)
+	if (rq->known_id != NULL || str_eq(rq->code, "step_up")) /* the code says the rest */
 		return NULL;
+	if (rq->code == NULL)
+		return rq->proving ? xstrdup("Your sign-in was accepted, and your decision counts.")
+				   : NULL;
+	if (str_eq(rq->code, "proof_failed") && rq->rejection != NULL)
+		return xasprintf("Your approval does not count. %s", rq->rejection);
 	buf_init(&buf, WORDS_MAX);
 	if (str_eq(rq->code, "too_late")) {
 		put_too_late(&buf, rq->detail);

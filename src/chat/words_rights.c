@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/str.h"
 #include "base/xalloc.h"
+#include "core/request.h"
 #include "words_internal.h"
 
 enum { WORDS_MAX = 6000, STALE_S = 45 * 60 };
@@ -226,14 +227,15 @@ char *words_stale(int64_t age_s)
 	return buf_take(&buf);
 }
 
-char *words_sign_in(const char *what, const char *request, const struct sign_in_code *code)
+char *words_sign_in(const char *what, const struct request *rq, const struct sign_in_code *code)
 {
-	return xasprintf(
-		"🔐 This needs a company sign-in, for this one request (%s): %s\n"
-		"Open %s in a browser and type the code %s within %d minutes.\n"
-		"Only if it was you who just asked for this, here in Slack. Nobody else may "
-		"give you a code, and do not pass this one on.",
-		request, what, code->url, code->code, (int)((code->lives_s + 59) / 60));
+	return xasprintf("🔐 %s needs a company sign-in, for this one request (%s): %s\n"
+			 "Open %s in a browser and type the code %s within %d minutes.\n"
+			 "Only if it was you who just %s, here in Slack. Nobody else may "
+			 "give you a code, and do not pass this one on.",
+			 rq->proving ? "Your approval" : "This", rq->id, what, code->url,
+			 code->code, (int)((code->lives_s + 59) / 60),
+			 rq->proving ? "pressed the button below it" : "asked for this");
 }
 
 char *words_proof(const char *code)
@@ -247,6 +249,9 @@ char *words_proof(const char *code)
 		  "hour." },
 		{ "once", "The company sign-in for this request was interrupted, so nothing was "
 			  "done. Ask again with the command." },
+		{ "open",
+		  "A sign-in for this was begun just now: use the code that you were shown, "
+		  "or press the button again in half a minute." },
 		{ "another_person",
 		  "The sign-in was somebody else's, not yours, so nothing was done. "
 		  "The data platform team was told." },

@@ -270,6 +270,8 @@ static enum op_step next_on_success(struct op *op)
 	case OP_PEOPLE:
 		return OP_DECIDE;
 	case OP_PROVE: /* it took minutes: is it still the same account? */
+		if (op->rq->proving)
+			return OP_CLICKER;
 		op->rq->code = NULL;
 		return OP_PEOPLE;
 	case OP_PLAN:
@@ -289,6 +291,10 @@ static enum op_step next_on_success(struct op *op)
 	case OP_REPEAT:
 		return op->rq->frozen ? end_as(op, REQUEST_FAILED) : OP_ACT;
 	case OP_VOTE:
+		if (op->rq->proving || !str_eq(op->rq->code, "step_up"))
+			break;
+		op->rq->proving = true;
+		return OP_PROVE;
 	case OP_STEER:
 	case OP_OFFER:
 	case OP_SETTLE:
@@ -308,8 +314,10 @@ static enum op_step next_on_error(struct op *op)
 	case OP_PLAN:
 		return next_of_no_plan(op);
 	case OP_PROVE:
-		rq->code = "proof_failed";
 		rq->rejection = arena_strdup(rq->arena, rq->err.msg);
+		if (rq->proving) /* the vote is refused where it would be counted */
+			return OP_VOTE;
+		rq->code = "proof_failed";
 		return end_as(op, REQUEST_DENIED);
 	case OP_ACT:
 		if (command_reads(rq->command))

@@ -105,6 +105,7 @@ struct call *store_vote(struct store *store, struct request *rq, json_t **ret_ro
 	params_text(&params, rq->reason);
 	params_text(&params, store->audit_channel);
 	params_int(&params, store_reserve(store, 0));
+	params_bool(&params, rq->proving);
 	job->take = take_vote;
 	job->lost = store_lost_intake;
 	job->click = true;
@@ -112,7 +113,7 @@ struct call *store_vote(struct store *store, struct request *rq, json_t **ret_ro
 	return job_start(
 		job, store->intake, "ops_vote",
 		"SELECT * FROM ops.vote($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, "
-		"$13, $14)",
+		"$13, $14, $15)",
 		&params, VOTE_MS);
 }
 

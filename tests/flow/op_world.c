@@ -87,6 +87,7 @@ static struct call *on_vote(void *ctx, struct request *rq, call_done_fn done, vo
 {
 	(void)ctx;
 	rq->state = REQUEST_APPROVING;
+	rq->code = stage->calls[OP_VOTE] < stage->script.step_ups ? "step_up" : NULL;
 	return answer(OP_VOTE, done, data);
 }
 

@@ -20,7 +20,7 @@ struct script {
 	bool silent[OP_DONE];
 	bool unheard;
 	enum request_state received, confirmed, decided, started, scheduled;
-	unsigned step_ups; /* decisions that ask for a sign-in first */
+	unsigned step_ups; /* decisions, or votes, that ask for a sign-in first */
 	bool not_before, undoes, reverts, steering;
 	const char *known;
 	const char *plan;                  /* JSON */

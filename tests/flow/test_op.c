@@ -429,6 +429,27 @@ static void test_vote_only_records(void **state)
 	assert_int_equal(end.answered, ERR_TIMEOUT);
 }
 
+/* A vote that needs a sign-in is recorded after it, by whoever the account is then; without one it
+ * is refused where votes are counted. */
+static void test_vote_after_a_sign_in(void **state)
+{
+	struct script script = good;
+	struct stage end;
+
+	(void)state;
+	script.step_ups = 1;
+	end = play(&script, 2, &conditional, OP_VOTE, NULL);
+	assert_string_equal(end.trace, "VIKV");
+	script.fail[OP_PROVE][0] = ERR_DENIED;
+	end = play(&script, 2, &conditional, OP_VOTE, NULL);
+	assert_string_equal(end.trace, "VIV");
+	assert_int_equal(end.final, REQUEST_APPROVING);
+	script = good;
+	script.step_ups = 2; /* never twice for one click */
+	end = play(&script, 2, &conditional, OP_VOTE, NULL);
+	assert_string_equal(end.trace, "VIKV");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -455,6 +476,7 @@ int main(void)
 		cmocka_unit_test(test_changed_plan_is_asked_again),
 		cmocka_unit_test(test_what_cannot_be_shown_cannot_be_approved),
 		cmocka_unit_test(test_vote_only_records),
+		cmocka_unit_test(test_vote_after_a_sign_in),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

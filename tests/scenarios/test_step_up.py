@@ -240,17 +240,155 @@ def test_suspended_link_is_released_by_its_own_person(town):
     assert town.sql("select state, how from ops.link where slack_user = 'U0ANA'") == [{"state": "live", "how": "idp"}]
 
 
-def test_approver_needs_a_proved_link(town):
-    for user, person in (("U0ANA", "p-ana"), ("U0EVE", "p-eve")):
-        town.slash(user, "whoami")
-        town.see(user, ["You are"])
-    town.sql("update ops.link set how = 'idp', proved_at = now() where slack_user = 'U0ANA'")
-    preview = town.ask("U0ANA", "workers scale team=ads role=prod count=8 reason=load")
+APPROVED = "Your sign-in was accepted, and your decision counts"
+
+
+def waits(world, proved=("U0ANA",)):
+    """A request of ANA's that one of others must approve: its id and its card."""
+    for user in ("U0ANA", "U0EVE", "U0DIA"):
+        world.slash(user, "whoami")
+        world.see(user, ["You are"])
+    for user in proved:
+        world.sql("update ops.link set how = 'idp', proved_at = now() where slack_user = $1", user)
+    preview = world.ask("U0ANA", "workers scale team=ads role=prod count=8 reason=load")
     rid = request_id(preview)
-    town.click("U0ANA", preview, "confirm")
-    card = town.slack.wait("message", channel="C0APPROVE", contains=[rid, '"action_id": "approve"'])
+    world.click("U0ANA", preview, "confirm")
+    return rid, world.slack.wait("message", channel="C0APPROVE", contains=[rid, '"action_id": "approve"'])
+
+
+def approves(world, card, user="U0EVE", contains="Your approval needs a company sign-in"):
+    """Press Approve; what the one who pressed is told."""
+    since = world.slack.messages(channel="C0APPROVE", user=user)["messages"][-1]["ts"]
+    assert world.click(user, card, "approve")["outcome"] == "acked"
+    return words(world.slack.wait("message", channel="C0APPROVE", user=user, contains=[contains], since=since))
+
+
+def votes(world):
+    return world.sql("select slack_user, decision from ops.vote order by voted_at")
+
+
+def half_a_minute_later(world):
+    world.sql("update ops.proof_try set at = at - interval '30 seconds'")
+
+
+def test_approval_counts_after_the_sign_in_of_the_very_person(town):
+    rid, card = waits(town)
+    shown = approves(town, card)
+    assert rid in shown and "workers scale team=ads role=prod count=8" in shown and "pressed the button" in shown
+    code = CODE.search(shown)[1]
+    for user in ("U0ANA", "U0DIA"):
+        assert code not in str(town.slack.messages(channel="C0APPROVE", user=user)["messages"])
+    assert town.request(rid)["state"] == "approving" and not votes(town)
+    town.provider.approve(code, "p-eve")
+    town.slack.wait("message", channel="C0APPROVE", user="U0EVE", contains=[APPROVED])
+    assert town.wait_state(rid, "succeeded", "failed", "denied")["state"] == "succeeded"
+    assert votes(town) == [{"slack_user": "U0EVE", "decision": "approve"}]
+    said = [e for e in events(town, rid) if e.startswith(("proof", "vote"))]
+    assert said == ["proof.asked", "proof.given", "vote.approve"]
+    assert town.audit_rows(request=rid, event="vote.approve")[0]["says"]["facts"]["proved"]
+    proof = town.sql("select request_id, subject, digest <> '' as of_plan from ops.proof")
+    assert proof == [{"request_id": rid, "subject": "p-eve", "of_plan": "t"}]
+    assert town.provider.tokens[0] not in str(town.sql("select body from ops.audit"))
+
+
+def test_each_approval_of_risk_needs_its_own(make_town):
+    town = make_town(identity={"sign_in_from_risk": 2, "link_from_risk": 3})
+    for n in range(2):
+        code, rid = asked(town, text="workers scale team=ads role=prod count=8 reason=load" if n == 0
+                          else "workers scale team=ads role=prod count=9 reason=load")
+        town.provider.approve(code, "p-ana")
+        preview = town.see("U0ANA", ['"action_id": "confirm"', rid])
+        town.click("U0ANA", preview, "confirm")
+        card = town.slack.wait("message", channel="C0APPROVE", contains=[rid, '"action_id": "approve"'])
+        town.provider.approve(CODE.search(approves(town, card))[1], "p-eve")      # proved by the first one already
+        assert town.wait_state(rid, "succeeded", "failed", "denied")["state"] == "succeeded"
+    assert len(town.sql("select 1 from ops.proof where subject = 'p-eve'")) == 2
+
+
+def test_somebody_elses_sign_in_approves_nothing(town):
+    rid, card = waits(town)
+    town.provider.approve(CODE.search(approves(town, card))[1], "p-dia")
+    town.slack.wait("message", channel="C0APPROVE", user="U0EVE", contains=["Your approval does not count", "somebody else's, not yours"])
+    assert "made by Dia Sharma" in words(town.wait_audit("it looks like phishing"))
+    assert not votes(town) and not town.sql("select 1 from ops.proof") and town.request(rid)["state"] == "approving"
+    refused = [r["says"]["facts"] for r in town.audit_rows(request=rid, event="vote.refused")]
+    assert [f["code"] for f in refused] == ["proof_failed"]
+
+
+@pytest.mark.parametrize("how, says", [("decline", "declined in the browser"), ("expire", "Nobody signed in with the code in time")])
+def test_approver_who_does_not_sign_in_may_try_again(town, how, says):
+    rid, card = waits(town)
+    getattr(town.provider, how)(CODE.search(approves(town, card))[1])
+    town.slack.wait("message", channel="C0APPROVE", user="U0EVE", contains=["Your approval does not count", says])
+    assert not votes(town) and town.request(rid)["state"] == "approving"
+    half_a_minute_later(town)
+    town.provider.approve(CODE.search(approves(town, card))[1], "p-eve")
+    assert town.wait_state(rid, "succeeded", "failed", "denied")["state"] == "succeeded"
+
+
+def test_double_click_is_one_sign_in(town):
+    rid, card = waits(town)
+    code = CODE.search(approves(town, card))[1]
+    approves(town, card, contains="was begun just now")
+    town.provider.approve(code, "p-eve")
+    town.wait_state(rid, "succeeded")
+    assert len(votes(town)) == 1
+
+
+def test_to_stop_something_takes_no_sign_in(town):
+    rid, card = waits(town)
+    town.click("U0EVE", card, "deny")
+    town.slack.wait("view", user="U0EVE")
+    assert town.slack.submit(user="U0EVE", values={"reason": "not tonight"})["outcome"] == "acked"
+    assert town.wait_state(rid, "denied")["code"] == "approver_denied"
+    assert not town.sql("select 1 from ops.proof_try")
+
+
+def test_sign_in_that_ends_after_the_round(town):
+    rid, card = waits(town)
+    code = CODE.search(approves(town, card))[1]
+    town.approval_time(rid, 24)
+    town.wait_state(rid, "expired")
+    town.provider.approve(code, "p-eve")
+    town.slack.wait("message", channel="C0APPROVE", user="U0EVE", contains=["expired"])
+    assert not votes(town)
+
+
+def test_crash_during_the_sign_in_of_an_approver(town):
+    rid, card = waits(town)
+    code = CODE.search(approves(town, card))[1]
+    town.kill()
+    town.start()
+    town.provider.approve(code, "p-eve")            # nobody waits for it any more
+    half_a_minute_later(town)
+    shown = approves(town, card)
+    assert not votes(town) and CODE.search(shown)[1] != code
+    town.provider.approve(CODE.search(shown)[1], "p-eve")
+    assert town.wait_state(rid, "succeeded", "failed", "denied")["state"] == "succeeded"
+
+
+def test_crash_between_the_sign_in_and_its_vote(town):
+    """What was proved stays so for a quarter of an hour, for this person and this plan alone; the next click counts."""
+    rid, card = waits(town)
+    for person, digest, age in (("p-eve", "another plan", "1 minute"), ("p-dia", None, "1 minute"), ("p-eve", None, "16 minutes")):
+        town.sql("insert into ops.proof (request_id, person_id, digest, issuer, subject, token_sha256, proved_at) "
+                 "select $1, person_id, coalesce($3, (select digest from ops.request where id = $1)), 'i', $2, "
+                 "encode(sha256(convert_to(gen_random_uuid()::text, 'UTF8')), 'hex'), now() - $4::interval "
+                 "from dir.person where external_id = $2", rid, person, digest, age)
+    approves(town, card)
+    assert not votes(town)
+    town.kill()
+    town.start()
+    town.sql("update ops.proof set proved_at = now() where subject = 'p-eve' and digest <> 'another plan'")
     town.click("U0EVE", card, "approve")
-    town.slack.wait("message", channel="C0APPROVE", user="U0EVE", contains=["needs a link proved by a company sign-in"])
+    assert town.wait_state(rid, "succeeded", "failed", "denied")["state"] == "succeeded"
+    assert len(votes(town)) == 1
+
+
+def test_approver_without_a_provider_needs_a_proved_link(town):
+    rid, card = waits(town)
+    town.sql("update ops.setting set can_step_up = false")
+    approves(town, card, contains="needs a link proved by a company sign-in")
     assert town.request(rid)["state"] == "approving"
 
 

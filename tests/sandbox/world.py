@@ -265,7 +265,7 @@ class World:
 
     def serve_standins(self, switches, kube):
         async def start():
-            self.standin = await SlackStandin(**{"pacing": False, **switches}).start(tls=self.context())
+            self.standin = await SlackStandin(**{"pacing": False, "patient": True, **switches}).start(tls=self.context())
             self.cluster = await KubeStandin(**kube).start(tls=self.context())
         self.loop.run(start())
         self.slack = Control(self.standin.base_url, cafile=self.authority and self.authority.file)

@@ -227,9 +227,8 @@ class SocketMode:
         if choice:
             choice[0].send_text(env.text())
 
-    @staticmethod
-    def now():
-        return asyncio.get_running_loop().time()
+    def now(self):
+        return asyncio.get_running_loop().time() - self.s.stalled()
 
     def pick(self):
         n = len(self.open)

@@ -26,7 +26,7 @@ def loop_thread():
 def slack(loop_thread):
     """(standin, control client, app client) on a port of its own."""
     async def make():
-        return await SlackStandin().start()
+        return await SlackStandin(patient=True).start()
     standin = loop_thread.run(make())
     standin.ctl = Control(standin.base_url)
     standin.app = App(standin.base_url, standin.bot_token, standin.app_token)

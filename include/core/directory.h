@@ -36,6 +36,8 @@ struct directory_group {
 	const char *id;
 	const char *name; /* address or path */
 	bool everyone;    /* contains the whole company */
+	bool unread;      /* nothing names it: its members were not read */
+	bool aside;       /* nor those of this one, which the operator has set aside */
 };
 
 struct directory_pair { /* (group, person), (group, group), (person, address) */

@@ -36,10 +36,17 @@ const char *const *source_domains(const struct source *source, size_t *ret_n);
 struct source_answer {
 	struct directory *directory; /* the receiver's; NULL: still what validator stands for */
 	const char *validator;       /* lent: for the next fetch; NULL: none */
-	const json_t *notes; /* lent: { "calls", "pages", "again", "unknown_members", … } */
+	const json_t *notes; /* lent: { "calls", "pages", "read_again", "outside_members", … } */
 };
+/* With err, answer is NULL or only has notes: { "group": id } of the one that failed. */
 typedef void (*source_done_fn)(void *data, const struct source_answer *answer,
 			       const struct err *err);
+
+/*
+ * The groups whose members are read, by id, besides those that they contain: ids is an array, or
+ * NULL for none.  A kind that has everything in one document reads all of them.
+ */
+void source_scope(struct source *source, const json_t *ids);
 
 /* validator: of the last answer that was applied whole, when the document may be skipped if it is
  * still that one; NULL: read it in any case. */

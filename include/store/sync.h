@@ -43,13 +43,18 @@ struct store_sync {
  * "hold" }] }, "result": { … of dir.sync_apply or dir.sync_refuse }, "error" } err only when the
  * database failed.  sync is lent until done.
  */
-/* The validator that the fetch may use; value is a text, or null. */
-struct call *store_sync_validator(struct db *db, const char *source, const char *settings,
-				  void (*done)(void *data, const json_t *value,
-					       const struct err *err),
-				  void *data);
-
 typedef void (*store_sync_fn)(void *data, const json_t *value, const struct err *err);
+
+/* What the fetch needs: { "validator": of what may be skipped, or null, "groups": [id in use] }. */
+struct call *store_sync_before(struct db *db, const char *source, const char *settings,
+			       store_sync_fn done, void *data);
+
+/* Addresses in quarantine, and releasing one; as the owner of the database.  The values are those
+ * of dir.held_addresses and dir.release_address. */
+struct call *store_held(struct db *db, store_sync_fn done, void *data);
+struct call *store_release_address(struct db *db, const char *address, const char *reason,
+				   store_sync_fn done, void *data);
+
 struct call *store_sync_start(struct db *db, const struct store_sync *sync, store_sync_fn done,
 			      void *data);
 

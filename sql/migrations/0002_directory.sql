@@ -64,6 +64,7 @@ create table dir.grp (
 	state              text not null check (state in ('active', 'gone')),
 	everyone           boolean not null default false,
 	in_scope_since_gen bigint,
+	aside_since        timestamptz,
 	first_gen          bigint not null,
 	last_gen           bigint not null,
 	gone_gen           bigint,
@@ -72,7 +73,17 @@ create table dir.grp (
 );
 create unique index grp_live_name on dir.grp (name_key, source_id) where state = 'active';
 comment on column dir.grp.name_key is 'Address or path: a label, not an identity';
-comment on column dir.grp.in_scope_since_gen is 'Null: its members were not fetched';
+comment on column dir.grp.in_scope_since_gen is
+	'Null: its members are not read, so nobody is known to be in it and nobody not to be';
+comment on column dir.grp.aside_since is
+	'Set aside by the operator: when its members were read last; for 24 hours they count, then it is empty';
+
+-- Nobody knows who is in it: a right of such a group is nobody's, and what is forbidden to it is forbidden to all.
+-- One expression, put straight into its caller.
+create function dir.unread(g dir.grp) returns boolean
+language sql stable parallel safe as $$
+	select g.in_scope_since_gen is null or coalesce(g.aside_since < statement_timestamp() - interval '24 hours', false)
+$$;
 
 create table dir.member_group (
 	parent_id bigint not null references dir.grp,
@@ -98,8 +109,11 @@ create table dir.membership_change (
 	op         "char" not null check (op in ('+', '-')),
 	person_id  bigint not null,
 	group_id   bigint not null,
+	by_scope   boolean not null default false,
 	primary key (generation, group_id, person_id, op)
 );
+comment on column dir.membership_change.by_scope is
+	'Nobody joined or left: the members of the group are read from here on, or no longer';
 create index membership_change_person on dir.membership_change (person_id, generation);
 create trigger append_only before update or delete on dir.membership_change
 	for each row execute function ops.forbid();
@@ -134,5 +148,6 @@ end $$;
 grant select, insert, update on dir.source, dir.person, dir.grp, dir.sync_run to opsd_sync;
 grant select, insert, update, delete on dir.person_email, dir.member_group, dir.membership to opsd_sync;
 grant select, insert on dir.email_quarantine, dir.membership_change to opsd_sync;
-grant execute on function dir.refresh_statistics() to opsd_sync;
+grant execute on function dir.refresh_statistics(), dir.unread(dir.grp) to opsd_sync;
+grant execute on function dir.unread(dir.grp) to opsd_grants, opsd_auditor;
 grant select on all tables in schema dir to opsd_grants, opsd_auditor;

@@ -65,6 +65,7 @@ create table authz.permit ( -- "grant" is a reserved word
 create index permit_by_group  on authz.permit (action_id, group_id)  where group_id is not null;
 create index permit_by_person on authz.permit (person_id, action_id) where person_id is not null;
 create index permit_group     on authz.permit (group_id) where group_id is not null;
+create index permit_forbid    on authz.permit (action_id) where effect = 'forbid' and group_id is not null;
 comment on column authz.permit.stable_key is 'Identity of the line in the reviewed file';
 
 create table authz.permit_scope (
@@ -112,8 +113,19 @@ create table authz.plan_approval (
 	primary key (plan_sha256, approved_by, at)
 );
 
+-- The groups that approval rules of the commands name, by the ids that were reviewed: who takes the name of one later
+-- approves nothing.
+create table authz.rule_group (
+	name     text collate "C" primary key,
+	group_id bigint not null references dir.grp
+);
+
+-- Whose members the sync reads.
 create view authz.group_in_use with (security_barrier) as
-	select distinct group_id from authz.permit where group_id is not null;
+	select p.group_id from authz.permit p
+	where p.group_id is not null and coalesce(upper(p.valid) > clock_timestamp(), true)
+	union
+	select r.group_id from authz.rule_group r;
 
 create function authz.max_age(p_risk integer) returns interval
 language sql immutable parallel safe as $$
@@ -175,8 +187,8 @@ declare
 	d authz.decision;
 	now_ timestamptz := clock_timestamp();
 begin
-	select x.code = 'allowed', x.code, case when x.code in ('allowed', 'forbidden') then x.grant_id end,
-			case when x.code in ('allowed', 'forbidden') then x.stable_key end, x.generation, x.revision, x.age
+	select x.code = 'allowed', x.code, case when x.code in ('allowed', 'forbidden', 'members_unknown') then x.grant_id end,
+			case when x.code in ('allowed', 'forbidden', 'members_unknown') then x.stable_key end, x.generation, x.revision, x.age
 		into d
 		from (
 			select case
@@ -191,6 +203,7 @@ begin
 						select 1 from jsonb_object_keys(case jsonb_typeof(p_params) when 'object' then p_params end) k
 						where k not in (select ap.param from authz.action_param ap where ap.action_id = a.action_id))
 						then 'undeclared_scope'
+					when g.unread then 'members_unknown'
 					when g.effect = 'forbid' then 'forbidden'
 					when g.effect = 'allow' and case when exists (
 						select 1 from authz.sod_rule r where a.action_id in (r.a, r.b)) then
@@ -204,12 +217,17 @@ begin
 			left join dir.person p on p.person_id = p_person
 			left join dir.source s on s.source_id = p.source_id
 			left join lateral (
-				select c.grant_id, c.effect, c.stable_key, c.origin from (
-					select t.grant_id, t.effect, t.stable_key, t.origin from authz.permit t
-					where t.action_id = a.action_id and (t.capability = p_cap or t.effect = 'forbid') and t.valid @> now_
-					  and (t.person_id = p_person or t.group_id = any (
-						array(select m.group_id from dir.membership m where m.person_id = p_person)))
-					order by (t.effect = 'forbid') desc, (t.origin = 'break_glass') desc, t.grant_id
+				select c.grant_id, c.effect, c.stable_key, c.origin, c.unread from (
+					select y.* from (
+						select t.grant_id, t.effect, t.stable_key, t.origin, false as unread from authz.permit t
+						where t.action_id = a.action_id and (t.capability = p_cap or t.effect = 'forbid') and t.valid @> now_
+						  and (t.person_id = p_person or t.group_id = any (
+							array(select m.group_id from dir.membership m where m.person_id = p_person)))
+						union all -- what is forbidden to a group is forbidden to whoever may be in it
+						select t.grant_id, t.effect, t.stable_key, t.origin, true from authz.permit t
+						join dir.grp u on u.group_id = t.group_id and u.state = 'active' and dir.unread(u)
+						where t.action_id = a.action_id and t.effect = 'forbid' and t.group_id is not null and t.valid @> now_) y
+					order by (y.effect = 'forbid') desc, y.unread, (y.origin = 'break_glass') desc, y.grant_id
 					offset 0) c -- offset: scopes are looked at in this order, and no further than the first that fits
 				where authz.scope_ok(c.grant_id, c.effect, a.action_id, p_params)
 				limit 1) g on true) x;
@@ -235,11 +253,13 @@ language sql stable as $$
 					case when not s.any_value then coalesce(s.int_min::text, '') || '..' || coalesce(s.int_max::text, '') end,
 					'anything'), ' ' order by s.param)
 				from authz.permit_scope s where s.grant_id = c.grant_id), 'names no scope')
+			when not c.is_mine and dir.unread(gr) then case when gr.aside_since is null
+				then 'its members are read at the next sync' else 'its members cannot be read' end
 			when not c.is_mine then 'would be enough'
 			else 'matches' end,
 		c.is_mine
 	from c left join dir.grp gr on gr.group_id = c.group_id
-	where c.is_mine or (c.in_time and c.in_scope and c.effect = 'allow' and gr.state = 'active')
+	where c.is_mine or (c.in_time and c.in_scope and gr.state = 'active' and (c.effect = 'allow' or dir.unread(gr)))
 	order by c.is_mine desc, c.effect desc, c.stable_key
 	limit 30
 $$;
@@ -262,7 +282,7 @@ $$;
 
 grant select on authz.group_in_use to opsd_sync;
 grant select, insert, update, delete on authz.action, authz.action_param, authz.permit, authz.permit_scope,
-	authz.sod_rule, authz.group_owner to opsd_grants;
+	authz.sod_rule, authz.group_owner, authz.rule_group to opsd_grants;
 grant select, insert on authz.revision to opsd_grants;
 grant select on all tables in schema authz to opsd_auditor;
 grant execute on function authz.decide(bigint, text, text, jsonb, integer),

@@ -181,6 +181,8 @@ declare
 	owners text[];
 	people text[];
 	covers text;
+	unread text[];
+	closed text[];
 	used authz.sod_use;
 begin
 	select case when l.person_id is not null then ',"link":{"how":"' || l.how || '","proved":'
@@ -201,9 +203,20 @@ begin
 		return '{' || age || generation || coalesce(x.link, '') || revision || ',"separate":{"action":'
 			|| coalesce((select ops.js(a.name) from authz.action a where a.action_id = used.action_id), 'null')
 			|| ',"part":' || ops.js(used.part) || ',"request":' || ops.js(used.request_id) || '}}';
-	elsif d.code <> 'no_matching_grant' then
+	elsif d.code not in ('no_matching_grant', 'members_unknown') then
 		return '{' || age || generation || coalesce(',"grant":' || to_json(d.grant_key)::text, '') || coalesce(x.link, '')
 			|| revision || coalesce(x.via, '') || '}';
+	end if;
+	-- whose members are not known now: those whom a forbid names, or those to whom a grant gives what is asked for
+	select array_agg(distinct e.via) filter (where e.verdict = 'its members are read at the next sync'),
+			array_agg(distinct e.via) filter (where e.verdict = 'its members cannot be read')
+		into unread, closed
+		from authz.explain(p_person, 'request', p_action, p_scope) e
+		where e.effect = case d.code when 'members_unknown' then 'forbid' else 'allow' end;
+	if d.code = 'members_unknown' then
+		return '{' || age || coalesce(',"closed":' || ops.js_list(closed[1:5]), '') || generation
+			|| ',"grant":' || ops.js(d.grant_key) || coalesce(x.link, '') || revision
+			|| coalesce(',"unread":' || ops.js_list(unread[1:5]), '') || '}';
 	end if;
 	select array_agg(distinct e.via) filter (where e.verdict = 'would be enough'),
 			string_agg(distinct substr(e.verdict, 10), ' or ') filter (where e.mine and e.verdict like 'only for %')
@@ -221,11 +234,12 @@ begin
 			and p.person_id <> p_person and p.display_name <> ''
 		where a.name = p_action and authz.scope_ok(g.grant_id, 'allow', a.action_id, p_scope)
 		order by p.display_name limit 3) y;
-	return '{' || age || generation
+	return '{' || age || coalesce(',"closed":' || ops.js_list(closed[1:5]), '') || generation
 		|| coalesce(',"groups":' || ops.js_list(groups[1:5]), '')
 		|| coalesce(x.link, '')
 		|| coalesce(',"owners":' || ops.js_list(owners), '')
 		|| coalesce(',"people":' || ops.js_list(people), '')
 		|| revision
-		|| coalesce(',"scope":' || to_json(covers)::text, '') || '}';
+		|| coalesce(',"scope":' || to_json(covers)::text, '')
+		|| coalesce(',"unread":' || ops.js_list(unread[1:5]), '') || '}';
 end $$;

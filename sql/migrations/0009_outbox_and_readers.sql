@@ -184,7 +184,8 @@ begin
 			and g.effect = 'allow' and g.valid @> clock_timestamp()
 			and (g.person_id = i.person_id or g.group_id = any (groups)))
 		  and not exists (select 1 from authz.permit g where g.action_id = a.action_id and g.effect = 'forbid'
-			and g.valid @> clock_timestamp() and (g.person_id = i.person_id or g.group_id = any (groups))
+			and g.valid @> clock_timestamp() and (g.person_id = i.person_id or g.group_id = any (groups)
+				or exists (select 1 from dir.grp u where u.group_id = g.group_id and u.state = 'active' and dir.unread(u)))
 			and not exists (select 1 from authz.permit_scope s where s.grant_id = g.grant_id)))::text;
 end $$;
 

@@ -40,12 +40,18 @@ language plpgsql set search_path = pg_catalog, dir, pg_temp as $$
 declare
 	src smallint;
 	run bigint;
+	failing text := p_notes ->> 'group';
 begin
 	insert into dir.source (name, kind, allowed_domains) values (p_source, p_kind, p_domains) on conflict (name) do nothing;
 	update dir.source set kind = p_kind, allowed_domains = p_domains, settings_digest = p_settings,
 			validator = case when settings_digest = p_settings then validator end
 		where name = p_source and (kind, allowed_domains, settings_digest) is distinct from (p_kind, p_domains, p_settings);
 	select s.source_id into strict src from dir.source s where s.name = p_source;
+	if (select count(*) from (select r.notes ->> 'group' as id from dir.sync_run r where r.source_id = src
+			order by r.run_id desc limit 2) x where x.id = failing) = 2 then
+		p_error := left(p_error, 400) || format('; it is the third run in a row that this group stops: if it cannot be repaired '
+			|| 'soon, set_aside: [ "%s" ] of this source goes on without it (docs/directory.md)', failing);
+	end if;
 	insert into dir.sync_run (source_id, fetch_started_at, state, finished_at, error, notes)
 		values (src, clock_timestamp() - p_age, case when p_error is null then 'fetching' else 'failed' end,
 			case when p_error is not null then clock_timestamp() end, p_error, coalesce(p_notes, '{}'))
@@ -109,7 +115,7 @@ begin
 	create temp table sync_email (ext text collate "C" not null, email_key text collate "C" not null,
 		is_primary boolean not null) on commit drop;
 	create temp table sync_grp (ext text collate "C" primary key, name_key text collate "C" not null unique,
-		everyone boolean not null) on commit drop;
+		everyone boolean not null, read boolean not null, aside boolean not null) on commit drop;
 	create temp table sync_mu (gext text collate "C" not null, uext text collate "C" not null) on commit drop;
 	create temp table sync_mg (pext text collate "C" not null, cext text collate "C" not null) on commit drop;
 	return 'ok';
@@ -149,6 +155,9 @@ language plpgsql set search_path = pg_catalog, dir, pg_temp as $$
 declare
 	fresh bigint;
 begin
+	-- whether it holds everybody is known by its members only
+	update sync_grp s set everyone = g.everyone from dir.grp g
+		where g.source_id = p_src and g.external_id = s.ext and not s.read and g.everyone <> s.everyone;
 	insert into sync_line select case
 			when g.group_id is null and old.group_id is not null
 				then format('! group %s now means another id: %s -> %s', s.name_key, old.external_id, s.ext)
@@ -172,9 +181,10 @@ begin
 		from sync_grp s where g.source_id = p_src and g.external_id = s.ext
 			and (g.name_key, g.state, g.everyone) is distinct from (s.name_key, 'active', s.everyone);
 	insert into dir.grp (source_id, external_id, name_key, state, everyone, in_scope_since_gen, first_gen, last_gen)
-		select p_src, s.ext, s.name_key, 'active', s.everyone, p_gen, p_gen, p_gen from sync_grp s
+		select p_src, s.ext, s.name_key, 'active', s.everyone, case when s.read then p_gen end, p_gen, p_gen from sync_grp s
 		where not exists (select 1 from dir.grp g where g.source_id = p_src and g.external_id = s.ext);
 	get diagnostics fresh = row_count;
+	perform dir.sync_plan_scope(p_src, p_gen);
 	return fresh;
 end $$;
 
@@ -242,9 +252,12 @@ create function dir.sync_plan_members(p_src smallint, p_gen bigint) returns void
 language plpgsql set search_path = pg_catalog, dir, pg_temp as $$
 begin
 	create temp table sync_direct on commit drop as
-		select g.group_id, p.person_id from sync_mu m
+		select g.group_id, p.person_id, true as direct from sync_mu m
 		join dir.grp g on g.source_id = p_src and g.external_id = m.gext
-		join dir.person p on p.source_id = p_src and p.external_id = m.uext;
+		join dir.person p on p.source_id = p_src and p.external_id = m.uext
+		union all -- as last known, all of them
+		select m.group_id, m.person_id, m.direct from sync_scope z join dir.membership m using (group_id)
+		join dir.person p using (person_id) where z.how = 'kept' and p.state <> 'gone';
 	create temp table sync_edge on commit drop as
 		select distinct a.group_id as parent_id, b.group_id as child_id from sync_mg m
 		join dir.grp a on a.source_id = p_src and a.external_id = m.pext
@@ -261,7 +274,7 @@ begin
 	analyze sync_closure;
 	create temp table sync_eff on commit drop as
 		select x.person_id, x.group_id, bool_or(x.direct) as direct from (
-			select d.person_id, d.group_id, true as direct from sync_direct d
+			select d.person_id, d.group_id, d.direct from sync_direct d
 			union all
 			select d.person_id, c.anc, false from sync_closure c join sync_direct d on d.group_id = c.des) x
 		group by 1, 2;
@@ -269,11 +282,12 @@ begin
 	create temp table sync_plan_row on commit drop as
 		select case when m.person_id is null then '+' when e.person_id is null then '-' else '~' end::"char" as op,
 			coalesce(e.person_id, m.person_id) as person_id, coalesce(e.group_id, m.group_id) as group_id,
-			coalesce(e.direct, m.direct) as direct
+			coalesce(e.direct, m.direct) as direct, false as scope
 		from sync_eff e full join (select m.person_id, m.group_id, m.direct from dir.membership m
 				join dir.grp g on g.group_id = m.group_id and g.source_id = p_src) m
 			on (e.person_id, e.group_id) = (m.person_id, m.group_id)
 		where m.person_id is null or e.person_id is null or m.direct <> e.direct;
+	perform dir.sync_scope_rows();
 	analyze sync_plan_row;
 	-- A group in use that existed before and grows by much, or by a group: its additions wait.
 	create temp table sync_hold on commit drop as
@@ -284,27 +298,32 @@ begin
 				and not exists (select 1 from dir.member_group o where (o.parent_id, o.child_id) = (e.parent_id, e.child_id)))
 				as nested
 		from sync_plan_row r join dir.grp g using (group_id) join authz.group_in_use u using (group_id)
-		where r.op = '+' and g.first_gen < p_gen
+		where r.op = '+' and not r.scope and g.first_gen < p_gen
 		group by g.group_id;
 	delete from sync_hold h where not (h.nested or (h.adds >= 10 and h.adds > h.had));
+	perform dir.sync_scope_lines();
 end $$;
 
 -- p_active: active people before the plan; p_lost: how many of them it takes away.
 create function dir.sync_brakes(p_src smallint, p_active bigint, p_lost bigint) returns jsonb
 language plpgsql set search_path = pg_catalog, dir, pg_temp as $$
 begin
-	return (with live as (select count(*) as n from dir.membership m join dir.grp g using (group_id) where g.source_id = p_src),
-	d as (select count(*) filter (where op = '-') as del from sync_plan_row),
+	-- a group that comes into use gains nobody, and one that goes out of use loses nobody
+	return (with live as (select count(*) as n from dir.membership m join dir.grp g using (group_id) where g.source_id = p_src
+		and not exists (select 1 from sync_scope z where z.group_id = m.group_id and z.how in ('out', 'empty'))),
+	d as (select count(*) filter (where op = '-') as del from sync_plan_row where not scope),
 	per as (
 		select g.group_id, g.name_key, g.state, count(*) filter (where r.op = '-') as del,
 			count(*) filter (where r.op = '+') as add,
 			(select count(*) from dir.membership m where m.group_id = g.group_id) as had
 		from sync_plan_row r join dir.grp g using (group_id) join authz.group_in_use u using (group_id)
+		where not r.scope
 		group by g.group_id),
 	moved as (select count(*) as n from sync_held_addr where not disputed),
 	primaries as (select count(*) as n from sync_lost_addr where is_primary),
 	b(name, tripped, detail) as (
-		select 'empty_source', (live.n > 0 and not exists (select 1 from sync_eff)) or (p_active > 0 and not exists (select 1 from sync_user))
+		select 'empty_source', (live.n > 0 and not exists (select 1 from sync_eff e
+					where not exists (select 1 from sync_scope z where z.group_id = e.group_id and z.how = 'in'))) or (p_active > 0 and not exists (select 1 from sync_user))
 				or (live.n > 0 and not exists (select 1 from sync_grp)),
 			'the source lists no people, no groups or no memberships' from live
 		union all
@@ -322,8 +341,9 @@ begin
 		union all
 		select 'in_use_group_vanished', true, format('group %s is named by grants and would be gone', g.name_key)
 			from dir.grp g join authz.group_in_use u using (group_id)
-			where g.source_id = p_src and g.state = 'gone'
-				and exists (select 1 from dir.membership m where m.group_id = g.group_id)
+			join dir.source s using (source_id)
+			where g.source_id = p_src and g.state = 'gone' and (exists (select 1 from dir.membership m where m.group_id = g.group_id)
+				or (g.gone_gen = s.generation + 1 and dir.unread(g)))
 		union all
 		select 'in_use_group_emptied', true, format('group %s would lose all of its %s members', name_key, had)
 			from per where had > 0 and del = had and add = 0 and state = 'active'
@@ -354,8 +374,10 @@ begin
 		select x.line from (
 			(select l.line from sync_line l order by l.line limit p_limit)
 			union all
-			(select format('%s member %s of %s%s', r.op, p.external_id, g.name_key,
-					case when r.direct then '' else ' (through another group)' end) collate "C"
+			(select format('%s member %s of %s%s%s', r.op, p.external_id, g.name_key,
+					case when r.direct then '' else ' (through another group)' end,
+					case when r.scope and r.op = '+' then ' (read for the first time)' when r.scope then ' (not read any more)'
+						else '' end) collate "C"
 				from sync_plan_row r join dir.person p using (person_id) join dir.grp g using (group_id)
 				where r.op <> '~' order by r.op, p.external_id, g.name_key limit p_limit)) x
 		order by x.line limit p_limit) y);
@@ -393,12 +415,18 @@ begin
 			format('group %s had %s members and would gain %s%s', h.name_key, h.had, h.adds,
 				case when h.nested then ' through a newly nested group' else '' end)) order by h.name_key), '[]')
 		from sync_hold h);
-	select count(*) filter (where r.op = '+') as adds, count(*) filter (where r.op = '-') as removals
+	select count(*) filter (where r.op = '+' and not r.scope) as adds, count(*) filter (where r.op = '-' and not r.scope) as removals,
+			count(*) filter (where r.op = '+' and r.scope) as come, count(*) filter (where r.op = '-' and r.scope) as go
 		into strict m from sync_plan_row r;
 	select jsonb_build_object('generation', gen, 'brakes', brakes, 'sha256', dir.sync_digest(),
-			'changes', count(*) + m.adds + m.removals, 'lines', dir.sync_lines(500),
+			'changes', count(*) + m.adds + m.removals + m.come + m.go, 'lines', dir.sync_lines(500),
+			'aside', dir.sync_aside(src),
 			'counts', jsonb_build_object(
 				'people', (select count(*) from sync_user), 'groups', (select count(*) from sync_grp),
+				'groups_read', (select count(*) from sync_grp g where g.read),
+				'groups_in', (select count(*) from sync_scope z where z.how = 'in'),
+				'groups_out', (select count(*) from sync_scope z where z.how in ('out', 'empty')),
+				'members_in', m.come, 'members_out', m.go,
 				'memberships', (select count(*) from sync_eff),
 				'people_added', count(*) filter (where l.line like '+ person %'),
 				'people_changed', count(*) filter (where l.line like '~ person %'),
@@ -414,7 +442,7 @@ begin
 						x.name_key), '[]') from (
 					select g.name_key, count(*) as n from sync_plan_row r join dir.grp g using (group_id)
 						join authz.group_in_use u using (group_id)
-						where r.op = '-' group by g.group_id order by n desc, g.name_key limit 5) x)))
+						where r.op = '-' and not r.scope group by g.group_id order by n desc, g.name_key limit 5) x)))
 		into plan from sync_line l;
 	return plan;
 end $$;
@@ -445,8 +473,8 @@ begin
 	end if;
 	-- No request starts between two generations: those who start one take this lock shared.
 	perform pg_advisory_xact_lock(hashtextextended('dirsync', 0));
-	insert into dir.membership_change (generation, op, person_id, group_id)
-		select gen, r.op, r.person_id, r.group_id from sync_plan_row r where gen > 1 and r.op <> '~'; -- a first load is summed up in sync_run
+	insert into dir.membership_change (generation, op, person_id, group_id, by_scope)
+		select gen, r.op, r.person_id, r.group_id, r.scope from sync_plan_row r where gen > 1 and r.op <> '~'; -- a first load is summed up in sync_run
 	delete from dir.membership m using sync_plan_row r
 		where r.op = '-' and (r.person_id, r.group_id) = (m.person_id, m.group_id);
 	insert into dir.membership (person_id, group_id, direct, since_gen)
@@ -456,12 +484,15 @@ begin
 		where r.op = '~' and (r.person_id, r.group_id) = (m.person_id, m.group_id);
 	get diagnostics turned = row_count;
 	delete from dir.member_group o using dir.grp g where g.group_id = o.parent_id and g.source_id = src
-		and not exists (select 1 from sync_edge e where (e.parent_id, e.child_id) = (o.parent_id, o.child_id));
+		and not exists (select 1 from sync_edge e where (e.parent_id, e.child_id) = (o.parent_id, o.child_id))
+		and not exists (select 1 from sync_scope z where z.group_id = o.parent_id and z.how = 'kept');
 	get diagnostics edges = row_count;
-	if held = 0 then -- a new nesting stays new until its members were let in
-		insert into dir.member_group select e.parent_id, e.child_id from sync_edge e on conflict do nothing;
-		get diagnostics added = row_count;
-	end if;
+	insert into dir.member_group select e.parent_id, e.child_id from sync_edge e
+		where held = 0 -- a new nesting stays new until its members were let in
+			or not exists (select 1 from sync_hold h where h.group_id = e.parent_id
+				or exists (select 1 from sync_closure c where (c.anc, c.des) = (h.group_id, e.parent_id)))
+		on conflict do nothing;
+	get diagnostics added = row_count;
 	changed := (p_plan ->> 'changes')::bigint > held or edges + added + turned > 0;
 	if held > 0 then -- what is left is the plan that two people may accept
 		delete from sync_line;
@@ -568,7 +599,11 @@ begin
 			|| '"brakes":' || coalesce(ops.js_list(array(select x ->> 'name' || ': ' || (x ->> 'detail')
 				from jsonb_array_elements(r.brakes) x)), '[]')
 			|| coalesce(',"error":' || ops.js(r.error), '') || coalesce(',"generation":' || r.generation, '')
+			|| coalesce(',"groups_in":' || (r.counts ->> 'groups_in'), '')
+			|| coalesce(',"groups_out":' || (r.counts ->> 'groups_out'), '')
 			|| coalesce(',"members_added":' || (r.counts ->> 'members_added'), '')
+			|| coalesce(',"members_in":' || (r.counts ->> 'members_in'), '')
+			|| coalesce(',"members_out":' || (r.counts ->> 'members_out'), '')
 			|| coalesce(',"members_removed":' || (r.counts ->> 'members_removed'), '')
 			|| coalesce(',"people_added":' || (r.counts ->> 'people_added'), '')
 			|| coalesce(',"people_gone":' || (r.counts ->> 'people_gone'), '')

@@ -44,7 +44,7 @@ begin
 	create temp table grant_action on commit drop as
 		select a ->> 'name' as name, (a ->> 'risk')::smallint as risk,
 			coalesce((a ->> 'approvals')::smallint, 0) as approvals, coalesce((a ->> 'third_starts')::boolean, false) as third,
-			coalesce((a ->> 'last_resort')::boolean, false) as last_resort,
+			coalesce((a ->> 'last_resort')::boolean, false) as last_resort, coalesce(a -> 'groups', '[]') as groups,
 			-- each separation once, whichever of the two names it
 			coalesce((select jsonb_agg(distinct o) from (
 				select x as o from jsonb_array_elements_text(a -> 'apart') x
@@ -82,6 +82,7 @@ begin
 		full join (select y.*, authz.permit_text(y.effect, y.subject, y.can, y.action, authz.scope_text(y.scope), y.valid,
 				y.reason) as text from grant_have y) h using (key)
 		where w.text is distinct from h.text or w.group_id is distinct from h.group_id or w.person_id is distinct from h.person_id;
+	perform authz.rule_groups_stage();
 end $$;
 
 -- [{ "key", "what" }]: why the file cannot be applied to this directory.
@@ -134,7 +135,10 @@ begin
 		from grant_diff d
 		having count(*) filter (where d.op = '-') > greatest(3, 0.2 * (select count(*) from grant_have))
 		union all
-		select 'last_approver', format('nobody could approve %s any more', a.name)
+		select 'last_approver', format('nobody could approve %s %s', a.name, coalesce('until the members of ' || (
+				select string_agg(distinct g.name_key, ', ' order by g.name_key) from grant_want w join dir.grp g using (group_id)
+				where w.action = a.name and w.can = 'approve' and w.effect = 'allow' and dir.unread(g))
+				|| ' are read at the next sync', 'any more'))
 		from (select distinct o.action as name from authz.grants_people(false) o
 				join grant_action x on x.name = o.action and x.risk >= 2 where o.can = 'approve') a
 		where not exists (select 1 from authz.grants_people(true) n where n.action = a.name and n.can = 'approve'))
@@ -163,7 +167,11 @@ begin
 		union
 		select 'action ' || a.name || ' demands less' from authz.action a left join grant_action n using (name)
 			where a.enabled and a.risk >= 2 and n.name is not null and (n.risk < a.risk or n.approvals < a.min_approvals
-				or (not a.approver_may_execute and not n.third) or not authz.apart_json(a.action_id) <@ n.apart))
+				or (not a.approver_may_execute and not n.third) or not authz.apart_json(a.action_id) <@ n.apart)
+		union
+		select 'group ' || x.name || ' approves ' || n.name || ', and is another one than before' from grant_rule x
+			join grant_action n on n.groups ? x.given join risky r on r.name = n.name
+			where x.old_id is not null and x.new_id is not null and x.old_id <> x.new_id)
 	select coalesce(array_agg(text order by text collate "C"), '{}') from why);
 end $$;
 
@@ -194,8 +202,10 @@ begin
 		union all
 		select '~ group ' || w.name_key || ': owner ' || coalesce(w.owner, 'none') from (
 			select x.group_id, x.name_key, max(x.owner) as owner from grant_want x where x.group_id is not null group by 1, 2) w
-		left join authz.group_owner o using (group_id) where w.owner is distinct from o.owner)
-	select coalesce(array_agg(text order by text collate "C"), '{}') from line);
+		left join authz.group_owner o using (group_id) where w.owner is distinct from o.owner
+		union all
+		select authz.rule_group_line(x.name, x.old_id, x.new_id, x.given is not null) from grant_rule x)
+	select coalesce(array_agg(text order by text collate "C"), '{}') from line where text is not null);
 end $$;
 
 -- Who gains and who loses: [{ "can", "action", "scope", "people", "names" }], names from risk 2 on.
@@ -240,7 +250,8 @@ begin
 			left join dir.person_email e on e.person_id = p.person_id and e.is_primary
 			where p.origin <> 'file' and p.valid @> clock_timestamp()),
 		'grants', (select count(*) from grant_want), 'problems', authz.grants_problems(), 'brakes', authz.grants_brakes(),
-		'gain', authz.grants_movers(true), 'lose', authz.grants_movers(false));
+		'gain', authz.grants_movers(true), 'lose', authz.grants_movers(false), 'unread', authz.grants_unread(),
+		'unknown', authz.rule_groups_unknown());
 end $$;
 
 create function authz.grants_write_actions() returns void
@@ -308,6 +319,7 @@ begin
 			(s.v ->> 'min')::bigint, (s.v ->> 'max')::bigint
 		from grant_want w join grant_diff d using (key) join authz.permit p on p.stable_key = w.key,
 			jsonb_each(w.scope) s(k, v);
+	perform authz.rule_groups_write();
 	delete from authz.group_owner o using grant_want w where o.group_id = w.group_id
 		and not exists (select 1 from grant_want x where x.group_id = o.group_id and x.owner = o.owner);
 	insert into authz.group_owner (group_id, owner)

@@ -44,11 +44,33 @@ begin
 	return rules;
 end $$;
 
--- The group that a rule names; null unless exactly one source has one of that name.
-create function ops.rule_group(p_rule jsonb) returns bigint
+-- Null unless exactly one source has a group of that name.
+create function ops.group_named(p_name text) returns bigint
 language sql stable as $$
 	select min(g.group_id) from dir.grp g
-	where g.state = 'active' and g.name_key = lower((p_rule ->> 'group') collate "C") having count(*) = 1
+	where g.state = 'active' and g.name_key = lower(p_name collate "C") having count(*) = 1
+$$;
+
+-- The group that a rule names: the one that was reviewed with the grants, and only without that whichever has the name.
+create function ops.rule_group(p_rule jsonb) returns bigint
+language sql stable as $$
+	select case when r.name is null then ops.group_named(p_rule ->> 'group') when g.state = 'active' then g.group_id end
+	from (values (1)) one
+	left join authz.rule_group r on r.name = lower((p_rule ->> 'group') collate "C")
+	left join dir.grp g on g.group_id = r.group_id
+$$;
+
+-- The groups that could give approvers by a rule, and of which nobody knows who is in them yet; null: none.
+create function ops.rule_unread(p_rule jsonb, p_action text, p_scope jsonb) returns text[]
+language sql stable as $$
+	select array_agg(distinct g.name_key order by g.name_key) from dir.grp g
+	where g.state = 'active' and dir.unread(g) and (g.group_id = case when p_rule ? 'group' then ops.rule_group(p_rule) end
+		or g.group_id in (
+			select t.group_id from authz.action a join authz.permit t using (action_id)
+			where a.name = coalesce(p_rule ->> 'can_approve', p_rule ->> 'can_execute')
+			  and (t.capability = case when p_rule ? 'can_execute' then 'execute' else 'approve' end or t.effect = 'forbid')
+			  and t.group_id is not null and t.valid @> clock_timestamp()
+			  and authz.scope_ok(t.grant_id, t.effect, a.action_id, ops.rule_scope(p_rule, p_action, p_scope))))
 $$;
 
 -- The rules that hold for a request now; null: none.  Break-glass waives them: it is reviewed afterwards instead.
@@ -334,7 +356,8 @@ begin
 		end if;
 		if p_channel is null or n < (rule ->> 'need')::integer then
 			x := ops.refuse(r, p_boot, p_observer, case when p_channel is null then 'no_approval_channel'
-				else 'too_few_approvers' end, json_build_object('rule', rule || jsonb_build_object('have', n))::text,
+				else 'too_few_approvers' end, json_build_object('rule', rule || jsonb_strip_nulls(jsonb_build_object('have', n,
+					'unread', ops.rule_unread(rule, r.action, r.scope::jsonb))))::text,
 				p_audit_channel, true, p_room);
 			w.state := x.state;
 			w.code := x.code;
@@ -573,7 +596,7 @@ end $$;
 -- Uses of a command that nobody could ever get approved by a rule: too few people for somebody who may ask.
 -- p_rules: [{ "command", "action", "risk", "need", "can_approve" | "group" }].
 create function ops.approval_deadlocks(p_rules jsonb)
-returns table (command text, scope text, need integer, have integer, example text, requesters integer)
+returns table (command text, scope text, need integer, have integer, example text, requesters integer, unread text[])
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 declare
 	rule jsonb;
@@ -599,6 +622,7 @@ begin
 				scope := (select string_agg(s.key || '=' || s.value, ' ' order by s.key) from jsonb_each_text(sample) s);
 				have := cardinality(able);
 				requesters := cardinality(stuck);
+				unread := ops.rule_unread(rule, rule ->> 'action', sample);
 				example := (select p.display_name from dir.person p where p.person_id = stuck[1]);
 				return next;
 			end if;

@@ -143,7 +143,7 @@ begin
 	if coalesce(p_who, 'me') = 'me' then
 		x.person_id := r.person_id;
 	elsif p_who like 'group:%' then
-		x.group_id := ops.rule_group(jsonb_build_object('group', substr(p_who, 7)));
+		x.group_id := ops.group_named(substr(p_who, 7));
 	else
 		x.person_id := ops.find_person(regexp_replace(regexp_replace(p_who, '^person:', ''), '^<?@?([A-Z0-9]+)([|][^>]*)?>?$', '\1'));
 	end if;
@@ -190,12 +190,14 @@ declare
 	scope json;
 	seconds bigint := (w ->> 'for')::bigint;
 	field text;
+	unread boolean;
 begin
 	if p_do in ('grant', 'suspend') then
 		x := ops.subject_of(r, w ->> 'who');
 		if x.problem is not null then
 			return ops.refused(x.problem);
 		end if;
+		unread := coalesce((select dir.unread(y) from dir.grp y where y.group_id = x.group_id), false);
 	end if;
 	if p_do in ('grant', 'break_glass') or (p_do = 'suspend' and w ->> 'action' is not null) then
 		select * into a from authz.action y where y.name = w ->> 'action' and y.enabled;
@@ -209,6 +211,9 @@ begin
 	if p_do = 'grant' then
 		if a.risk > 2 then
 			return ops.refused('Rights of risk 3 are given by the reviewed file only.');
+		elsif unread then -- nor is it known whether somebody who approves it gains by it
+			return ops.refused('Nobody knows yet who is in ' || x.name || ': give the right to people, or name the group in the '
+				|| 'reviewed file.');
 		end if;
 		scope := ops.scope_wanted(a.name, w -> 'where', false);
 		if scope -> 'refused' is not null then
@@ -242,7 +247,8 @@ begin
 		return json_build_object('target', json_build_object('own', 'rights', 'name', x.name),
 			'changes', json_build_array(json_build_object('field', coalesce(a.name, 'every action'), 'from', 'as granted',
 				'to', 'blocked for ' || ops.seconds_text(seconds))),
-			'warnings', '[]'::json, 'owners', '[]'::json,
+			'warnings', case when unread then json_build_array('Nobody knows yet who is in ' || x.name || ': until its members are '
+				|| 'read, at the next sync, everybody is blocked.') else '[]'::json end, 'owners', '[]'::json,
 			'precondition', json_build_object('uid', coalesce('p' || x.person_id, 'g' || x.group_id)));
 	elsif p_do = 'end' then
 		select * into g from authz.permit y where y.stable_key = w ->> 'grant';

@@ -55,13 +55,22 @@ static void report(struct check *check, const json_t *found, size_t n_rules)
 	size_t i;
 	json_t *row;
 
-	json_array_foreach(found, i, row) check_line(
-		check, false, "approvals",
-		"%s %s: %d would have to approve and %d could; %s (%d in all) could ask "
-		"and never be approved. Give more people a grant to approve it.",
-		jget_str_or(row, "command", "?"), jget_str_or(row, "scope", ""),
-		(int)jget_int(row, "need", 0), (int)jget_int(row, "have", 0),
-		jget_str_or(row, "example", "somebody"), (int)jget_int(row, "requesters", 0));
+	json_array_foreach(found, i, row)
+	{
+		const char *unread =
+			json_string_value(json_array_get(json_object_get(row, "unread"), 0));
+
+		check_line(check, false, "approvals",
+			   "%s %s: %d would have to approve and %d could; %s (%d in all) could ask "
+			   "and never be approved. %s%s%s",
+			   jget_str_or(row, "command", "?"), jget_str_or(row, "scope", ""),
+			   (int)jget_int(row, "need", 0), (int)jget_int(row, "have", 0),
+			   jget_str_or(row, "example", "somebody"),
+			   (int)jget_int(row, "requesters", 0),
+			   unread != NULL ? "Nobody knows yet who is in " : "",
+			   unread != NULL ? unread : "Give more people a grant to approve it.",
+			   unread != NULL ? ": run `opsd sync`." : "");
+	}
 	if (json_array_size(found) == 0)
 		check_line(check, true, "approvals",
 			   "%zu rules; everybody who may ask could be approved", n_rules);

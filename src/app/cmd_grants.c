@@ -131,6 +131,40 @@ static void print_dangerous(const json_t *plan)
 	}
 }
 
+/* What depends on groups of which nobody knows yet who is in them. */
+static void print_unread(const json_t *plan)
+{
+	size_t i;
+	json_t *row;
+
+	json_array_foreach(json_object_get(plan, "unread"), i, row)
+	{
+		const char *scope = jget_str_or(row, "scope", ""), *group = jget_str(row, "group");
+		bool comes = str_eq(jget_str(row, "op"), "+");
+
+		(void)printf("The members of %s (%s: %s %s%s%s%s) are ", group,
+			     jget_str_or(row, "key", "?"),
+			     str_eq(jget_str(row, "effect"), "forbid") ? "must not" : "can",
+			     jget_str_or(row, "can", "?"), jget_str_or(row, "action", "?"),
+			     scope[0] != '\0' ? " where " : "", scope);
+		if (jget_bool(row, "aside", false))
+			(void)printf("unknown: the group is set aside");
+		else
+			(void)printf("%s", comes ? "unknown until the next sync" : "unknown");
+		if (comes && str_eq(jget_str(row, "effect"), "forbid"))
+			(void)printf(", and until then it is forbidden to everybody");
+		else if (comes)
+			(void)printf(", and until then nobody gains by it");
+		(void)puts("");
+	}
+	json_array_foreach(json_object_get(plan, "unknown"), i, row)
+	{
+		(void)printf("Commands want approval by the group %s, and the directory has no "
+			     "single group of that name: nobody can give it\n",
+			     json_string_value(row));
+	}
+}
+
 static void print_plan(const json_t *plan)
 {
 	size_t i;
@@ -142,6 +176,7 @@ static void print_plan(const json_t *plan)
 	}
 	print_movers(plan, "gain", "person gains", "people gain");
 	print_movers(plan, "lose", "person loses", "people lose");
+	print_unread(plan);
 	json_array_foreach(json_object_get(plan, "problems"), i, item)
 	{
 		(void)printf("PROBLEM %s: %s\n", jget_str_or(item, "key", ""),
@@ -202,8 +237,13 @@ static int print(const json_t *value, bool json, void *data)
 	} else {
 		print_plan(plan);
 		if (str_eq(outcome, "applied"))
-			(void)printf("Applied as revision %lld.\n",
-				     (long long)jget_int(value, "revision", 0));
+			(void)printf(
+				"Applied as revision %lld.%s\n",
+				(long long)jget_int(value, "revision", 0),
+				json_array_size(json_object_get(plan, "unread")) > 0
+					? " Run `opsd sync` now: it reads the members of groups "
+					  "that are new here."
+					: "");
 		else if (str_eq(outcome, "approved"))
 			(void)puts(
 				"Approved. Somebody else can apply exactly this within an hour.");

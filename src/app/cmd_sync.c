@@ -104,11 +104,12 @@ static void on_fetched(void *data, const struct source_answer *answer, const str
 	struct syncing *syncing = data;
 	struct store_sync *sync = &syncing->sync;
 
+	if (answer != NULL)
+		syncing->notes = json_deep_copy(answer->notes);
 	if (err != NULL) {
 		syncing->failure = xstrdup(err->msg);
 	} else {
 		syncing->directory = answer->directory;
-		syncing->notes = json_deep_copy(answer->notes);
 		free(syncing->validator);
 		syncing->validator = xstrdup_null(answer->validator);
 	}
@@ -121,7 +122,7 @@ static void on_fetched(void *data, const struct source_answer *answer, const str
 	(void)store_sync_start(syncing->db, sync, on_synced, syncing);
 }
 
-static void on_validator(void *data, const json_t *value, const struct err *err)
+static void on_before(void *data, const json_t *value, const struct err *err)
 {
 	struct syncing *syncing = data;
 
@@ -131,8 +132,8 @@ static void on_validator(void *data, const json_t *value, const struct err *err)
 	}
 	/* A plan that is shown or accepted is always made. */
 	if (!syncing->sync.plan_only && syncing->sync.accept == NULL)
-		syncing->validator = xstrdup_null(json_string_value(value));
-	syncing->began_ms = clock_mono_ms();
+		syncing->validator = xstrdup_null(jget_str(value, "validator"));
+	source_scope(syncing->source, json_object_get(value, "groups"));
 	(void)source_fetch(syncing->source, syncing->validator, on_fetched, syncing);
 }
 
@@ -155,11 +156,34 @@ static struct call *ask(struct db *db, void *data, store_sync_fn answer, void *a
 	}
 	syncing->sync.kind = source_kind(syncing->source);
 	syncing->sync.domains = source_domains(syncing->source, &syncing->sync.n_domains);
-	return store_sync_validator(db, syncing->sync.source, syncing->settings, on_validator,
-				    syncing);
+	syncing->began_ms = clock_mono_ms(); /* before it is known which groups are in use */
+	return store_sync_before(db, syncing->sync.source, syncing->settings, on_before, syncing);
 }
 
 /* accept: the digest of what is left to be accepted. */
+static void print_scope(const json_t *plan)
+{
+	size_t i;
+	json_t *item;
+
+	(void)printf("Members are read of %lld of %lld groups",
+		     (long long)jget_int(plan, "counts.groups_read", 0),
+		     (long long)jget_int(plan, "counts.groups", 0));
+	if (jget_int(plan, "counts.groups_in", 0) > 0)
+		(void)printf("; %lld come into use (%lld members)",
+			     (long long)jget_int(plan, "counts.groups_in", 0),
+			     (long long)jget_int(plan, "counts.members_in", 0));
+	if (jget_int(plan, "counts.groups_out", 0) > 0)
+		(void)printf("; %lld go (%lld members)",
+			     (long long)jget_int(plan, "counts.groups_out", 0),
+			     (long long)jget_int(plan, "counts.members_out", 0));
+	(void)puts(".");
+	json_array_foreach(json_object_get(plan, "aside"), i, item)
+	{
+		(void)printf("SET ASIDE %s\n", json_string_value(item));
+	}
+}
+
 static void print_plan(const json_t *plan, const char *source, const char *accept)
 {
 	json_t *lines = json_object_get(plan, "lines");
@@ -185,6 +209,7 @@ static void print_plan(const json_t *plan, const char *source, const char *accep
 		(long long)jget_int(plan, "counts.groups", 0),
 		(long long)jget_int(plan, "counts.memberships", 0),
 		jget_str_or(plan, "sha256", ""));
+	print_scope(plan);
 	json_array_foreach(json_object_get(plan, "brakes"), i, item)
 	{
 		(void)printf("BRAKE %s: %s%s\n", jget_str_or(item, "name", ""),
@@ -221,6 +246,10 @@ static void print_notes(const json_t *notes)
 				     (long long)jget_int(note, "count", 0), kinds[i].sentence,
 				     example != NULL ? example : "");
 	}
+	if (jget_str(notes, "group") != NULL)
+		(void)printf("Note: it is the members of group %s; if it fails again and again, "
+			     "docs/directory.md says how to set it aside\n",
+			     jget_str(notes, "group"));
 	if (jget_str(notes, "read_again") != NULL)
 		(void)printf("Note: the source was read again: %s\n",
 			     jget_str(notes, "read_again"));

@@ -58,6 +58,9 @@ static const struct {
 	{ "directory_stale",
 	  "The company directory was last read too long ago to allow changes. Ask the data "
 	  "platform team to look at the directory sync; reads still work." },
+	{ "members_unknown",
+	  "This is forbidden to a group, and nobody knows yet who is in it: until "
+	  "then it is blocked for everybody." },
 	{ "forbidden", "This is blocked for you at the moment by a rule that forbids it." },
 	{ "unknown_action", "This command's action is not known to the permission tables. Ask the "
 			    "data platform team to apply the grants." },
@@ -247,6 +250,25 @@ static void put_rule(struct buf *buf, const json_t *rule)
 		   (int)jget_int(rule, "have", 0));
 }
 
+/* Groups that would decide it, if it were known who is in them. */
+static void put_unread(struct buf *buf, const json_t *facts)
+{
+	const json_t *closed = jget(facts, "detail.closed"), *unread = jget(facts, "detail.unread");
+
+	if (unread == NULL)
+		unread = jget(facts, "detail.rule.unread");
+	if (json_array_size(unread) > 0) {
+		buf_puts(buf, " The members of ");
+		words_names(buf, unread, " and ");
+		buf_puts(buf, " are read at the next sync.");
+	}
+	if (json_array_size(closed) > 0) {
+		buf_puts(buf, " The members of ");
+		words_names(buf, closed, " and ");
+		buf_puts(buf, " cannot be read at the moment: tell the data platform team.");
+	}
+}
+
 const char *words_not_known_who(void)
 {
 	return "Nothing was recorded: Slack did not say in time who you are. Press the button "
@@ -353,6 +375,7 @@ char *words_refusal(const json_t *facts)
 	else
 		buf_puts(&buf, words_code(jget_str(facts, "code")));
 	put_rule(&buf, jget(facts, "detail.rule"));
+	put_unread(&buf, facts);
 	if (scope != NULL)
 		buf_printf(&buf, " Your grant covers %s only.", scope);
 	if (json_array_size(groups) > 0) {

@@ -219,14 +219,33 @@ static json_t *scope_json(const struct command *command)
 	return scope;
 }
 
+/* The groups that approve by the command's rules. */
+static void add_groups(json_t *action, const struct command *command)
+{
+	json_t *groups = json_object_get(action, "groups");
+
+	for (size_t i = 0; i < command->n_approvals; i++) {
+		if (command->approvals[i].group == NULL)
+			continue;
+		if (groups == NULL) {
+			groups = json_array();
+			json_object_set_new(action, "groups", groups);
+		}
+		json_array_append_new(groups, json_string(command->approvals[i].group));
+	}
+}
+
 /* Keeps the list sorted; the highest risk of an action's commands is the action's. */
 static void add_action(json_t *actions, const struct command *command)
 {
 	size_t at = 0;
+	json_t *action;
 
 	for (; at < json_array_size(actions); at++) {
-		json_t *action = json_array_get(actions, at);
-		int order = strcmp(jget_str(action, "name"), command->action);
+		int order;
+
+		action = json_array_get(actions, at);
+		order = strcmp(jget_str(action, "name"), command->action);
 
 		if (order > 0)
 			break;
@@ -236,13 +255,16 @@ static void add_action(json_t *actions, const struct command *command)
 			json_object_set_new(action, "risk", json_integer(command->risk));
 		if (!command->kind->last_resort)
 			json_object_del(action, "last_resort");
+		add_groups(action, command);
 		return;
 	}
 	json_array_insert_new(actions, at,
 			      json_pack("{s:s, s:i, s:o}", "name", command->action, "risk",
 					command->risk, "scope", scope_json(command)));
+	action = json_array_get(actions, at);
 	if (command->kind->last_resort)
-		json_object_set_new(json_array_get(actions, at), "last_resort", json_true());
+		json_object_set_new(action, "last_resort", json_true());
+	add_groups(action, command);
 }
 
 json_t *catalog_actions(const struct catalog *catalog)

@@ -100,6 +100,8 @@ bool directory_add_group(struct directory *directory, const struct directory_gro
 		.id = arena_strdup(directory->arena, group->id),
 		.name = arena_strdup(directory->arena, group->name),
 		.everyone = group->everyone,
+		.unread = group->unread,
+		.aside = group->aside,
 	};
 	return true;
 }

@@ -29,10 +29,9 @@
 #define STS_URL "https://sts.googleapis.com/v1/token"
 #define IAM_URL "https://iamcredentials.googleapis.com"
 
-static const char *const keys[] = {
-	"key",       "service_account", "federated_token", "audience", "admin", "customer",
-	"token_url", "metadata_url",    "sts_url",         "iam_url",  NULL
-};
+static const char *const keys[] = { "key",     "service_account", "federated_token", "audience",
+				    "admin",   "customer",        "token_url",       "metadata_url",
+				    "sts_url", "iam_url",         SOURCE_SCOPE_KEYS, NULL };
 
 static bool keyless(const struct source *source)
 {
@@ -354,8 +353,8 @@ static bool read_member(struct walk *walk, struct listing *listing, const json_t
 	/* CUSTOMER, "everybody", has no address and is no row of its own. */
 	if (str_eq(type, "CUSTOMER"))
 		return roster_everyone(walk_roster(walk), listing->subject, err);
-	return roster_member(walk_roster(walk), listing->subject, jget_str(row, "id"),
-			     str_eq(type, "GROUP") ? MEMBER_GROUP : MEMBER_PERSON, err);
+	return walk_member(walk, listing, jget_str(row, "id"),
+			   str_eq(type, "GROUP") ? MEMBER_GROUP : MEMBER_PERSON, err);
 }
 
 static bool read_members(struct walk *walk, struct listing *listing,
@@ -376,10 +375,7 @@ static bool read_group(struct walk *walk, struct listing *listing, const json_t 
 					       .name = jget_str_or(row, "email", "") };
 
 	(void)listing;
-	if (!roster_group(walk_roster(walk), &group, NULL, err))
-		return false;
-	walk_members(walk, &group, members_url(walk, group.id), read_members);
-	return true;
+	return walk_group(walk, &group, members_url, read_members, err);
 }
 
 static bool read_groups(struct walk *walk, struct listing *listing, const struct ask_answer *answer,

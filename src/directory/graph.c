@@ -21,7 +21,8 @@
 
 static const char *const keys[] = { "tenant",      "client_id", "client_secret",
 				    "certificate", "key",       "federated_token",
-				    "login_url",   "address",   NULL };
+				    "login_url",   "address",   SOURCE_SCOPE_KEYS,
+				    NULL };
 
 /* The setting that says how the application proves itself; NULL: err. */
 static const char *proof_of(const struct source *source, struct err *err)
@@ -226,8 +227,8 @@ static bool read_member(struct walk *walk, struct listing *listing, const json_t
 	}
 	/* Devices, contacts and applications are no members for us. */
 	return (!user && !str_eq(type, "#microsoft.graph.group")) ||
-	       roster_member(walk_roster(walk), listing->subject, jget_str(row, "id"),
-			     user ? MEMBER_PERSON : MEMBER_GROUP, err);
+	       walk_member(walk, listing, jget_str(row, "id"), user ? MEMBER_PERSON : MEMBER_GROUP,
+			   err);
 }
 
 static bool read_page(struct walk *walk, struct listing *listing, const json_t *page,
@@ -252,23 +253,24 @@ static bool read_members(struct walk *walk, struct listing *listing,
 	return read_page(walk, listing, answer->json, read_member, err);
 }
 
+static char *members_url(const struct walk *walk, const char *group_id)
+{
+	char *id = http_escape(group_id);
+	char *url = xasprintf("%s/v1.0/groups/%s/members?$select=id&$top=999&$count=true",
+			      walk_source(walk)->url, id);
+
+	free(id);
+	return url;
+}
+
 static bool read_group(struct walk *walk, struct listing *listing, const json_t *row,
 		       struct err *err)
 {
 	const struct directory_group group = { .id = jget_str(row, "id"),
 					       .name = jget_str_or(row, "displayName", "") };
-	char *id;
 
 	(void)listing;
-	if (!roster_group(walk_roster(walk), &group, NULL, err))
-		return false;
-	id = http_escape(group.id);
-	walk_members(walk, &group,
-		     xasprintf("%s/v1.0/groups/%s/members?$select=id&$top=999&$count=true",
-			       walk_source(walk)->url, id),
-		     read_members);
-	free(id);
-	return true;
+	return walk_group(walk, &group, members_url, read_members, err);
 }
 
 static bool read_groups(struct walk *walk, struct listing *listing, const struct ask_answer *answer,

@@ -41,6 +41,7 @@ struct source {
 	uv_loop_t *loop;
 	struct http *http;
 	json_t *node;
+	json_t *scope;            /* { id: true } of groups in use */
 	char *name, *dir, *label; /* label: "directory.sources.company" */
 	char *url;                /* without a slash at its end */
 	char *ca_file;
@@ -64,6 +65,14 @@ bool source_same_peer(const char *url, const char *base);
 
 /* What a probe says: how much came. */
 void notes_count(json_t *notes, size_t people, size_t groups);
+
+/* ---- whose members are read ---- */
+
+/* For kinds with the settings members and set_aside (SOURCE_SCOPE_KEYS). */
+#define SOURCE_SCOPE_KEYS "members", "set_aside"
+/* In use, or named by members. */
+bool source_reads(const struct source *source, const char *id, const char *name);
+bool source_sets_aside(const struct source *source, const char *id);
 
 /* ---- one question ---- */
 

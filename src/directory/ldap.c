@@ -17,6 +17,9 @@
 #include "net/ldapc.h"
 #include "roster.h"
 
+#define uthash_malloc(size) xmalloc(size)
+#include <uthash.h>
+
 enum {
 	WAIT_S = 60,
 	WAIT_MAX_S = 600,
@@ -29,9 +32,11 @@ enum {
 	ROUNDS_MAX = 3
 };
 
-static const char *const keys[] = { "bind_dn",       "password",    "schema",        "people_base",
-				    "people_filter", "groups_base", "groups_filter", "page",
-				    "wait_seconds",  NULL };
+static const char *const keys[] = {
+	"bind_dn",     "password",      "schema", "people_base",  "people_filter",
+	"groups_base", "groups_filter", "page",   "wait_seconds", SOURCE_SCOPE_KEYS,
+	NULL
+};
 
 static const struct schema {
 	const char *name, *people, *groups; /* filters */
@@ -63,6 +68,13 @@ static const struct schema {
 	  .logins = "memberUid" },
 };
 
+struct group { /* one that is listed, by the key of its DN */
+	UT_hash_handle hh;
+	char *id, *dn;
+	bool wanted, done;
+	char key[];
+};
+
 struct job { /* the thread's own until it has ended */
 	struct call call;
 	uv_work_t work;
@@ -75,8 +87,11 @@ struct job { /* the thread's own until it has ended */
 	unsigned page, minutes, wait_s;
 	bool probing;
 	int64_t until_ms;
+	struct source scope; /* its settings of whose members are read, and no more */
+	bool all;            /* members come with the list of groups */
 	struct ldapc *ldap;
 	struct roster *roster;
+	struct group *groups;
 	struct directory *directory;
 	bool read; /* well */
 	json_t *notes;
@@ -277,7 +292,11 @@ static bool add_members(struct job *job, const char *id, const struct ldapc_valu
 	for (size_t i = 0; i < values->n; i++) {
 		char *key = ldapc_dn_key(is_text(&values->items[i]) ? values->items[i].data : "");
 		bool good = roster_member(job->roster, id, key, MEMBER_EITHER, err);
+		struct group *inside;
 
+		HASH_FIND(hh, job->groups, key, strlen(key), inside);
+		if (inside != NULL)
+			inside->wanted = true;
 		free(key);
 		if (!good)
 			return false;
@@ -355,19 +374,12 @@ static bool add_rest(struct more *more, const char *dn, struct err *err)
 	return true;
 }
 
-static bool add_group(void *data, const struct ldapc_entry *entry, struct err *err)
+static bool read_members(struct job *job, const char *id, const struct ldapc_entry *entry,
+			 struct err *err)
 {
-	struct job *job = data;
-	char *id = id_of(job, entry, err), *name, *key;
-	struct directory_group group = { .id = id };
-	bool good;
+	bool good = true;
 
-	if (id == NULL)
-		return false;
-	name = text_of(entry, job->schema->group_name);
-	key = ldapc_dn_key(ldapc_dn(entry));
-	group.name = name != NULL ? name : "";
-	good = roster_group(job->roster, &group, key, err);
+	roster_read(job->roster, id);
 	for (size_t i = 0; good && job->schema->members[i] != NULL; i++) {
 		struct more more = { .job = job, .id = id, .attribute = job->schema->members[i] };
 		struct ldapc_values values;
@@ -378,17 +390,124 @@ static bool add_group(void *data, const struct ldapc_entry *entry, struct err *e
 		ldapc_values_free(&values);
 		good = good && add_rest(&more, ldapc_dn(entry), err);
 	}
-	good = good && add_uids(job, entry, id, err);
+	return good && add_uids(job, entry, id, err);
+}
+
+static void remember(struct job *job, const char *id, const char *dn, const char *key, bool wanted)
+{
+	size_t len = strlen(key);
+	struct group *group;
+
+	HASH_FIND(hh, job->groups, key, len, group);
+	if (group != NULL)
+		return;
+	group = xcalloc(1, sizeof(*group) + len + 1);
+	group->id = xstrdup(id);
+	group->dn = xstrdup(dn);
+	group->wanted = wanted;
+	memcpy(group->key, key, len);
+	HASH_ADD(hh, job->groups, key, (unsigned)len, group);
+}
+
+static bool add_group(void *data, const struct ldapc_entry *entry, struct err *err)
+{
+	struct job *job = data;
+	char *id = id_of(job, entry, err), *name, *key;
+	struct directory_group group = { .id = id, .unread = true };
+	bool good;
+
+	if (id == NULL)
+		return false;
+	name = text_of(entry, job->schema->group_name);
+	key = ldapc_dn_key(ldapc_dn(entry));
+	group.name = name != NULL ? name : "";
+	group.aside = source_sets_aside(&job->scope, id);
+	good = roster_group(job->roster, &group, key, err);
+	if (good && job->all)
+		good = group.aside || read_members(job, id, entry, err);
+	else if (good && !group.aside)
+		remember(job, id, ldapc_dn(entry), key, source_reads(&job->scope, id, group.name));
 	free(id);
 	free(name);
 	free(key);
 	return good;
 }
 
+struct one { /* a group whose members are read */
+	struct job *job;
+	const struct group *group;
+	bool found;
+};
+
+static bool add_one(void *data, const struct ldapc_entry *entry, struct err *err)
+{
+	struct one *one = data;
+	char *id = id_of(one->job, entry, err);
+	bool same = str_eq(id, one->group->id);
+
+	if (id != NULL && !same)
+		err_set(err, ERR_RETRY, "%s became another group", one->group->dn);
+	free(id);
+	one->found = true;
+	return same && read_members(one->job, one->group->id, entry, err);
+}
+
+static bool read_one(struct job *job, const struct group *group, struct err *err)
+{
+	struct one one = { .job = job, .group = group };
+	const struct ldapc_search search = { .base = group->dn,
+					     .filter = "(objectClass=*)",
+					     .attributes = job->schema->group_attributes,
+					     .base_only = true,
+					     .until_ms = job->until_ms };
+	bool good = ldapc_search(job->ldap, &search, add_one, &one, err);
+
+	if (good && !one.found)
+		err_set(err, ERR_RETRY, "%s went while it was read", group->dn);
+	if (good && one.found)
+		return true;
+	err_prefix(err, "members of %.100s", group->id);
+	json_object_set_new(job->notes, "group", json_string(group->id));
+	return false;
+}
+
+/* Of the groups in use, and of what they contain, which is known when they have been read. */
+static bool read_wanted(struct job *job, struct err *err)
+{
+	struct group *group, *next;
+
+	for (bool more = true; more;) {
+		more = false;
+		HASH_ITER(hh, job->groups, group, next)
+		{
+			if (!group->wanted || group->done)
+				continue;
+			group->done = more = true;
+			if (!read_one(job, group, err))
+				return false;
+		}
+	}
+	return true;
+}
+
+static void forget_groups(struct job *job)
+{
+	struct group *group, *next;
+
+	HASH_ITER(hh, job->groups, group, next)
+	{
+		HASH_DEL(job->groups, group);
+		free(group->id);
+		free(group->dn);
+		free(group);
+	}
+}
+
 /* ---- the thread ---- */
 
 static bool read_all(struct job *job, struct err *err)
 {
+	const char *const listed[] = { job->schema->id, job->schema->group_name, NULL };
 	const struct ldapc_search people = { .base = job->people_base,
 					     .filter = job->people_filter,
 					     .attributes = job->schema->person_attributes,
@@ -397,12 +516,13 @@ static bool read_all(struct job *job, struct err *err)
 					     .until_ms = job->until_ms };
 	const struct ldapc_search groups = { .base = job->groups_base,
 					     .filter = job->groups_filter,
-					     .attributes = job->schema->group_attributes,
+					     .attributes = job->all ? job->schema->group_attributes
+								    : listed,
 					     .page = job->page,
 					     .first_only = job->probing,
 					     .until_ms = job->until_ms };
 
-	return ldapc_search(job->ldap, &groups, add_group, job, err) &&
+	return ldapc_search(job->ldap, &groups, add_group, job, err) && read_wanted(job, err) &&
 	       ldapc_search(job->ldap, &people, add_person, job, err);
 }
 
@@ -419,6 +539,7 @@ static bool read_once(struct job *job, struct err *err)
 	else if (good)
 		job->directory = roster_finish(job->roster, STRANGER_LEFT_OUT, job->notes, err);
 	roster_destroy(job->roster);
+	forget_groups(job);
 	return job->read = good && (job->probing || job->directory != NULL);
 }
 
@@ -459,6 +580,8 @@ static void job_free(uv_handle_t *second)
 		free(texts[i]);
 	secret_free(job->password);
 	directory_destroy(job->directory);
+	json_decref(job->scope.node);
+	json_decref(job->scope.scope);
 	json_decref(job->notes);
 	ldapc_watch_finish(&job->watch);
 	free(job);
@@ -474,7 +597,7 @@ static void on_worked(uv_work_t *work, int status)
 		if (!str_starts(job->err.msg, job->label))
 			err_prefix(&job->err, "%s", job->label);
 		job->err.kind = ERR_INVALID;
-		job->done(job->data, NULL, &job->err);
+		job->done(job->data, &answer, &job->err);
 	} else if (!job->cancelled) {
 		job->directory = NULL; /* the receiver's */
 		job->done(job->data, &answer, NULL);
@@ -503,6 +626,9 @@ static struct call *fetch(struct source *source, const char *validator, source_d
 	job->call.cancel = on_cancel;
 	job->work.data = job;
 	job->schema = find_schema(source_text(source, "schema"));
+	job->scope.node = json_deep_copy(source->node);
+	job->scope.scope = json_deep_copy(source->scope);
+	job->all = source->probing || str_eq(source_text(source, "members"), "all");
 	job->label = xstrdup(source->label);
 	job->url = xstrdup(source->url);
 	job->ca_file = xstrdup_null(source->ca_file);

@@ -18,7 +18,7 @@
 
 #define SCOPES "okta.users.read okta.groups.read"
 
-static const char *const keys[] = { "client_id", "key", "kid", NULL };
+static const char *const keys[] = { "client_id", "key", "kid", SOURCE_SCOPE_KEYS, NULL };
 
 static bool check(struct source *source, struct err *err)
 {
@@ -164,14 +164,22 @@ static bool read_users(struct walk *walk, struct listing *listing, const struct 
 static bool read_member(struct walk *walk, struct listing *listing, const json_t *row,
 			struct err *err)
 {
-	return roster_member(walk_roster(walk), listing->subject, jget_str(row, "id"),
-			     MEMBER_PERSON, err);
+	return walk_member(walk, listing, jget_str(row, "id"), MEMBER_PERSON, err);
 }
 
 static bool read_members(struct walk *walk, struct listing *listing,
 			 const struct ask_answer *answer, struct err *err)
 {
 	return read_page(walk, listing, answer, read_member, err);
+}
+
+static char *members_url(const struct walk *walk, const char *group_id)
+{
+	char *id = http_escape(group_id);
+	char *url = xasprintf("%s/api/v1/groups/%s/users?limit=1000", walk_source(walk)->url, id);
+
+	free(id);
+	return url;
 }
 
 static bool read_group(struct walk *walk, struct listing *listing, const json_t *row,
@@ -183,17 +191,9 @@ static bool read_group(struct walk *walk, struct listing *listing, const json_t 
 		.everyone = str_eq(jget_str(row, "type"), "BUILT_IN") &&
 			    str_eq(jget_str(row, "profile.name"), "Everyone"),
 	};
-	char *id;
 
 	(void)listing;
-	if (!roster_group(walk_roster(walk), &group, NULL, err))
-		return false;
-	id = http_escape(group.id);
-	walk_members(walk, &group,
-		     xasprintf("%s/api/v1/groups/%s/users?limit=1000", walk_source(walk)->url, id),
-		     read_members);
-	free(id);
-	return true;
+	return walk_group(walk, &group, members_url, read_members, err);
 }
 
 static bool read_groups(struct walk *walk, struct listing *listing, const struct ask_answer *answer,

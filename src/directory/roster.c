@@ -20,7 +20,7 @@ struct row { /* a person or a group */
 	UT_hash_handle by_id, by_key;
 	const char *id, *key;
 	const char *name, *state, *kind, *email; /* of a person */
-	bool everyone;                           /* of a group */
+	bool everyone, unread, aside;            /* of a group */
 };
 
 struct login {
@@ -125,6 +125,8 @@ static struct row *add_row(struct roster *roster, const struct row *row)
 		.kind = arena_strdup(roster->arena, row->kind),
 		.email = arena_strdup(roster->arena, row->email),
 		.everyone = row->everyone,
+		.unread = row->unread,
+		.aside = row->aside,
 	};
 	return own;
 }
@@ -160,7 +162,9 @@ bool roster_person(struct roster *roster, const struct directory_person *person,
 bool roster_group(struct roster *roster, const struct directory_group *group, const char *key,
 		  struct err *err)
 {
-	struct row row = { .everyone = group->everyone };
+	struct row row = { .everyone = group->everyone,
+			   .unread = group->unread,
+			   .aside = group->aside };
 	struct row *before, *other;
 
 	if (!id_ok("group", group->id, err))
@@ -182,6 +186,15 @@ bool roster_group(struct roster *roster, const struct directory_group *group, co
 	HASH_ADD_KEYPTR(by_id, roster->groups, before->id, strlen(before->id), before);
 	HASH_ADD_KEYPTR(by_key, roster->by_group, before->key, strlen(before->key), before);
 	return true;
+}
+
+void roster_read(struct roster *roster, const char *group_id)
+{
+	struct row *group;
+
+	HASH_FIND(by_id, roster->groups, group_id, strlen(group_id), group);
+	if (group != NULL)
+		group->unread = false;
 }
 
 /* Contains the whole company. */
@@ -369,7 +382,9 @@ static bool put_groups(struct finishing *f)
 	for (i = 0; good && i < n; i++) {
 		struct directory_group group = { .id = rows[i]->id,
 						 .name = rows[i]->name,
-						 .everyone = rows[i]->everyone };
+						 .everyone = rows[i]->everyone,
+						 .unread = rows[i]->unread,
+						 .aside = rows[i]->aside };
 		bool shared = (i > 0 && by_name(&rows[i - 1], &rows[i]) == 0) ||
 			      (i + 1 < n && by_name(&rows[i], &rows[i + 1]) == 0);
 

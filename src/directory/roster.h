@@ -26,6 +26,7 @@ bool roster_person(struct roster *roster, const struct directory_person *person,
 		   struct err *err);
 bool roster_group(struct roster *roster, const struct directory_group *group, const char *key,
 		  struct err *err);
+void roster_read(struct roster *roster, const char *group_id); /* unread no more */
 bool roster_everyone(struct roster *roster, const char *group_id, struct err *err);
 bool roster_alias(struct roster *roster, const char *person_id, const char *address,
 		  struct err *err);

@@ -12,7 +12,14 @@
 #include "internal.h"
 #include "walk.h"
 
-enum { DOMAINS_MAX = 64, TRIES_MAX = 7, MINUTES_MAX = 120, PER_MINUTE_MAX = 60000, KEYS_MAX = 32 };
+enum {
+	DOMAINS_MAX = 64,
+	SCOPE_MAX = 1000,
+	TRIES_MAX = 7,
+	MINUTES_MAX = 120,
+	PER_MINUTE_MAX = 60000,
+	KEYS_MAX = 32
+};
 
 static const struct source_kind *const kinds[] = {
 	&source_file, &source_google, &source_graph, &source_ldap,
@@ -151,6 +158,37 @@ static bool take_domains(struct source *source, struct err *err)
 	return false;
 }
 
+static bool is_names(const json_t *list)
+{
+	size_t i;
+	json_t *item;
+
+	json_array_foreach(list, i, item)
+	{
+		if (str_empty(json_string_value(item)))
+			return false;
+	}
+	return json_is_array(list) && json_array_size(list) <= SCOPE_MAX;
+}
+
+static bool check_scope(const struct source *source, struct err *err)
+{
+	const json_t *members = json_object_get(source->node, "members");
+	const json_t *aside = json_object_get(source->node, "set_aside");
+
+	if (members != NULL && !str_eq(json_string_value(members), "all") && !is_names(members)) {
+		err_set(err, ERR_INVALID,
+			"members is all, or a list of names or ids of groups whose members are "
+			"read besides those of groups in use");
+		return false;
+	}
+	if (aside == NULL || is_names(aside))
+		return true;
+	err_set(err, ERR_INVALID,
+		"set_aside is a list of ids of groups whose members cannot be read");
+	return false;
+}
+
 static bool take_number(const struct source *source, const char *key, unsigned max, unsigned *ret_n,
 			struct err *err)
 {
@@ -197,7 +235,7 @@ static bool take(struct source *source, struct err *err)
 	source->tries = TRIES_MAX;
 	source->minutes = 20;
 	source->ca_file = source_path(source, "ca_file");
-	return check_keys(source, err) && take_domains(source, err) &&
+	return check_keys(source, err) && take_domains(source, err) && check_scope(source, err) &&
 	       take_number(source, "per_minute", PER_MINUTE_MAX, &source->per_minute, err) &&
 	       take_number(source, "tries", TRIES_MAX, &source->tries, err) &&
 	       take_number(source, "minutes", MINUTES_MAX, &source->minutes, err) &&
@@ -235,6 +273,7 @@ void source_close(struct source *source)
 		return;
 	http_destroy(source->http);
 	json_decref(source->node);
+	json_decref(source->scope);
 	free(source->domains);
 	free(source->name);
 	free(source->dir);
@@ -253,6 +292,50 @@ const char *const *source_domains(const struct source *source, size_t *ret_n)
 {
 	*ret_n = source->n_domains;
 	return source->domains;
+}
+
+/* ---- whose members are read ---- */
+
+void source_scope(struct source *source, const json_t *ids)
+{
+	size_t i;
+	json_t *id;
+
+	json_decref(source->scope);
+	source->scope = json_object();
+	json_array_foreach(ids, i, id)
+	{
+		if (json_is_string(id))
+			json_object_set_new(source->scope, json_string_value(id), json_true());
+	}
+}
+
+static bool names(const json_t *list, const char *id, const char *name)
+{
+	size_t i;
+	json_t *item;
+
+	json_array_foreach(list, i, item)
+	{
+		if (str_eq(json_string_value(item), id) || str_eq(json_string_value(item), name))
+			return true;
+	}
+	return false;
+}
+
+bool source_sets_aside(const struct source *source, const char *id)
+{
+	return id != NULL && names(json_object_get(source->node, "set_aside"), id, id);
+}
+
+bool source_reads(const struct source *source, const char *id, const char *name)
+{
+	const json_t *members = json_object_get(source->node, "members");
+
+	if (id == NULL || source_sets_aside(source, id))
+		return false;
+	return source->probing || str_eq(json_string_value(members), "all") ||
+	       names(members, id, name) || json_object_get(source->scope, id) != NULL;
 }
 
 struct call *source_fetch(struct source *source, const char *validator, source_done_fn done,

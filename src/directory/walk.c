@@ -36,6 +36,15 @@ struct seen { /* a page's address: none is read twice */
 	char url[];
 };
 
+struct known { /* a group that is listed, or inside another one */
+	UT_hash_handle hh;
+	char *name; /* NULL: not listed yet, or set aside */
+	walk_url_fn url;
+	walk_read_fn read;
+	bool wanted, asked;
+	char id[];
+};
+
 struct walk {
 	struct call call;
 	struct source *source;
@@ -46,6 +55,7 @@ struct walk {
 	bool at_last; /* the last lists are being read */
 	struct list waiting, active;
 	struct seen *seen;
+	struct known *known;
 	struct call *token_call;
 	char *token;
 	int64_t renew_ms; /* when the token is to be renewed */
@@ -72,11 +82,25 @@ static void place_free(struct list *on, struct place *place)
 	free(place);
 }
 
+static void forget_groups(struct walk *walk)
+{
+	struct known *known, *next;
+
+	HASH_ITER(hh, walk->known, known, next)
+	{
+		HASH_DEL(walk->known, known);
+		free(known->name);
+		free(known);
+	}
+}
+
 /* Forgets everything that was read. */
 static void clear(struct walk *walk)
 {
 	struct seen *seen, *next;
 	struct list_node *node;
+
+	forget_groups(walk);
 
 	call_cancel(&walk->token_call);
 	while ((node = list_first(&walk->active)) != NULL)
@@ -113,16 +137,25 @@ static void on_cancel(struct call *call)
 	end((struct walk *)call);
 }
 
-static void fail(struct walk *walk, const struct err *err)
+/* group: id of the one whose members could not be read; NULL: it was something else. */
+static void fail_at(struct walk *walk, const char *group, const struct err *err)
 {
+	json_t *notes = group != NULL ? json_pack("{s:s}", "group", group) : json_object();
+	const struct source_answer answer = { .notes = notes };
 	struct err own = *err;
 
 	if (!str_starts(own.msg, walk->source->label))
 		err_prefix(&own, "%s", walk->source->label);
 	own.kind = ERR_INVALID;
 	clear(walk);
-	walk->done(walk->data, NULL, &own);
+	walk->done(walk->data, &answer, &own);
+	json_decref(notes);
 	end(walk);
+}
+
+static void fail(struct walk *walk, const struct err *err)
+{
+	fail_at(walk, NULL, err);
 }
 
 static void on_deadline(uv_timer_t *timer)
@@ -147,7 +180,7 @@ static void begin(struct walk *walk)
 }
 
 /* Something changed while it was read, or it contradicts itself: from the start. */
-static void again(struct walk *walk, const struct err *err)
+static void again(struct walk *walk, const char *group, const struct err *err)
 {
 	struct err own;
 
@@ -166,7 +199,7 @@ static void again(struct walk *walk, const struct err *err)
 		"read %d times, and each time it contradicted itself: %s; the source is "
 		"inconsistent, the next run tries again",
 		ROUNDS_MAX, err->msg);
-	fail(walk, &own);
+	fail_at(walk, group, &own);
 }
 
 static void finish(struct walk *walk)
@@ -182,7 +215,7 @@ static void finish(struct walk *walk)
 	if (answer.directory == NULL && !walk->source->probing) {
 		json_decref(notes);
 		if (err.kind == ERR_RETRY)
-			again(walk, &err);
+			again(walk, NULL, &err);
 		else
 			fail(walk, &err);
 		return;
@@ -286,10 +319,10 @@ static void on_refusal(struct walk *walk, struct place *place, const struct ask_
 	}
 	if (answer != NULL && answer->status == 404 && place->subject != NULL) {
 		err.kind = ERR_RETRY; /* deleted after it was listed? */
-		again(walk, &err);
+		again(walk, place->subject, &err);
 		return;
 	}
-	fail(walk, &err);
+	fail_at(walk, answer != NULL && answer->status == 401 ? NULL : place->subject, &err);
 }
 
 static void on_answer(void *data, const struct ask_answer *answer, const struct err *failure)
@@ -319,9 +352,9 @@ static void on_answer(void *data, const struct ask_answer *answer, const struct 
 	}
 	err_prefix(&err, "%s, page %zu", place->what, place->listing.pages);
 	if (err.kind == ERR_RETRY)
-		again(walk, &err);
+		again(walk, place->subject, &err);
 	else
-		fail(walk, &err);
+		fail_at(walk, place->subject, &err);
 }
 
 static void start(struct walk *walk, struct place *place)
@@ -422,10 +455,64 @@ void walk_list(struct walk *walk, const char *what, char *url, walk_read_fn read
 	add_list(walk, xstrdup(what), url, NULL, read);
 }
 
-void walk_members(struct walk *walk, const struct directory_group *group, char *url,
-		  walk_read_fn read)
+static struct known *know(struct walk *walk, const char *id)
 {
-	add_list(walk, xasprintf("members of %.100s", group->name), url, group->id, read);
+	size_t len = strlen(id);
+	struct known *known;
+
+	HASH_FIND(hh, walk->known, id, len, known);
+	if (known != NULL)
+		return known;
+	known = xcalloc(1, sizeof(*known) + len + 1);
+	memcpy(known->id, id, len);
+	HASH_ADD(hh, walk->known, id, (unsigned)len, known);
+	return known;
+}
+
+static void read_members(struct walk *walk, struct known *known)
+{
+	if (!known->wanted || known->asked || known->name == NULL)
+		return;
+	known->asked = true;
+	roster_read(walk->roster, known->id);
+	add_list(walk, xasprintf("members of %.100s (%.100s)", known->name, known->id),
+		 known->url(walk, known->id), known->id, known->read);
+}
+
+bool walk_group(struct walk *walk, const struct directory_group *group, walk_url_fn url,
+		walk_read_fn read, struct err *err)
+{
+	struct directory_group own = *group;
+	struct known *known;
+
+	own.unread = true; /* as yet */
+	own.aside = source_sets_aside(walk->source, group->id);
+	if (!roster_group(walk->roster, &own, NULL, err))
+		return false;
+	known = know(walk, group->id);
+	if (own.aside || known->name != NULL)
+		return true;
+	known->name = xstrdup(group->name);
+	known->url = url;
+	known->read = read;
+	known->wanted = known->wanted || source_reads(walk->source, group->id, group->name);
+	read_members(walk, known);
+	return true;
+}
+
+bool walk_member(struct walk *walk, const struct listing *listing, const char *member,
+		 enum member_kind kind, struct err *err)
+{
+	struct known *known;
+
+	if (!roster_member(walk->roster, listing->subject, member, kind, err))
+		return false;
+	if (kind == MEMBER_GROUP) {
+		known = know(walk, member);
+		known->wanted = true;
+		read_members(walk, known);
+	}
+	return true;
 }
 
 bool walk_next(struct walk *walk, struct listing *listing, char *url, struct err *err)

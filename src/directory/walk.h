@@ -47,9 +47,17 @@ json_t *walk_memo(const struct walk *walk); /* an object for what a page says to
 
 /* Queues another list.  Its first page is at url, which is freed. */
 void walk_list(struct walk *walk, const char *what, char *url, walk_read_fn read);
-/* One of the members of a group. */
-void walk_members(struct walk *walk, const struct directory_group *group, char *url,
-		  walk_read_fn read);
+
+/* The first page of a group's members; the caller frees. */
+typedef char *(*walk_url_fn)(const struct walk *walk, const char *group_id);
+
+/* A group of the list of groups.  Its members are read when it is in use, or inside one that is. */
+bool walk_group(struct walk *walk, const struct directory_group *group, walk_url_fn url,
+		walk_read_fn read, struct err *err);
+
+/* A member of the group whose listing this is. */
+bool walk_member(struct walk *walk, const struct listing *listing, const char *member,
+		 enum member_kind kind, struct err *err);
 
 /* The page after this one, at url, which is freed; false: err (it leads to another peer, or back).
  */

@@ -17,6 +17,7 @@
 #include "net/db.h"
 
 #include "array.h"
+#include "store_internal.h"
 #include "sync_rows.h"
 
 enum {
@@ -383,47 +384,31 @@ struct call *store_sync_start(struct db *db, const struct store_sync *config, st
 
 /* ---- before the fetch ---- */
 
-struct asking {
-	struct call call;
-	struct call *job;
-	store_sync_fn done;
-	void *data;
-};
-
-static void on_asking_cancel(struct call *call)
+struct call *store_sync_before(struct db *db, const char *source, const char *settings,
+			       store_sync_fn done, void *data)
 {
-	struct asking *asking = (struct asking *)call;
+	struct params params = { 0 };
 
-	call_cancel(&asking->job);
-	free(asking);
+	params_text(&params, source);
+	params_text(&params, settings);
+	return store_read(db, NULL, "SELECT dir.sync_before($1, $2)", &params, done, data);
 }
 
-static void on_validator(void *data, const struct db_answer *answer, const struct err *err)
-{
-	struct asking *asking = data;
-	const struct db_result *row = err == NULL ? answer->results[0] : NULL;
-	json_t *value = err == NULL && db_rows(row) > 0 && db_text(row, 0, 0) != NULL
-				? json_string(db_text(row, 0, 0))
-				: json_null();
+/* ---- addresses ---- */
 
-	asking->job = NULL;
-	asking->done(asking->data, err == NULL ? value : NULL, err);
-	json_decref(value);
-	free(asking);
+struct call *store_held(struct db *db, store_sync_fn done, void *data)
+{
+	struct params params = { 0 };
+
+	return store_read(db, NULL, "SELECT dir.held_addresses()", &params, done, data);
 }
 
-struct call *store_sync_validator(struct db *db, const char *source, const char *settings,
-				  store_sync_fn done, void *data)
+struct call *store_release_address(struct db *db, const char *address, const char *reason,
+				   store_sync_fn done, void *data)
 {
-	struct asking *asking = xcalloc(1, sizeof(*asking));
-	const char *params[] = { source, settings };
-	const struct db_statement statement = { .sql = "SELECT dir.sync_validator($1, $2)",
-						.n = 2,
-						.params = params };
+	struct params params = { 0 };
 
-	asking->call.cancel = on_asking_cancel;
-	asking->done = done;
-	asking->data = data;
-	asking->job = db_start(db, &statement, 1, OPEN_MS, on_validator, asking);
-	return &asking->call;
+	params_text(&params, address);
+	params_text(&params, reason);
+	return store_read(db, NULL, "SELECT dir.release_address($1, $2)", &params, done, data);
 }

@@ -11,7 +11,7 @@ enum { CHUNK = 32 << 10, CHUNK_MAX = 128 << 10 };
 static const char *const copies[SYNC_TABLES] = {
 	[SYNC_USER] = "COPY pg_temp.sync_user (ext, state, kind, name) FROM STDIN",
 	[SYNC_EMAIL] = "COPY pg_temp.sync_email (ext, email_key, is_primary) FROM STDIN",
-	[SYNC_GRP] = "COPY pg_temp.sync_grp (ext, name_key, everyone) FROM STDIN",
+	[SYNC_GRP] = "COPY pg_temp.sync_grp (ext, name_key, everyone, read, aside) FROM STDIN",
 	[SYNC_MU] = "COPY pg_temp.sync_mu (gext, uext) FROM STDIN",
 	[SYNC_MG] = "COPY pg_temp.sync_mg (pext, cext) FROM STDIN",
 };
@@ -100,7 +100,9 @@ static bool put_row(struct sync_rows *rows)
 			return false;
 		put(&rows->chunk, d->groups[i].id, '\t');
 		put(&rows->chunk, d->groups[i].name, '\t');
-		put(&rows->chunk, d->groups[i].everyone ? "t" : "f", '\n');
+		put(&rows->chunk, d->groups[i].everyone ? "t" : "f", '\t');
+		put(&rows->chunk, d->groups[i].unread ? "f" : "t", '\t');
+		put(&rows->chunk, d->groups[i].aside ? "t" : "f", '\n');
 		return true;
 	case SYNC_MU:
 		if (i < d->members.n)

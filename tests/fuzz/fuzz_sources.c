@@ -144,10 +144,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 #define SECRET "{\"env\":\"SECRET\"},"
 	static const char *const settings[] = {
-		"{\"kind\":\"google\",\"admin\":\"a@example.com\",\"key\":{\"env\":\"SERVICE\"},",
-		"{\"kind\":\"graph\",\"tenant\":\"t\",\"client_id\":\"c\",\"client_"
+		"{\"kind\":\"google\",\"members\":\"all\",\"admin\":\"a@example.com\",\"key\":{"
+		"\"env\":\"SERVICE\"},",
+		"{\"kind\":\"graph\",\"members\":\"all\",\"tenant\":\"t\",\"client_id\":\"c\","
+		"\"client_"
 		"secret\":" SECRET,
-		"{\"kind\":\"okta\",\"client_id\":\"c\",\"key\":{\"env\":\"PEM\"},",
+		"{\"kind\":\"okta\",\"members\":\"all\",\"client_id\":\"c\",\"key\":{\"env\":"
+		"\"PEM\"},",
 		"{\"kind\":\"scim\",\"bearer\":{\"env\":\"SECRET\"},",
 		"{\"kind\":\"scim\",\"paging\":\"cursor\",\"bearer\":{\"env\":\"SECRET\"},",
 		"{\"kind\":\"slack\",\"token\":{\"env\":\"SECRET\"},",

@@ -49,7 +49,8 @@ def make(postgres, migrated, authority):
         (desk.folder / "ldap").write_text(PASSWORD, encoding="utf-8")
         desk.write({"kind": "ldap", "schema": "openldap", "url": getattr(server, "tls_url", None) or server.url, "ca_file": str(authority.file),
                     "bind_dn": READER, "password": {"file": "ldap"}, "people_base": f"ou=people,{BASE}",
-                    "groups_base": f"ou=groups,{BASE}", "page": 2, "domains": ["example.com"], **settings})
+                    "groups_base": f"ou=groups,{BASE}", "page": 2, "domains": ["example.com"], "members": "all",
+                    **settings})
         return desk
     yield build
     for desk in desks:
@@ -213,6 +214,29 @@ def test_half_a_directory_and_an_empty_one(make, slapd):
     assert desk.copy() == before
 
 
+def test_members_of_groups_in_use(make, slapd):
+    """The list of groups comes without members; those of a group in use, and of what it contains, are read one by one."""
+    company = company_of()
+    company.groups["g-web"].groups.clear()      # sre > web, ads > sre
+    company.group("g-other", "other@example.com", [company.who("lea").id])
+    slapd.load(company)
+    desk = make(slapd, members=[])
+    assert "Members are read of 0 of 5 groups" in desk.sync()
+    assert desk.members() == set() and len(desk.people()) == 12
+    desk.use("sre@example.com")
+    assert "Members are read of 2 of 5 groups" in desk.sync()
+    assert desk.members() == {m for m in expected(company) if m.startswith(("sre@", "web@"))}
+    assert desk.may("ana") == "allowed" and desk.may("ivy") == "allowed" and desk.may("lea") == "allowed"
+    desk.write(members=["other@example.com"])
+    desk.sync()
+    assert f"other@example.com {uuid_of(company.who('lea').id)}" in desk.members()
+    desk.write(members=[], set_aside=[uuid_of("g-sre")])
+    said = desk.sync()
+    assert "SET ASIDE group sre@example.com" in said
+    assert desk.may("ana") == "allowed", "as last known"
+    assert desk.members() == {m for m in expected(company) if m.startswith("sre@")}, "web is in use through sre only"
+
+
 # Active Directory, which is no Debian package
 
 @pytest.fixture
@@ -241,6 +265,10 @@ def test_active_directory(make, ad):
     assert members == {f"all@example.com {ad.guid(p)}" for p in ad.company.people}, "all ranges"
     assert f"web@example.com {ad.guid(ad.company.who('eve').id)}*" in desk.members()
     assert "Nothing to change" in desk.sync()
+    desk.write(members=[])
+    desk.use("all@example.com")
+    desk.sync()
+    assert {m for m in desk.members()} == {f"all@example.com {ad.guid(p)}" for p in ad.company.people}, "all ranges"
 
 
 @pytest.mark.parametrize("code, text", [(3, "Time limit exceeded"), (4, "Size limit exceeded"), (11, "limit"), (51, "busy"),

@@ -14,9 +14,9 @@ insert into dir.person_email (email_key, person_id, is_primary)
 	select lower(display_name) || '@example.com', person_id, true from dir.person;
 insert into dir.person_email (email_key, person_id, is_primary)
 	select 'ana@other.com', person_id, false from dir.person where display_name = 'Ana';
-insert into dir.grp (source_id, external_id, name_key, state, first_gen, last_gen)
+insert into dir.grp (source_id, external_id, name_key, state, in_scope_since_gen, first_gen, last_gen)
 	select s.source_id, x.* from dir.source s, (values
-		('g-ads', 'ads-oncall', 'active', 1, 1), ('g-sre', 'sre', 'active', 1, 1)) x;
+		('g-ads', 'ads-oncall', 'active', 1, 1, 1), ('g-sre', 'sre', 'active', 1, 1, 1)) x;
 insert into dir.membership (person_id, group_id, direct, since_gen)
 	select p.person_id, g.group_id, true, 1 from dir.person p, dir.grp g
 	where (g.name_key = 'ads-oncall' and p.display_name in ('Ana', 'Ben', 'Sue', 'Gus', 'Rob'))

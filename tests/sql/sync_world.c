@@ -144,6 +144,25 @@ void snapshot(struct buf *yaml, const char *time, const char *people, const char
 }
 
 const char *sync_by[2] = { "ana@example.com", "ben@example.com" };
+const char *sync_unread, *sync_aside, *sync_failure, *sync_failing;
+
+static bool named(const char *list, const char *id)
+{
+	char word[80];
+
+	snprintf(word, sizeof(word), " %s ", id);
+	return list != NULL && strstr(list, word) != NULL;
+}
+
+static void mark_unread(struct directory *directory)
+{
+	for (size_t i = 0; directory != NULL && i < directory->n_groups; i++) {
+		struct directory_group *group = &directory->groups[i];
+
+		group->unread = named(sync_unread, group->id);
+		group->aside = named(sync_aside, group->id);
+	}
+}
 
 struct ran sync_run(const char *yaml, bool plan_only, const char *accept)
 {
@@ -162,15 +181,19 @@ struct ran sync_run(const char *yaml, bool plan_only, const char *accept)
 				   .n_by = 2 };
 	struct db *db = as_role("opsd_sync");
 	struct directory *directory;
+	json_t *notes = json_pack("{s:s*}", "group", sync_failing);
 
 	diags_init(&diags);
 	directory = directory_parse("directory.yaml", yaml, strlen(yaml), &diags);
-	sync.directory = directory;
-	sync.failure = diags.n > 0 ? diag_text(&diags.items[0]) : NULL;
+	mark_unread(directory);
+	sync.directory = sync_failure == NULL ? directory : NULL;
+	sync.failure = diags.n > 0 ? diag_text(&diags.items[0]) : sync_failure;
+	sync.notes = notes;
 	store_sync_start(db, &sync, on_value, &ran);
 	while (ran.n == 0)
 		once();
 	directory_destroy(directory);
+	json_decref(notes);
 	diags_finish(&diags);
 	db_destroy(db);
 	return ran;

@@ -28,6 +28,10 @@ void owner_sees(const char *sql, const char *text); /* asked by the owner */
 void snapshot(struct buf *yaml, const char *time, const char *people, const char *groups);
 
 extern const char *sync_by[2]; /* who accepts */
+/* Ids of the groups whose members are not read, " g-web g-ops "; of those, the ones set aside. */
+extern const char *sync_unread, *sync_aside;
+extern const char *sync_failure; /* of the fetch, and which group it was; NULL: it is good */
+extern const char *sync_failing;
 struct ran sync_run(const char *yaml, bool plan_only, const char *accept);
 void expect_outcome(const struct ran *ran, const char *outcome);
 bool has_brake(const struct ran *ran, const char *name);

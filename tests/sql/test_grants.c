@@ -27,6 +27,13 @@ static const char actions_text[] =
 
 static const char *const reviewers[] = { "dia", "eve" };
 
+/* The same with a command whose rule wants approval by a group. */
+static const char approved_text[] =
+	"[{\"name\":\"datasets.read\",\"risk\":0,\"scope\":[],\"groups\":[\"Nobody\"]},"
+	"{\"name\":\"workers.drop\",\"risk\":2,\"scope\":[{\"name\":\"team\",\"type\":\"enum\"}],"
+	"\"groups\":[\"SRE\",\"sre\"]}]";
+
+static const char *actions_now = actions_text;
 static const char *login = "opsd_grants"; /* who runs it */
 static const char *head = "";             /* of the file, before its grants */
 
@@ -37,8 +44,7 @@ static struct ran go(const char *list, struct store_grants grants)
 	struct ran ran = { 0 };
 	struct diags diags;
 	struct db *db = as_login("opsd_grants", login);
-	json_t *actions =
-		       json_parse(actions_text, strlen(actions_text), sizeof(actions_text), &err),
+	json_t *actions = json_parse(actions_now, strlen(actions_now), strlen(actions_now), &err),
 	       *rows;
 
 	snprintf(text, sizeof(text), "%sgrants:%s\n%s", head, list[0] == '\0' ? " []" : "", list);
@@ -411,6 +417,123 @@ static void test_role_cannot_touch_the_directory(void **state)
 	db_destroy(grants);
 }
 
+/* { op, effect, action, group } of "unread" has this. */
+static bool unread(const struct ran *ran, const char *op, const char *effect, const char *group)
+{
+	size_t i;
+	json_t *row;
+
+	json_array_foreach(json_object_get(json_object_get(ran->value, "plan"), "unread"), i, row)
+	{
+		if (str_eq(jget_str(row, "op"), op) && str_eq(jget_str(row, "effect"), effect) &&
+		    str_eq(jget_str(row, "group"), group))
+			return true;
+	}
+	return false;
+}
+
+#define WEB_READ "  - { key: web-read, who: \"group:web\", can: request, action: datasets.read }\n"
+#define WEB_STOP                                                                                   \
+	"  - { key: web-stop, who: \"group:web\", effect: forbid, can: request, action: "          \
+	"datasets.read, reason: r }\n"
+#define WEB_APPROVES                                                                               \
+	"  - { key: sre-drop, who: \"group:web\", can: [request, approve], action: workers.drop, " \
+	"where: { team: any } }\n"
+
+/* Nobody knows who is in web: no count is shown, and none is made up. */
+static void test_groups_that_are_not_read(void **state)
+{
+	struct ran ran;
+
+	(void)state;
+	fresh();
+	sync_unread = " g-web ";
+	expect_sync("05:00", "ana ben cho sam sue", "ads=ana,ben sre=sam,sue web", "applied");
+	sync_unread = NULL;
+	ran = plan(READ WEB_READ);
+	assert_true(moves(&ran, "gain", "datasets.read", 2, NULL));
+	assert_true(unread(&ran, "+", "allow", "web"));
+	assert_false(unread(&ran, "+", "allow", "ads"));
+	json_decref(ran.value);
+	apply(READ WEB_READ, "applied");
+	decides("cho", "request", "datasets.read", "{}", "no_matching_grant");
+	ran = plan(READ WEB_STOP);
+	assert_true(unread(&ran, "-", "allow", "web"));
+	assert_true(unread(&ran, "+", "forbid", "web"));
+	json_decref(ran.value);
+	apply(READ WEB_STOP, "applied");
+	decides("ana", "request", "datasets.read", "{}", "members_unknown");
+	expect_sync("05:10", "ana ben cho sam sue", "ads=ana,ben sre=sam,sue web=cho", "applied");
+	decides("ana", "request", "datasets.read", "{}", "allowed");
+	decides("cho", "request", "datasets.read", "{}", "forbidden");
+}
+
+/* Those who approve are others, and nobody knows them yet: until the next sync nobody could. */
+static void test_last_approver_is_not_read(void **state)
+{
+	struct ran ran;
+
+	(void)state;
+	fresh();
+	sync_unread = " g-web ";
+	expect_sync("05:00", "ana ben cho sam sue", "sre=sam,sue web", "applied");
+	sync_unread = NULL;
+	apply(DROP, "applied");
+	ran = plan(WEB_APPROVES);
+	assert_true(has_brake(&ran, "last_approver"));
+	json_decref(ran.value);
+	expect_sync("05:10", "ana ben cho sam sue", "sre=sam,sue web=cho", "applied");
+	ran = plan(WEB_APPROVES);
+	assert_false(has_brake(&ran, "last_approver"));
+	json_decref(ran.value);
+}
+
+/* A group that approves is pinned by what was reviewed: who takes its name is another one. */
+static void test_approving_groups(void **state)
+{
+	struct ran ran;
+
+	(void)state;
+	company();
+	actions_now = approved_text;
+	ran = plan(DROP);
+	assert_true(has_line(&ran, "+ approving group sre: id g-sre"));
+	assert_string_equal(
+		json_string_value(json_array_get(
+			json_object_get(json_object_get(ran.value, "plan"), "unknown"), 0)),
+		"nobody");
+	json_decref(ran.value);
+	apply(DROP, "applied");
+	owner_sees("SELECT count(*) FROM authz.group_in_use", "1"); /* by grant and by rule */
+	ran = plan(DROP);
+	assert_int_equal(jget_int(ran.value, "plan.changes", -1), 0);
+	json_decref(ran.value);
+	good("UPDATE dir.grp SET name_key = 'platform' WHERE name_key = 'sre'");
+	good("UPDATE dir.grp SET name_key = 'sre' WHERE name_key = 'web'");
+	owner_sees("SELECT external_id FROM dir.grp WHERE group_id = ops.rule_group('{\"group\": "
+		   "\"SRE\"}')",
+		   "g-sre");
+	ran = plan(WEB_READ DROP);
+	assert_true(has_line(&ran, "~ approving group sre: id g-sre -> g-web"));
+	assert_int_equal(
+		json_array_size(json_object_get(json_object_get(ran.value, "plan"), "problems")),
+		1); /* there is no web now */
+	json_decref(ran.value);
+	ran = plan(DROP);
+	assert_string_equal(
+		json_string_value(json_array_get(
+			json_object_get(json_object_get(ran.value, "plan"), "dangerous"), 0)),
+		"grant sre-drop:workers.drop:approve of workers.drop");
+	assert_int_equal(
+		json_array_size(json_object_get(json_object_get(ran.value, "plan"), "dangerous")),
+		3);
+	json_decref(ran.value);
+	actions_now = actions_text;
+	ran = plan(DROP);
+	assert_true(has_line(&ran, "- approving group sre: no command names it"));
+	json_decref(ran.value);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -424,6 +547,9 @@ int main(void)
 		TEST(test_dangerous_takes_two),
 		TEST(test_what_an_action_demands),
 		TEST(test_role_cannot_touch_the_directory),
+		TEST(test_groups_that_are_not_read),
+		TEST(test_last_approver_is_not_read),
+		TEST(test_approving_groups),
 	};
 
 	return world_main(tests, sizeof(tests) / sizeof(tests[0]));

@@ -25,11 +25,14 @@ def fresh():
         delete from authz.permit where origin <> 'file' or stable_key like 't-%'; delete from authz.group_owner;
         update authz.action set min_approvals = 0, approver_may_execute = true;
         update ops.setting set proof_from_risk = 4, step_up_from_risk = 4, can_step_up = false;
+        update dir.grp set in_scope_since_gen = 1, aside_since = null;
+        insert into dir.membership select p.person_id, g.group_id, true, 1 from dir.person p, dir.grp g
+            where p.display_name = 'Sam' and g.name_key = 'sre' on conflict do nothing;
         update dir.person set state = 'active' where display_name in ('Ana', 'Ben', 'Sam', 'Tom', 'Uma');
         update dir.source set fetch_started_at = clock_timestamp() - interval '2 seconds'""")
     for name, group in (("Tom", "sre"), ("Uma", "audit")):
-        psql("""insert into dir.grp (source_id, external_id, name_key, state, first_gen, last_gen)
-                select source_id, 'g-%s', '%s', 'active', 1, 1 from dir.source on conflict do nothing;
+        psql("""insert into dir.grp (source_id, external_id, name_key, state, in_scope_since_gen, first_gen, last_gen)
+                select source_id, 'g-%s', '%s', 'active', 1, 1, 1 from dir.source on conflict do nothing;
             insert into dir.person (source_id, external_id, state, display_name, first_gen, last_gen)
                 select source_id, 'u-%s', 'active', '%s', 1, 1 from dir.source on conflict do nothing;
             insert into dir.person_email select lower(display_name) || '@example.com', person_id, true from dir.person
@@ -360,6 +363,62 @@ def test_evidence_of_a_refusal():
     detail = json.loads(psql("select detail from ops.request where id = '%s'" % rid))
     assert detail["groups"] == ["sre"] and detail["owners"] == ["dia@example.com"] and detail["people"] == ["Sam", "Tom"]
     assert detail["scope"] == "team=ads" and detail["link"]["how"] == "email"
+
+
+# groups of which nobody knows who is in them
+
+def unread(group):
+    psql("update dir.grp set in_scope_since_gen = null where name_key = '%s';"
+         " delete from dir.membership where group_id = (select group_id from dir.grp where name_key = '%s')" % (group, group))
+
+
+@pytest.mark.parametrize("rule", [{"need": 1, "group": "sre"}, {"need": 1, "can_approve": "workers.restart"}])
+def test_approvers_whom_nobody_knows_yet(rule):
+    """Who may approve is not known: it is said so, and nobody is taken for an approver or for none."""
+    rid = allowed("ana")
+    assert ask(rid, [rule]) == "approving"
+    unread("sre")
+    assert vote(rid, "sam") == "not_approver"
+    assert start(rid, [rule]) == "approving"
+    rid = allowed("ana")
+    assert ask(rid, [rule]) == "denied too_few_approvers"
+    detail = json.loads(psql("select detail from ops.request where id = '%s'" % rid))
+    assert detail["rule"]["unread"] == ["sre"] and detail["rule"]["have"] == 0
+    found = psql("select unread from ops.approval_deadlocks('[%s]')" % json.dumps(
+        {"command": "c", "action": "workers.restart", "risk": 2, **rule}))
+    assert "sre" in found
+
+
+def test_a_vote_of_a_group_that_is_not_read_any_more_does_not_count():
+    rid = allowed("ana")
+    assert ask(rid, [{**APPROVE, "need": 2}]) == "approving"
+    assert vote(rid, "sam") == "approving"
+    assert vote(rid, "tom") == "allowed"
+    unread("sre")
+    assert start(rid, [{**APPROVE, "need": 2}]) == "approving"
+
+
+def test_forbid_to_a_group_that_is_not_read_stops_the_start():
+    rid = allowed("ana")
+    unread("audit")
+    psql("""insert into authz.permit (stable_key, effect, capability, action_id, group_id, origin, revision) select 't-no', 'forbid',
+        'request', a.action_id, g.group_id, 'file', 93 from authz.action a, dir.grp g
+        where a.name = 'workers.restart' and g.name_key = 'audit'""")
+    assert start(rid) == "denied members_unknown"
+    # nor may anybody approve, under any rule
+    assert ask(allowed("ana", action="workers.scale", risk=1, scope='{"team":"ads","count":1}'), [APPROVE]) \
+        == "denied too_few_approvers"
+    assert "workers.restart" not in psql("select ops.may('T1', 'U-ana')", SERVICE)
+
+
+def test_chat_gives_no_right_to_a_group_that_is_not_read():
+    rid = allowed("ana")
+    what = "select ops.access_plan(q, '%s', '{\"who\":\"group:audit\",\"action\":\"workers.scale\",\"for\":3600,"
+    what += "\"where\":{\"team\":\"ads\"}}') from ops.request q where q.id = '%s'"
+    assert "refused" not in json.loads(psql(what % ("grant", rid)))
+    unread("audit")
+    assert "Nobody knows yet who is in group audit" in json.loads(psql(what % ("grant", rid)))["refused"]
+    assert "everybody is blocked" in json.loads(psql(what % ("suspend", rid)))["warnings"][0]
 
 
 # roles, over everything that the catalog has

@@ -102,6 +102,36 @@ static void test_refusal_names_who_could(void **state)
 	json_decref(given);
 }
 
+static void test_refusal_says_whom_nobody_knows(void **state)
+{
+	static const char *const details[][2] = {
+		{ "no_matching_grant\",\"detail\":{\"unread\":[\"web\"]}",
+		  "The members of web are read at the next sync." },
+		{ "members_unknown\",\"detail\":{\"unread\":[\"web\",\"ads\"]}",
+		  "The members of web and ads are read at the next sync." },
+		{ "members_unknown\",\"detail\":{\"closed\":[\"web\"]}",
+		  "The members of web cannot be read at the moment" },
+		{ "too_few_approvers\",\"detail\":{\"rule\":{\"need\":1,\"have\":0,\"group\":"
+		  "\"web\","
+		  "\"unread\":[\"web\"]}}",
+		  "The members of web are read at the next sync." },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(details) / sizeof(details[0]); i++) {
+		char *json = xasprintf("{\"request\":\"R0\",\"command\":\"workers scale\"," WHO
+				       ",\"outcome\":\"denied\",\"code\":\"%s}",
+				       details[i][0]);
+		json_t *given = facts(json);
+		char *text = checked(render_reply(given));
+
+		assert_non_null(strstr(text, details[i][1]));
+		free(text);
+		json_decref(given);
+		free(json);
+	}
+}
+
 static void test_stranger_learns_nothing(void **state)
 {
 	json_t *given =
@@ -416,6 +446,7 @@ int main(void)
 		cmocka_unit_test(test_done_says_what_and_where),
 		cmocka_unit_test(test_nothing_to_do_is_not_done),
 		cmocka_unit_test(test_refusal_names_who_could),
+		cmocka_unit_test(test_refusal_says_whom_nobody_knows),
 		cmocka_unit_test(test_stranger_learns_nothing),
 		cmocka_unit_test(test_preview_carries_its_digest),
 		cmocka_unit_test(test_changed_preview_says_what_was),

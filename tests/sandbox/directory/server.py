@@ -94,9 +94,9 @@ class DirectoryStandin(Tokens):
             conn.transport.abort()
         await asyncio.sleep(0)
 
-    def settings(self, kind, folder, proof=None):
+    def settings(self, kind, folder, proof=None, members="all"):
         """directory.sources.X for this stand-in; the secrets are written to folder. `proof`: how the client says who it is
-        (tokens.py), when there are several ways."""
+        (tokens.py), when there are several ways. `members`: None reads those of groups in use only."""
         def secret(name, text):
             (folder / name).write_text(text, encoding="utf-8")
             return {"file": str(folder / name)}
@@ -111,6 +111,8 @@ class DirectoryStandin(Tokens):
             "file": dict,
         }[kind]()
         path = "document/company.csv" if kind == "file" else kind
+        if members and kind in ("google", "graph", "okta"):
+            own["members"] = members
         return {"kind": kind, "url": f"{self.base}/{path}", "domains": ["example.com"], "tries": 2, **own}
 
     # Requests

@@ -23,6 +23,7 @@ int cmd_migrate(struct app_options *options);
 int cmd_sync(struct app_options *options);
 int cmd_grants(struct app_options *options);
 int cmd_audit(struct app_options *options);
+int cmd_directory(struct app_options *options);
 int cmd_explain(struct app_options *options);
 int cmd_catalog(struct app_options *options);
 int cmd_freeze(struct app_options *options);

@@ -23,6 +23,8 @@ static const struct {
 	  "the declarations' own tests, pages and schema" },
 	{ "check", cmd_check, "check [--online] [--policy] [--print]",
 	  "configuration, catalog, policy and their tests" },
+	{ "directory", cmd_directory, "directory held | release ADDRESS reason=WHY",
+	  "addresses that another person has now" },
 	{ "explain", cmd_explain, "explain PERSON ACTION [k=v …]", "why somebody may or may not" },
 	{ "freeze", cmd_freeze, "freeze list | [k=v …] [hours=N] reason=WHY",
 	  "stop changes: action, cluster, namespace, name, team …" },

@@ -310,6 +310,13 @@ char *words_alarm(const json_t *alarm)
 			"was done. Find out who sent whom the code: it looks like phishing.",
 			jget_str_or(alarm, "request", "?"),
 			jget_str_or(alarm, "whose", "somebody else"));
+	if (str_eq(kind, "address_released"))
+		return xasprintf("The address %s was released by %s: it is that of %s (%s) now, "
+				 "and was that of %s. Reason: %s",
+				 jget_str_or(alarm, "address", "?"), jget_str_or(alarm, "by", "?"),
+				 jget_str_or(alarm, "new", "?"), jget_str_or(alarm, "new_id", "?"),
+				 jget_str_or(alarm, "was", "somebody"),
+				 jget_str_or(alarm, "reason", "none given"));
 	if (str_eq(kind, "reviewed"))
 		return xasprintf("reviewed the break-glass %s of %s.",
 				 jget_str_or(alarm, "request", "?"),

@@ -92,9 +92,19 @@ def test_address_moved_to_a_new_hire(make, kind):
     assert desk.may("ana") == "unknown_person", "neither the one nor the other"
     desk.sync()
     assert desk.may("ana") == "unknown_person"
-    desk.db.run("update dir.email_quarantine set released_by = 'dia', released_at = clock_timestamp()")
-    desk.sync()
-    assert desk.may("ana") == "no_matching_grant", "the new person, without the rights of the old one"
+    said = desk.opsd("directory", "held").said
+    assert "ana@example.com, since 20" in said and "1 in quarantine" in said
+    assert "is now that of Ana Other (200000000000000000001, active)" in said
+    assert "say why" in desk.opsd("directory", "release", "ana@example.com", status=2).said
+    assert "not in quarantine" in desk.opsd("directory", "release", "ben@example.com", "reason=x", status=1).said
+    desk.opsd("directory", "release", "Ana@example.com", "reason=the first Ana left")
+    assert desk.may("ana") == "no_matching_grant", "the new person, without the rights of the old one, at once"
+    assert "was released before, by owner" in desk.opsd("directory", "release", "ana@example.com", "reason=x", status=1).said
+    assert "Nothing to change" in desk.sync()
+    assert desk.people()["200000000000000000001"] == ("active", "human", "ana@example.com")
+    note = json.loads(desk.db.value("select body from ops.audit where event = 'directory.address_released'"))
+    assert note["facts"]["by"] == "owner" and note["facts"]["reason"] == "the first Ana left"
+    assert note["person"] == note["facts"]["to"]
 
 
 @pytest.mark.parametrize("kind", NAMES)
@@ -102,6 +112,8 @@ def test_two_people_with_one_address(make, kind):
     desk = make(kind)
     desk.company.hire("200000000000000000002", "ana@example.com", "Ana Twice")
     assert "! address ana@example.com is listed for several people: nobody's" in desk.sync()
+    assert desk.may("ana") == "unknown_person"
+    assert "repair the source" in desk.opsd("directory", "release", "ana@example.com", "reason=x", status=1).said
     assert desk.may("ana") == "unknown_person"
     desk.company.who("kim").aliases.append("ben@example.com")       # an alias that is somebody's address
     if kind != "google":        # Google knows no address twice; the others do not promise it

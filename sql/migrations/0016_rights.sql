@@ -27,7 +27,8 @@ begin
 			'verdict', x.verdict, 'mine', x.mine)), '[]') from authz.explain(p_person, 'request', p_action, scope) x),
 		'approvals', (select coalesce(json_agg(x.rule || jsonb_build_object('people', (
 				select coalesce(jsonb_agg(a.name), '[]') from ops.approvers(seed, x.rule, p_action, scope, p_risk,
-					ops.disguises(p_person), 5) a)) order by x.n), '[]')
+					ops.disguises(p_person), 5) a))
+				|| jsonb_strip_nulls(jsonb_build_object('unread', ops.rule_unread(x.rule, p_action, scope))) order by x.n), '[]')
 			from jsonb_array_elements(ops.with_floor(p_action, p_rules)) with ordinality x(rule, n)));
 end $$;
 

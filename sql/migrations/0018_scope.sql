@@ -51,11 +51,14 @@ end $$;
 create function dir.sync_scope_rows() returns void
 language plpgsql set search_path = pg_catalog, dir, pg_temp as $$
 begin
-	update sync_plan_row r set scope = true from sync_scope z where z.group_id = r.group_id and z.how <> 'kept';
-	update sync_plan_row r set scope = true -- nor through one that has been set aside for too long
-		from sync_scope z, sync_closure c, dir.membership m
-		where z.how = 'empty' and r.op = '-' and c.des = z.group_id and c.anc = r.group_id
-		  and m.group_id = z.group_id and m.person_id = r.person_id;
+	if exists (select 1 from sync_scope z where z.how <> 'kept') then
+		update sync_plan_row r set scope = true from sync_scope z where z.group_id = r.group_id and z.how <> 'kept';
+	end if;
+	if exists (select 1 from sync_scope z where z.how = 'empty') then -- nor through one that has been set aside for too long
+		update sync_plan_row r set scope = true from sync_scope z, sync_closure c, dir.membership m
+			where z.how = 'empty' and r.op = '-' and c.des = z.group_id and c.anc = r.group_id
+			  and m.group_id = z.group_id and m.person_id = r.person_id;
+	end if;
 end $$;
 
 -- What the plan says of them, once it is known who comes and goes.

@@ -250,6 +250,15 @@ static void put_rule(struct buf *buf, const json_t *rule)
 		   (int)jget_int(rule, "have", 0));
 }
 
+void words_put_unread(struct buf *buf, const json_t *groups)
+{
+	if (json_array_size(groups) == 0)
+		return;
+	buf_puts(buf, " The members of ");
+	words_names(buf, groups, " and ");
+	buf_puts(buf, " are read at the next sync.");
+}
+
 /* Groups that would decide it, if it were known who is in them. */
 static void put_unread(struct buf *buf, const json_t *facts)
 {
@@ -257,11 +266,7 @@ static void put_unread(struct buf *buf, const json_t *facts)
 
 	if (unread == NULL)
 		unread = jget(facts, "detail.rule.unread");
-	if (json_array_size(unread) > 0) {
-		buf_puts(buf, " The members of ");
-		words_names(buf, unread, " and ");
-		buf_puts(buf, " are read at the next sync.");
-	}
+	words_put_unread(buf, unread);
 	if (json_array_size(closed) > 0) {
 		buf_puts(buf, " The members of ");
 		words_names(buf, closed, " and ");

@@ -11,6 +11,8 @@
 struct buf;
 
 void words_names(struct buf *buf, const json_t *names, const char *last); /* "a, b and c" */
+/* " The members of … are read at the next sync."; nothing without groups. */
+void words_put_unread(struct buf *buf, const json_t *groups);
 void words_time(struct buf *buf, int64_t ms); /* " at 2026-11-25 08:10 UTC", or nothing */
 const char *words_code(const char *code);     /* why somebody was refused */
 void words_put_freezes(struct buf *buf, const json_t *frozen); /* a sentence each */

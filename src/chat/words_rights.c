@@ -56,6 +56,7 @@ static void put_approvals(struct buf *buf, const json_t *approvals)
 		words_names(buf, people, " or ");
 		if (json_array_size(people) > 0)
 			buf_puts(buf, ".");
+		words_put_unread(buf, json_object_get(rule, "unread"));
 	}
 }
 

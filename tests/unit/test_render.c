@@ -132,6 +132,36 @@ static void test_refusal_says_whom_nobody_knows(void **state)
 	}
 }
 
+/* Also of what would be needed: nobody, as long as nobody knows who is in the group. */
+static void test_why_says_whom_nobody_knows(void **state)
+{
+	json_t *given =
+		facts("{\"allowed\":true,\"detail\":{\"grant\":\"k\"},\"approvals\":[{\"need\":1,"
+		      "\"group\":\"web\",\"people\":[],\"unread\":[\"web\"]}]}");
+	char *text = words_why(given, "workers scale");
+
+	(void)state;
+	assert_non_null(strstr(text, "by 1 of the group web; right now nobody. The members of web "
+				     "are read at the next sync."));
+	free(text);
+	json_decref(given);
+}
+
+static void test_released_address_is_told(void **state)
+{
+	json_t *given =
+		facts("{\"alarm\":\"address_released\",\"address\":\"ana@example.com\",\"by\":"
+		      "\"dia\",\"new\":\"Ana Other\",\"new_id\":\"7\",\"was\":\"Ana\",\"reason\":"
+		      "\"she left\"}");
+	char *text = words_alarm(given);
+
+	(void)state;
+	assert_string_equal(text, "The address ana@example.com was released by dia: it is that of "
+				  "Ana Other (7) now, and was that of Ana. Reason: she left");
+	free(text);
+	json_decref(given);
+}
+
 static void test_stranger_learns_nothing(void **state)
 {
 	json_t *given =
@@ -447,6 +477,8 @@ int main(void)
 		cmocka_unit_test(test_nothing_to_do_is_not_done),
 		cmocka_unit_test(test_refusal_names_who_could),
 		cmocka_unit_test(test_refusal_says_whom_nobody_knows),
+		cmocka_unit_test(test_why_says_whom_nobody_knows),
+		cmocka_unit_test(test_released_address_is_told),
 		cmocka_unit_test(test_stranger_learns_nothing),
 		cmocka_unit_test(test_preview_carries_its_digest),
 		cmocka_unit_test(test_changed_preview_says_what_was),

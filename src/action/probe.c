@@ -59,6 +59,19 @@ static void say(const struct probe *probe, bool good, const char *kind, const ch
 	free(what);
 }
 
+static void say_failed(const struct probe *probe, const char *kind, const char *name,
+		       const struct err *err, const char *settings)
+{
+	bool unreached =
+		err->kind == ERR_RETRY || err->kind == ERR_TIMEOUT || err->kind == ERR_UNCERTAIN;
+	char *says =
+		unreached ? xasprintf("%s; check %s.%s and the way there", err->msg, settings, name)
+			  : xstrdup(err->msg);
+
+	say(probe, false, kind, name, says);
+	free(says);
+}
+
 static void on_rights(void *data, const struct gathered *items)
 {
 	struct probe *probe = data;
@@ -115,7 +128,7 @@ static void on_review(void *data, const struct kube_answer *answer, const struct
 	/* Older clusters than 1.28 do not know the question; the rights are asked for all the same.
 	 */
 	if (err != NULL && answer->problem != KUBE_NO_RESOURCE) {
-		say(probe, false, "cluster", kube_name(kube), err->msg);
+		say_failed(probe, "cluster", kube_name(kube), err, "clusters");
 		probe->cluster++;
 		next(probe);
 		return;
@@ -143,16 +156,17 @@ static void on_api(void *data, const struct http_response *response, const struc
 {
 	struct probe *probe = data;
 	const struct api *api = env_api_at(probe->env, probe->api++);
-	char says[100];
+	char says[160];
 
 	probe->inner = NULL;
 	if (err != NULL) {
-		say(probe, false, "API", api->name, err->msg);
+		say_failed(probe, "API", api->name, err, "apis");
 	} else {
 		bool refused = response->status == 401 || response->status == 403;
 
-		(void)snprintf(says, sizeof(says), "answers (%d%s)", response->status,
-			       refused ? ": the token is not accepted" : "");
+		(void)snprintf(says, sizeof(says), "answers (%d%s%.60s%s)", response->status,
+			       refused ? ": the token is not accepted, check apis." : "",
+			       refused ? api->name : "", refused ? ".auth" : "");
 		say(probe, !refused && response->status < 500, "API", api->name, says);
 	}
 	next(probe);

@@ -49,6 +49,17 @@ struct probe {
 	struct action_env *env;
 };
 
+/* setting: where it is said whom to ask. */
+static void say_failed(struct probe *probe, const struct err *err, const char *setting)
+{
+	bool unreached =
+		err->kind == ERR_RETRY || err->kind == ERR_TIMEOUT || err->kind == ERR_UNCERTAIN;
+
+	check_line(probe->check, false, probe->what, "%s%s%s%s", err->msg,
+		   unreached ? "; check " : "", unreached ? setting : "",
+		   unreached ? " and the way there" : "");
+}
+
 /* ---- Slack ---- */
 
 /* scopes: "chat:write,users:read.email"; users:read is none of these. */
@@ -78,7 +89,7 @@ static void on_auth(void *data, const struct slack_answer *answer, const struct 
 
 	probe->call = NULL;
 	if (err != NULL) {
-		check_line(probe->check, false, probe->what, "%s", err->msg);
+		say_failed(probe, err, "slack.api_url");
 	} else {
 		check_line(probe->check, true, probe->what, "%s in %s",
 			   jget_str_or(answer->json, "user", "?"),
@@ -106,7 +117,7 @@ static void on_open(void *data, const struct http_response *response, const stru
 
 	probe->call = NULL;
 	if (err != NULL)
-		check_line(probe->check, false, probe->what, "%s", err->msg);
+		say_failed(probe, err, "slack.api_url");
 	else if (!jget_bool(json, "ok", false))
 		check_line(probe->check, false, probe->what,
 			   "apps.connections.open says %s: check that Socket Mode is on and the "
@@ -140,7 +151,7 @@ static void on_channel(void *data, const struct slack_answer *answer, const stru
 
 	probe->call = NULL;
 	if (err != NULL)
-		check_line(probe->check, false, what, "%s", err->msg);
+		say_failed(probe, err, "slack.api_url");
 	else if (jget_bool(channel, "is_archived", false))
 		check_line(probe->check, false, what,
 			   "#%s is archived: unarchive it or choose another.", name);
@@ -198,10 +209,11 @@ static void probe_role(struct check *check, const struct db_result *row)
 
 static void say_database(struct probe *probe, const struct err *err)
 {
-	const char *last = db_last_error(probe->db);
+	struct err last = *err;
 
-	check_line(probe->check, false, probe->what, "%s",
-		   db_up(probe->db) || last[0] == '\0' ? err->msg : last);
+	if (!db_up(probe->db) && db_last_error(probe->db)[0] != '\0')
+		err_set(&last, ERR_RETRY, "%s", db_last_error(probe->db));
+	say_failed(probe, &last, str_eq(probe->what, "database") ? "database.url" : probe->what);
 }
 
 static void open_database(struct probe *probe, const char *url)

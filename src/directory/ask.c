@@ -168,16 +168,22 @@ static bool passes(const struct asking *asking, int status, const json_t *json)
 
 /* --- the exchange --- */
 
+static void put_tries(struct err *err, unsigned tries)
+{
+	char *text = xasprintf("%s (tried %u times)", err->msg, tries);
+
+	err_set(err, err->kind, "%s", text);
+	free(text);
+}
+
 /* Another try after a wait, or the end. */
 static void again(struct asking *asking, struct err *err, int64_t floor_ms)
 {
 	struct source *source = asking->source;
 
 	if (asking->backoff.tries + 1 >= source->tries) {
-		char *text = xasprintf("%s (tried %u times)", err->msg, source->tries);
-
-		err_set(err, err->kind, "%s", text);
-		free(text);
+		if (source->tries > 1)
+			put_tries(err, source->tries);
 		finish(asking, NULL, err);
 		return;
 	}
@@ -217,7 +223,8 @@ static void on_response(void *data, const struct http_response *response, const 
 
 	asking->exchange = NULL;
 	if (failure != NULL) {
-		err = *failure;
+		err_set(&err, failure->kind, "%s; check the address and the way there",
+			failure->msg);
 		if (err.kind == ERR_RETRY || err.kind == ERR_TIMEOUT || err.kind == ERR_UNCERTAIN)
 			again(asking, &err, 0);
 		else

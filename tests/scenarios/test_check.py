@@ -126,6 +126,7 @@ def test_database_out_of_reach(place):
     env = place.env(DATABASE_URL="postgresql://opsd_app:x@127.0.0.1:9/none")
     done = place.command("check", "--online", status=1, env=env)
     assert "database" in done.said.lower() and "127.0.0.1" in done.said
+    assert "check database.url and the way there" in done.said
 
 
 def test_database_of_a_wrong_role(place):
@@ -148,6 +149,7 @@ def test_cluster_out_of_reach(place):
         file.write_text(before.replace(place.cluster.base_url, "http://127.0.0.1:9"))
         done = place.command("check", "--online", status=1)
         assert "main" in done.said and "127.0.0.1" in done.said
+        assert "check clusters.main and the way there" in done.said
     finally:
         file.write_text(before)
 
@@ -232,6 +234,19 @@ def test_directory_that_cannot_be_read(place, directory, kind, fault, text):
     assert not online[0] and text in online[1], online
     asked = Counter(source.requests)
     assert all(n == 1 for n in asked.values()), "one try"
+
+
+def test_what_nobody_answers_at(place):
+    """Each says where it is set."""
+    place.write_config(slack={"api_url": "http://127.0.0.1:9/api/"}, apis={"platform": {"url": "http://127.0.0.1:9/"}})
+    text = yaml.safe_load(place.config.read_text())
+    text["directory"]["sources"]["company"] = {"kind": "scim", "url": "http://127.0.0.1:9", "domains": ["example.com"],
+                                               "bearer": {"env": "SLACK_BOT_TOKEN"}}
+    place.config.write_text(yaml.safe_dump(text), encoding="utf-8")
+    for what, text in (("Slack bot token", "check slack.api_url and the way there"), ("API platform", "check apis.platform and"),
+                       ("audit channel", "check slack.api_url"), ("directory company", "check the address and the way there")):
+        good, said = rows(place, what, status=1)[-1]
+        assert not good and "refused" in said and text in said, said
 
 
 def test_directory_that_says_nothing(place, directory):

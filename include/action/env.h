@@ -38,6 +38,16 @@ void action_env_set_own(struct action_env *env, const struct own_port *own);
 bool action_env_impersonates(const struct action_env *env, const json_t *with);
 void action_env_destroy(struct action_env *env); /* every run must be done or cancelled before */
 
+/*
+ * What a look of a kind named in "watch", as one: news when all of it is known (in_step), again
+ * when something of it has changed, and when it is not in step with the cluster any more; may
+ * cancel it.  While it is in step, a look may take what is known (action_run.known).  Ends by
+ * itself only with an err: not allowed (ERR_DENIED), or no more watches; then nothing tells.
+ */
+typedef void (*action_news_fn)(void *data, bool in_step);
+struct call *action_env_watch(struct action_env *env, const json_t *watch, const char *request_id,
+			      action_news_fn news, call_done_fn done, void *data);
+
 /* opsd check --online: one line per cluster and API: reachable, who we are, what is missing. */
 typedef void (*action_line_fn)(void *data, bool good, const char *what, const char *says);
 struct call *action_env_probe(struct action_env *env, action_line_fn line, call_done_fn done,

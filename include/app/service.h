@@ -81,10 +81,10 @@ struct request *service_request(struct service *service, const json_t *row);
 /* Starts a run for a row that was claimed; first by the row's state. */
 void service_resume(struct service *service, const json_t *row);
 
-/* cmd_serve.c: takes over what is due. */
+/* wake.c: takes over what is due. */
 void service_sweep(struct service *service);
 
-/* wake.c: for db_config.notice and store_outbox_set_unclaimed. */
+/* For db_config.notice and store_outbox_set_unclaimed. */
 void service_notice(void *service, const char *payload);
 void service_unclaimed(void *service, bool crowded);
 

@@ -62,6 +62,8 @@ char *words_instead(const json_t *instead, const char *who);
 /* From "progress" (core/progress.h): how far it is; and its bar, NULL where there is none. */
 char *words_progress(const json_t *progress);
 char *words_bar(const json_t *progress);
+/* Of the facts of a progress: what to do about it; NULL: nothing. */
+char *words_next(const json_t *facts);
 
 /* words_later.c */
 

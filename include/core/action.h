@@ -53,7 +53,9 @@ struct action_run {             /* lent until done or cancel */
 	const json_t *plan;  /* apply, look, revert, follow: as recorded; NULL in plan */
 	const json_t *since; /* follow: the outcome of apply, then the last progress */
 	const char *cursor;  /* reads: the page; NULL: the first */
-	bool asked;          /* plan: somebody will be shown it before anything happens */
+	bool known;          /* follow: what is watched need not be asked for */
+	bool quiet; /* follow: nothing was heard of it for a while, so ask what no watch tells */
+	bool asked; /* plan: somebody will be shown it before anything happens */
 	unsigned timeout_ms;
 };
 

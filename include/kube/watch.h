@@ -2,10 +2,11 @@
 /*
  * watch - the objects of one kind, one or those of a selector, as they are and as they change.
  *
- * First comes what is there (THERE each), then SYNCED; after that every change, until it is
- * cancelled.  What becomes of the connection is not the watcher's concern: a stream that ends is
- * resumed where it was, one that is too old (410) or silent is listed again and the difference is
- * told.  Nothing is told twice.  Watches with the same wish share one stream.
+ * First comes what is there (THERE each), then SYNCED, once a stream of changes is open; after that
+ * every change, until it is cancelled.  What becomes of the connection is not the watcher's
+ * concern: a stream that ends is resumed where it was, one that is too old (410) or silent is
+ * listed again and the difference is told.  Nothing is told twice.  Watches with the same wish
+ * share one stream.
  *
  * While the cluster does not answer the watch is STALE: told once, and SYNCED when it is over.  Of
  * several changes of an object meanwhile, as of those that a list finds, only the last is told.
@@ -31,7 +32,7 @@ struct kube_wish { /* copied by kube_watch */
 enum kube_seen {
 	KUBE_THERE,  /* new, or changed; object as it is now */
 	KUBE_GONE,   /* deleted, or no longer of the selector; object as it was last */
-	KUBE_SYNCED, /* all that is there was told; object NULL */
+	KUBE_SYNCED, /* all that is there was told, and what changes will be; object NULL */
 	KUBE_STALE,  /* no news for a while: why in err; object NULL */
 };
 

@@ -66,9 +66,10 @@ struct http_request {               /* everything is copied by http_start */
 	 * end ERR_UNCERTAIN. */
 	enum http_connection connection;
 
-	/* Streams (watch, log follow): each piece of a 2xx answer as it comes (other answers are
-	 * collected as usual); false ends it well.  From the first byte on the deadline is
-	 * idle_ms after each piece (0: none).  on_data may cancel and start calls. */
+	/* Streams (watch, log follow): each piece of a 2xx answer as it comes, first an empty one
+	 * for its headers (other answers are collected as usual); false ends it well.  From the
+	 * first byte on the deadline is idle_ms after each piece (0: none).  on_data may cancel and
+	 * start calls. */
 	bool (*on_data)(void *data, const char *piece, size_t len);
 	unsigned idle_ms;
 };

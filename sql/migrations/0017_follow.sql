@@ -2,7 +2,8 @@
 -- Following: what becomes of a change after it was made, until it is complete and has stayed for a while.
 --
 -- A row is claimed for one look and released by its mark with the time of the next: whichever replica is there takes
--- it, and one that stops in between loses nothing but that look.
+-- it, and one that stops in between loses nothing but that look.  A replica that hears of changes by a watch holds its
+-- row on with each mark, and looks when it hears something; when it is gone the claim ends like any other.
 set local role opsd_owner;
 
 create table ops.follow (
@@ -62,10 +63,10 @@ begin
 	end loop;
 end $$;
 
--- What came of looks: a JSON array of { id, fence, since, done, again_ms } or, at the end, { …, ended, says }; tell:
--- what the requester's message says from now on, if that is something new.
--- An end is on record; a bad one is owed to the audit channel.  Answers with how many were ours.
-create function ops.follow_mark(p_boot uuid, p_observer json, p_marks json, p_audit_channel text) returns integer
+-- What came of looks: a JSON array of { id, fence, since, done } with again_ms, hold_ms (it stays claimed for so long) or,
+-- at the end, ended and says; tell: what the requester's message says from now on, if that is something new.
+-- An end is on record; a bad one is owed to the audit channel.  Answers with those that were not ours any more: JSON.
+create function ops.follow_mark(p_boot uuid, p_observer json, p_marks json, p_audit_channel text) returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 	set enable_seqscan = off set jit = off as $$
 declare
@@ -74,16 +75,20 @@ declare
 	r ops.request;
 	ending text;
 	facts text;
-	n integer := 0;
+	lost jsonb := '[]';
 begin
 	for m in select json_array_elements(p_marks) loop
 		ending := m ->> 'ended';
-		update ops.follow f set since = m -> 'since', claimed_by = null, ended = ending,
+		update ops.follow f set since = m -> 'since', ended = ending,
+				claimed_by = case when ending is null and m -> 'hold_ms' is not null then p_boot end,
 				done_at = case when (m ->> 'done')::boolean then coalesce(f.done_at, now_) else f.done_at end,
-				wake_at = case when ending is null then now_ + (m ->> 'again_ms')::bigint * interval '1 millisecond' end
+				wake_at = case when ending is null
+					then now_ + coalesce(m ->> 'hold_ms', m ->> 'again_ms')::bigint * interval '1 millisecond' end
 			where f.request_id = m ->> 'id' and f.fence = (m ->> 'fence')::bigint and f.claimed_by = p_boot;
-		continue when not found;
-		n := n + 1;
+		if not found then
+			lost := lost || jsonb_build_object('id', m ->> 'id', 'fence', (m ->> 'fence')::bigint);
+			continue;
+		end if;
 		continue when m -> 'tell' is null and ending is null;
 		select * into r from ops.request q where q.id = m ->> 'id';
 		if m -> 'tell' is not null then
@@ -101,7 +106,7 @@ begin
 			end if;
 		end if;
 	end loop;
-	return n;
+	return lost::text;
 end $$;
 
 grant execute on function

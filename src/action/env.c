@@ -14,6 +14,7 @@
 #include "base/xalloc.h"
 #include "core/own.h"
 #include "internal.h"
+#include "kube/watch.h"
 #include "net/http.h"
 
 enum { NAMES_MAX = 64, KEDA_AGAIN_MS = 5 * 60 * 1000 };
@@ -363,9 +364,13 @@ void action_env_metrics(const struct action_env *env, struct buf *buf)
 {
 	if (env->loop == NULL)
 		return;
-	for (size_t i = 0; i < env->n_clusters; i++)
-		put_stats(buf, "cluster", kube_name(env->clusters[i].kube),
-			  kube_stats(env->clusters[i].kube));
+	for (size_t i = 0; i < env->n_clusters; i++) {
+		struct kube *kube = env->clusters[i].kube;
+
+		put_stats(buf, "cluster", kube_name(kube), kube_stats(kube));
+		(void)buf_printf(buf, "opsd_target_watches{cluster=\"%s\"} %zu\n", kube_name(kube),
+				 kube_watches(kube));
+	}
 	for (size_t i = 0; i < env->n_apis; i++)
 		put_stats(buf, "api", env->apis[i].name, http_stats(env->apis[i].http));
 }

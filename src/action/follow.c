@@ -4,8 +4,10 @@
  * what it says, and if not, what does it wait for?
  *
  * Between looks nothing is remembered but what the answer's "keep" holds, so that any replica can
- * take the next one.  Until it is complete another generation means that another change came on
- * top; after that only the value counts.
+ * take the next one.  One that follows a watch's news takes what is known and asks for nothing else
+ * but the name of a new ReplicaSet; one that is due by time asks for all of it.  Until it is
+ * complete another generation means that another change came on top; after that only the value
+ * counts.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -18,19 +20,40 @@
 #include "base/xalloc.h"
 #include "internal.h"
 
-enum { AGAIN_MS = 2000, STAYS_MS = 10000, WHY_MAX = 400 };
+enum { AGAIN_MS = 2000, STAYS_MS = 10000 };
 
 struct follow {
 	struct act act;
 	const struct change_kind *kind;
 	struct place place;
-	json_t *object; /* while its pods are asked for */
+	json_t *object;
+	json_t *pods, *fresh; /* as they are known, and those of the new revision */
+	int asked[2];         /* which of the requests it is; < 0: none */
+	char *set;            /* uid of the new ReplicaSet; NULL: not known */
+	char *note;           /* what the events said of why.about */
+	struct why why;
 	struct rollout rollout;
+	bool sure; /* the object was asked for */
 };
+
+static void forget(struct follow *follow)
+{
+	json_decref(follow->object);
+	json_decref(follow->pods);
+	json_decref(follow->fresh);
+	free(follow->set);
+	free(follow->note);
+	free(follow->why.text);
+	follow->object = follow->pods = follow->fresh = NULL;
+	follow->set = follow->note = NULL;
+	memset(&follow->why, 0, sizeof(follow->why));
+	memset(&follow->rollout, 0, sizeof(follow->rollout));
+	follow->rollout.of = -1;
+}
 
 static void on_finish(struct act *act)
 {
-	json_decref(((struct follow *)act)->object);
+	forget((struct follow *)act);
 }
 
 /* --- the answer --- */
@@ -47,14 +70,70 @@ static int64_t generation_of(const struct follow *follow)
 	return jget_int(since, "keep.generation", jget_int(since, "evidence.generation", 0));
 }
 
+/* What the next look is given. */
+static json_t *keep_of(const struct follow *follow, bool done)
+{
+	json_t *keep = json_pack("{s:I, s:b}", "generation", (json_int_t)generation_of(follow),
+				 "done", done || was_done(follow));
+
+	if (follow->set != NULL) {
+		json_object_set_new(keep, "set", json_string(follow->set));
+		json_object_set_new(
+			keep, "set_of",
+			json_integer(jget_int(follow->object, "metadata.generation", 0)));
+	}
+	if (follow->note != NULL) {
+		json_object_set_new(keep, "note", json_string(follow->note));
+		json_object_set_new(keep, "about", json_string(follow->why.about));
+	}
+	return keep;
+}
+
+/* Whoever watches these knows of the next step when it is made. */
+static json_t *watch_of(const struct follow *follow, bool done)
+{
+	json_t *watch = json_pack("[o]", watched_wish(&follow->place, NULL));
+
+	if (!done && !was_done(follow) && follow->rollout.of >= 0) {
+		char *selector = pods_selector(follow->object);
+
+		json_array_append_new(watch, watched_wish(&follow->place, selector));
+		free(selector);
+	}
+	return watch;
+}
+
+/* A watch may be behind: what somebody is told of for good is asked of the cluster itself. */
+static bool is_sure(const struct follow *follow, const char *state)
+{
+	return !follow->act.run->known || follow->sure || str_eq(state, "going") ||
+	       str_eq(state, "stuck") || (str_eq(state, "done") && was_done(follow));
+}
+
+static void ask_object(struct follow *follow);
+
+static void make_sure(struct follow *follow)
+{
+	forget(follow);
+	follow->sure = true;
+	ask_object(follow);
+}
+
 /* Takes says. */
 static void end(struct follow *follow, const char *state, char *says, const char *why)
 {
 	bool done = str_eq(state, "done");
-	json_t *progress =
-		json_pack("{s:s, s:s, s:s*, s:i, s:{s:I, s:b}}", "state", state, "says", says,
-			  "why", why, "again_ms", done ? STAYS_MS : AGAIN_MS, "keep", "generation",
-			  (json_int_t)generation_of(follow), "done", done || was_done(follow));
+	json_t *progress;
+
+	if (!is_sure(follow, state)) {
+		free(says);
+		make_sure(follow);
+		return;
+	}
+	progress = json_pack("{s:s, s:s, s:s*, s:s*, s:i, s:o, s:o}", "state", state, "says", says,
+			     "why", why, "cause", why != NULL ? follow->why.cause : NULL,
+			     "again_ms", done ? STAYS_MS : AGAIN_MS, "keep", keep_of(follow, done),
+			     "watch", watch_of(follow, done));
 
 	if (follow->rollout.of > 0) {
 		json_object_set_new(progress, "have", json_integer(follow->rollout.have));
@@ -113,192 +192,212 @@ static void end_superseded(struct follow *follow, const json_t *object)
 
 /* --- what it waits for --- */
 
-enum { PODS, SETS, EVENTS, ASKED };
+enum { PODS, SETS, ASKED_MAX };
 
-static const char *newest_set(const json_t *sets, const json_t *object)
+static void ask(const struct follow *follow, struct kube_request *request, const char *kind,
+		const char *query)
 {
-	const char *uid = jget_str(object, "metadata.uid"), *found = NULL;
-	int64_t newest = -1, n;
-	json_t *set, *ref;
-	size_t i, j;
+	const struct action_run *run = follow->act.run;
 
-	json_array_foreach(json_object_get(sets, "items"), i, set)
-	{
-		const char *revision = object_note(set, "metadata.annotations",
-						   "deployment.kubernetes.io/revision");
+	memset(request, 0, sizeof(*request));
+	request->method = "GET";
+	request->kind = kube_kind_find(kind);
+	request->space = follow->place.space;
+	request->query = query;
+	request->request_id = run->request_id;
+	request->person = run->person;
+	request->timeout_ms = run->timeout_ms;
+}
 
-		json_array_foreach(jget(set, "metadata.ownerReferences"), j, ref)
-		{
-			if (str_eq(jget_str(ref, "uid"), uid) && revision != NULL &&
-			    str_to_i64(revision, &n) && n > newest) {
-				newest = n;
-				found = jget_str(set, "metadata.uid");
-			}
+static void end_waiting(struct follow *follow)
+{
+	const struct rollout *rollout = &follow->rollout;
+
+	end(follow,
+	    rollout->state == ROLLOUT_FAILED ? "failed"
+	    : follow->why.trouble            ? "stuck"
+					     : "going",
+	    xstrdup(rollout->says), follow->why.text);
+}
+
+static void on_events(void *data, const struct kube_answer *answer, const struct err *err)
+{
+	struct follow *follow = data;
+	const char *warning = err == NULL ? why_warning(answer->body, follow->object) : NULL;
+
+	follow->act.inner = NULL;
+	why_add(&follow->why, warning);
+	free(follow->note);
+	follow->note = xstrdup_null(warning);
+	end_waiting(follow);
+}
+
+/* The events are asked for only where nothing else says why; between two askings what they said of
+ * the same thing counts. */
+static void read_why(struct follow *follow, const json_t *pods)
+{
+	json_t *fresh = why_pods(follow->object, follow->set, pods);
+	struct why *why = &follow->why;
+	struct kube_request request;
+	char *query;
+
+	why_read(why, follow->object, fresh);
+	json_decref(follow->fresh);
+	follow->fresh = fresh; /* the reason speaks of one of them */
+	if (!why->unclear) {
+		end_waiting(follow);
+		return;
+	}
+	if (follow->act.run->known && !follow->act.run->quiet) {
+		const json_t *since = follow->act.run->since;
+
+		if (str_eq(jget_str(since, "keep.about"), why->about)) {
+			follow->note = xstrdup_null(jget_str(since, "keep.note"));
+			why_add(why, follow->note);
 		}
+		end_waiting(follow);
+		return;
 	}
-	return found;
-}
-
-static bool of_owner(const json_t *pod, const char *uid)
-{
-	json_t *ref;
-	size_t i;
-
-	json_array_foreach(jget(pod, "metadata.ownerReferences"), i,
-			   ref) if (str_eq(jget_str(ref, "uid"), uid)) return true;
-	return false;
-}
-
-/* The pods that are to come up: of the newest revision, and not on their way out. */
-static json_t *new_pods(const struct follow *follow, const struct gathered *items)
-{
-	const char *set = newest_set(items[SETS].body, follow->object);
-	const char *revision = jget_str(follow->object, "status.updateRevision");
-	json_t *pods = json_array(), *pod;
-	size_t i;
-
-	json_array_foreach(json_object_get(items[PODS].body, "items"), i, pod)
-	{
-		const char *has = object_note(pod, "metadata.labels", "controller-revision-hash");
-
-		if (jget_str(pod, "metadata.deletionTimestamp") != NULL ||
-		    (set != NULL && !of_owner(pod, set)) ||
-		    (revision != NULL && has != NULL && !str_eq(has, revision) && pods_ready(pod)))
-			continue;
-		json_array_append(pods, pod);
-	}
-	return pods;
-}
-
-static const char *last_warning(const json_t *events)
-{
-	const char *text = NULL, *when = "";
-	json_t *event;
-	size_t i;
-
-	json_array_foreach(json_object_get(events, "items"), i, event)
-	{
-		const char *at = events_when(event);
-
-		if (str_eq(jget_str(event, "type"), "Warning") && strcmp(at, when) >= 0) {
-			when = at;
-			text = jget_str_or(event, "note", jget_str(event, "reason"));
-		}
-	}
-	return text;
-}
-
-static void put_why(const struct follow *follow, const struct gathered *items, char *why,
-		    bool *ret_trouble)
-{
-	const char *refused = rollout_refusal(follow->object);
-	json_t *pods = new_pods(follow, items), *rows = pods_unready_rows(pods);
-	const json_t *first = json_array_get(rows, 0);
-	const char *reason = json_string_value(json_array_get(first, 3));
-	bool ordered = str_eq(follow->place.kind->kind, "StatefulSet");
-
-	if (refused == NULL && json_array_size(rows) == 0)
-		refused = last_warning(items[EVENTS].body);
-	*ret_trouble = refused != NULL || (reason != NULL && pods_trouble(reason));
-	if (refused != NULL)
-		(void)snprintf(why, WHY_MAX, "no pods can be made: %.300s", refused);
-	else if (reason != NULL)
-		(void)snprintf(why, WHY_MAX, "%s: %.250s%s",
-			       json_string_value(json_array_get(first, 0)), reason,
-			       ordered && *ret_trouble
-				       ? "; the next one waits for it, and a change "
-					 "back helps only once this pod is deleted"
-				       : "");
-	json_decref(pods);
-	json_decref(rows);
+	query = xasprintf("limit=100&fieldSelector=regarding.uid%%3D%s", why->about);
+	ask(follow, &request, "Event", query);
+	follow->act.inner = kube_call(follow->place.kube, &request, on_events, follow);
+	free(query);
 }
 
 static void on_pods(void *data, const struct gathered *items)
 {
 	struct follow *follow = data;
-	char why[WHY_MAX] = "";
-	bool trouble;
+	const json_t *pods = follow->pods;
 
 	follow->act.inner = NULL;
-	put_why(follow, items, why, &trouble);
-	end(follow,
-	    follow->rollout.state == ROLLOUT_FAILED ? "failed"
-	    : trouble                               ? "stuck"
-						    : "going",
-	    xstrdup(follow->rollout.says), why[0] != '\0' ? why : NULL);
+	if (follow->asked[PODS] >= 0)
+		pods = items[follow->asked[PODS]].body;
+	if (follow->asked[SETS] >= 0)
+		follow->set =
+			xstrdup_null(why_set(items[follow->asked[SETS]].body, follow->object));
+	read_why(follow, pods);
+}
+
+/* Its ReplicaSet stays the same as long as its generation does. */
+static bool wants_set(struct follow *follow)
+{
+	const json_t *since = follow->act.run->since;
+
+	if (!str_eq(follow->place.kind->kind, "Deployment"))
+		return false;
+	if (follow->act.run->known && jget_int(since, "keep.set_of", 0) ==
+					      jget_int(follow->object, "metadata.generation", -1))
+		follow->set = xstrdup_null(jget_str(since, "keep.set"));
+	return follow->set == NULL;
 }
 
 static void ask_pods(struct follow *follow)
 {
-	static const char *const kinds[] = {
-		[PODS] = "Pod", [SETS] = "ReplicaSet", [EVENTS] = "Event"
-	};
-	const struct action_run *run = follow->act.run;
-	char *query = pods_query(follow->object);
-	char *events = xasprintf("limit=100&fieldSelector=regarding.uid%%3D%s",
-				 jget_str_or(follow->object, "metadata.uid", ""));
-	struct kube_request requests[ASKED];
+	struct kube_request requests[ASKED_MAX];
+	char *query = pods_query(follow->object), *selector = pods_selector(follow->object);
+	size_t n = 0;
 
-	memset(requests, 0, sizeof(requests));
-	for (size_t i = 0; i < ASKED; i++) {
-		requests[i].method = "GET";
-		requests[i].kind = kube_kind_find(kinds[i]);
-		requests[i].space = follow->place.space;
-		requests[i].query = i == EVENTS ? events : query;
-		requests[i].request_id = run->request_id;
-		requests[i].person = run->person;
-		requests[i].timeout_ms = run->timeout_ms;
+	follow->pods = follow->act.run->known ? watched_pods(&follow->place, selector) : NULL;
+	follow->asked[PODS] = follow->asked[SETS] = -1;
+	if (follow->pods == NULL) {
+		follow->asked[PODS] = (int)n;
+		ask(follow, &requests[n++], "Pod", query);
 	}
-	follow->act.inner = gather_start(follow->place.kube, requests, ASKED, on_pods, follow);
+	if (wants_set(follow)) {
+		follow->asked[SETS] = (int)n;
+		ask(follow, &requests[n++], "ReplicaSet", query);
+	}
+	if (n > 0)
+		follow->act.inner = gather_start(follow->place.kube, requests, n, on_pods, follow);
+	else
+		read_why(follow, follow->pods);
+	free(selector);
 	free(query);
-	free(events);
 }
 
 /* --- the look --- */
 
-static void on_object(void *data, const struct kube_answer *answer, const struct err *err)
+static void read_state(struct follow *follow)
 {
-	struct follow *follow = data;
-	const struct action_run *run = follow->act.run;
-	const json_t *object = answer->body;
-	json_t *now;
-	bool same;
+	const struct rollout *rollout = &follow->rollout;
+	const json_t *object = follow->object;
 
-	follow->act.inner = NULL;
-	if (answer->problem == KUBE_NOT_FOUND) {
+	if (was_done(follow) || !follow->kind->rolls)
+		end(follow, "done", xstrdup("as it was set"), NULL);
+	else if (jget_int(object, "metadata.generation", 0) > generation_of(follow) &&
+		 generation_of(follow) > 0)
+		end_superseded(follow, object);
+	else if (rollout->state == ROLLOUT_DONE)
+		end(follow, "done", xstrdup(rollout->says), NULL);
+	else if (rollout->state == ROLLOUT_PAUSED)
+		end(follow, "stuck", xstrdup("its rollout is paused"),
+		    "nothing happens until somebody resumes it");
+	else if (rollout->state == ROLLOUT_UNSEEN) /* its pods are those of before */
+		end(follow, "going", xstrdup(rollout->says), NULL);
+	else
+		ask_pods(follow);
+}
+
+/* object NULL: it is gone. */
+static void take_object(struct follow *follow, const json_t *object)
+{
+	const struct action_run *run = follow->act.run;
+	json_t *now;
+
+	if (object == NULL) {
 		end_gone(follow, "does not exist any more");
-		return;
-	}
-	if (err != NULL) {
-		act_end_badly(&follow->act, err);
 		return;
 	}
 	if (!str_eq(jget_str(object, "metadata.uid"), jget_str(run->plan, "precondition.uid"))) {
 		end_gone(follow, "was deleted and created again");
 		return;
 	}
-	now = follow->kind->value(object, run->plan);
-	same = json_equal(now, jget(run->plan, "precondition.to"));
 	follow->object = json_incref((json_t *)(uintptr_t)object);
 	if (follow->kind->rolls)
 		rollout_read(object, follow->place.kind, &follow->rollout);
-	if (!same)
-		end_other_value(follow, object, now);
-	else if (was_done(follow) || !follow->kind->rolls)
-		end(follow, "done", xstrdup("as it was set"), NULL);
-	else if (jget_int(object, "metadata.generation", 0) > generation_of(follow) &&
-		 generation_of(follow) > 0)
-		end_superseded(follow, object);
-	else if (follow->rollout.state == ROLLOUT_DONE)
-		end(follow, "done", xstrdup(follow->rollout.says), NULL);
-	else if (follow->rollout.state == ROLLOUT_PAUSED)
-		end(follow, "stuck", xstrdup("its rollout is paused"),
-		    "nothing happens until somebody resumes it");
-	else if (follow->rollout.state == ROLLOUT_UNSEEN) /* its pods are those of before */
-		end(follow, "going", xstrdup(follow->rollout.says), NULL);
+	now = follow->kind->value(object, run->plan);
+	if (json_equal(now, jget(run->plan, "precondition.to")))
+		read_state(follow);
 	else
-		ask_pods(follow);
+		end_other_value(follow, object, now);
 	json_decref(now);
+}
+
+static void on_object(void *data, const struct kube_answer *answer, const struct err *err)
+{
+	struct follow *follow = data;
+
+	follow->act.inner = NULL;
+	if (err != NULL && answer->problem != KUBE_NOT_FOUND)
+		act_end_badly(&follow->act, err);
+	else
+		take_object(follow, err == NULL ? answer->body : NULL);
+}
+
+static void ask_object(struct follow *follow)
+{
+	const struct action_run *run = follow->act.run;
+	struct kube_request request = { .method = "GET",
+					.kind = follow->place.kind,
+					.space = follow->place.space,
+					.name = follow->place.name,
+					.request_id = run->request_id,
+					.person = run->person,
+					.timeout_ms = run->timeout_ms };
+
+	follow->act.inner = kube_call(follow->place.kube, &request, on_object, follow);
+}
+
+static void on_known(void *data)
+{
+	struct follow *follow = data;
+	const json_t *object;
+
+	follow->act.inner = NULL;
+	if (watched_object(&follow->place, &object))
+		take_object(follow, object);
+	else
+		ask_object(follow);
 }
 
 struct call *change_follow(const struct change_kind *kind, struct action_env *env,
@@ -306,19 +405,15 @@ struct call *change_follow(const struct change_kind *kind, struct action_env *en
 {
 	struct act *act = act_new(sizeof(struct follow), env, run, done, data);
 	struct follow *follow = (struct follow *)act;
-	struct kube_request request = { .method = "GET",
-					.request_id = run->request_id,
-					.person = run->person,
-					.timeout_ms = run->timeout_ms };
 
 	act->finish = on_finish;
 	follow->kind = kind;
-	follow->rollout.of = -1;
+	forget(follow);
 	if (!place_read(&follow->place, env, run->with, kind->fixed, PLACE_OBJECT, &act->err))
 		return act_fail(act);
-	request.kind = follow->place.kind;
-	request.space = follow->place.space;
-	request.name = follow->place.name;
-	act->inner = kube_call(follow->place.kube, &request, on_object, follow);
+	if (run->known)
+		act->inner = call_defer(env_loop(env), on_known, follow);
+	else
+		ask_object(follow);
 	return &act->call;
 }

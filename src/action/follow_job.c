@@ -18,17 +18,28 @@ struct job_follow {
 	struct act act;
 	struct place place; /* of the job */
 	json_t *job;
+	char *selector; /* of its pods */
 	char why[SAYS_MAX];
 };
 
 static void on_finish(struct act *act)
 {
-	json_decref(((struct job_follow *)act)->job);
+	struct job_follow *follow = (struct job_follow *)act;
+
+	json_decref(follow->job);
+	free(follow->selector);
 }
 
 static bool is_over(const char *state)
 {
 	return str_eq(state, "complete") || str_eq(state, "failed");
+}
+
+/* Whoever watches these knows of the next step when it is made. */
+static json_t *watch_of(const struct job_follow *follow)
+{
+	return json_pack("[o, o]", watched_wish(&follow->place, NULL),
+			 watched_wish(&follow->place, follow->selector));
 }
 
 /* Takes nothing; text NULL: none. */
@@ -48,7 +59,7 @@ static void end(struct job_follow *follow, const char *text)
 			       failed);
 	else
 		(void)snprintf(says, sizeof(says), "job %s is %s", name, state);
-	progress = json_pack("{s:s, s:s, s:s*, s:s*, s:b, s:i, s:{s:s}}", "state",
+	progress = json_pack("{s:s, s:s, s:s*, s:s*, s:b, s:i, s:{s:s}, s:o}", "state",
 			     str_eq(state, "complete")                              ? "done"
 			     : str_eq(state, "failed")                              ? "failed"
 			     : follow->why[0] != '\0' || str_eq(state, "suspended") ? "stuck"
@@ -57,7 +68,8 @@ static void end(struct job_follow *follow, const char *text)
 			     follow->why[0] != '\0'       ? follow->why
 			     : str_eq(state, "suspended") ? "it does not run until somebody lets it"
 							  : NULL,
-			     "text", text, "final", 1, "again_ms", AGAIN_MS, "keep", "job", name);
+			     "text", text, "final", 1, "again_ms", AGAIN_MS, "keep", "job", name,
+			     "watch", watch_of(follow));
 	if (of > 1) {
 		json_object_set_new(progress, "have",
 				    json_integer(jget_int(follow->job, "status.succeeded", 0)));
@@ -78,17 +90,6 @@ static void on_log(void *data, const struct kube_answer *answer, const struct er
 	free(text);
 }
 
-static bool is_ours(const json_t *pod, const json_t *job)
-{
-	json_t *ref;
-	size_t i;
-
-	json_array_foreach(
-		jget(pod, "metadata.ownerReferences"), i,
-		ref) if (str_eq(jget_str(ref, "uid"), jget_str(job, "metadata.uid"))) return true;
-	return false;
-}
-
 /* The newest, since an earlier one failed; NULL: none. */
 static const json_t *newest_pod(const json_t *pods, const json_t *job)
 {
@@ -98,7 +99,7 @@ static const json_t *newest_pod(const json_t *pods, const json_t *job)
 
 	json_array_foreach((json_t *)(uintptr_t)pods, i, pod)
 	{
-		if (is_ours(pod, job) &&
+		if (pods_owned(pod, jget_str(job, "metadata.uid")) &&
 		    (best == NULL ||
 		     strcmp(jget_str_or(pod, "metadata.creationTimestamp", ""),
 			    jget_str_or(best, "metadata.creationTimestamp", "")) >= 0))
@@ -137,13 +138,10 @@ static void put_why(struct job_follow *follow, const json_t *pod)
 	json_decref(rows);
 }
 
-static void on_pods(void *data, const struct kube_answer *answer, const struct err *err)
+static void take_pods(struct job_follow *follow, const json_t *pods)
 {
-	struct job_follow *follow = data;
-	const json_t *pod = newest_pod(json_object_get(answer->body, "items"), follow->job);
+	const json_t *pod = newest_pod(json_object_get(pods, "items"), follow->job);
 
-	(void)err; /* then there is neither a log nor a reason */
-	follow->act.inner = NULL;
 	if (pod != NULL && is_over(job_state(follow->job))) {
 		ask_log(follow, pod);
 		return;
@@ -152,6 +150,15 @@ static void on_pods(void *data, const struct kube_answer *answer, const struct e
 	if (pod != NULL && !str_eq(jget_str(pod, "status.phase"), "Failed"))
 		put_why(follow, pod);
 	end(follow, NULL);
+}
+
+static void on_pods(void *data, const struct kube_answer *answer, const struct err *err)
+{
+	struct job_follow *follow = data;
+
+	(void)err; /* then there is neither a log nor a reason */
+	follow->act.inner = NULL;
+	take_pods(follow, answer->body);
 }
 
 static void end_gone(struct job_follow *follow)
@@ -165,31 +172,68 @@ static void end_gone(struct job_follow *follow)
 	free(says);
 }
 
-static void on_job(void *data, const struct kube_answer *answer, const struct err *err)
+static void take_job(struct job_follow *follow, const json_t *job)
 {
-	struct job_follow *follow = data;
 	const struct action_run *run = follow->act.run;
 	struct kube_request request = { .method = "GET",
 					.kind = kube_kind_find("Pod"),
 					.space = follow->place.space,
 					.request_id = run->request_id,
 					.timeout_ms = run->timeout_ms };
+	json_t *pods;
 	char *query;
 
-	follow->act.inner = NULL;
-	if (answer->problem == KUBE_NOT_FOUND) {
-		end_gone(follow);
+	follow->job = json_incref((json_t *)(uintptr_t)job);
+	follow->selector = pods_selector(job);
+	pods = run->known ? watched_pods(&follow->place, follow->selector) : NULL;
+	if (pods != NULL) {
+		take_pods(follow, pods);
+		json_decref(pods);
 		return;
 	}
-	if (err != NULL) {
-		act_end_badly(&follow->act, err);
-		return;
-	}
-	follow->job = json_incref((json_t *)(uintptr_t)answer->body);
-	query = pods_query(follow->job);
+	query = pods_query(job);
 	request.query = query;
 	follow->act.inner = kube_call(follow->place.kube, &request, on_pods, follow);
 	free(query);
+}
+
+static void on_job(void *data, const struct kube_answer *answer, const struct err *err)
+{
+	struct job_follow *follow = data;
+
+	follow->act.inner = NULL;
+	if (answer->problem == KUBE_NOT_FOUND)
+		end_gone(follow);
+	else if (err != NULL)
+		act_end_badly(&follow->act, err);
+	else
+		take_job(follow, answer->body);
+}
+
+static void ask_job(struct job_follow *follow)
+{
+	const struct action_run *run = follow->act.run;
+	struct kube_request request = { .method = "GET",
+					.kind = follow->place.kind,
+					.space = follow->place.space,
+					.name = follow->place.name,
+					.request_id = run->request_id,
+					.timeout_ms = run->timeout_ms };
+
+	follow->act.inner = kube_call(follow->place.kube, &request, on_job, follow);
+}
+
+/* A watch may be behind: that a job is gone is asked of the cluster itself. */
+static void on_known(void *data)
+{
+	struct job_follow *follow = data;
+	const json_t *job;
+
+	follow->act.inner = NULL;
+	if (watched_object(&follow->place, &job) && job != NULL)
+		take_job(follow, job);
+	else
+		ask_job(follow);
 }
 
 struct call *job_follow(const struct place *place, struct action_env *env,
@@ -197,15 +241,12 @@ struct call *job_follow(const struct place *place, struct action_env *env,
 {
 	struct act *act = act_new(sizeof(struct job_follow), env, run, done, data);
 	struct job_follow *follow = (struct job_follow *)act;
-	struct kube_request request = { .method = "GET",
-					.kind = place->kind,
-					.space = place->space,
-					.name = place->name,
-					.request_id = run->request_id,
-					.timeout_ms = run->timeout_ms };
 
 	act->finish = on_finish;
 	follow->place = *place;
-	act->inner = kube_call(place->kube, &request, on_job, follow);
+	if (run->known)
+		act->inner = call_defer(env_loop(env), on_known, follow);
+	else
+		ask_job(follow);
 	return &act->call;
 }

@@ -383,15 +383,65 @@ struct call *nearby_start(const struct place *place, const struct action_run *ru
 
 /* --- pods.c: the pods of a workload; pure --- */
 
-char *pods_query(const json_t *workload); /* of a list of its pods; the caller frees */
+char *pods_selector(const json_t *workload); /* "app=web"; the caller frees */
+char *pods_query(const json_t *workload);    /* of a list of its pods; the caller frees */
 bool pods_ready(const json_t *pod);
+bool pods_owned(const json_t *object, const char *uid); /* is that its owner? */
 /* Is why what nobody waits out: it takes somebody to put it right? */
 bool pods_trouble(const char *why);
 /* [name, phase, restarts, why] of each that is not ready.  A new reference. */
 json_t *pods_unready_rows(const json_t *pods);
 
+struct worst {             /* of pods that are not ready: the first in trouble, or the first */
+	const json_t *pod; /* NULL: all are ready */
+	char why[300];
+	size_t n; /* that are not ready */
+};
+void pods_worst(const json_t *pods, struct worst *ret);
+
+/* --- why.c: what a rollout waits for; pure --- */
+
+/* The uid of the ReplicaSet that a Deployment is to become; NULL: not there yet. */
+const char *why_set(const json_t *sets, const json_t *object);
+/* The pods that are to come up: of the newest revision, and not on their way out.  set: of a
+ * Deployment; NULL: not known.  A new reference. */
+json_t *why_pods(const json_t *object, const char *set, const json_t *all);
+/* The last warning since opsd changed the object; NULL: none. */
+const char *why_warning(const json_t *events, const json_t *object);
+
+struct why {
+	char *text;        /* owned; NULL: no reason is seen */
+	const char *cause; /* "image", "memory", "crash", "config", "volume", "nodes", "quota",
+			      "policy", "ready"; NULL: none of these */
+	const char *about; /* uid of what the events may say more of */
+	bool trouble;      /* it will not end without somebody */
+	bool unclear;      /* the events may say more */
+};
+void why_read(struct why *why, const json_t *object, const json_t *pods);
+void why_add(struct why *why, const char *warning); /* what the events say; NULL: nothing */
+
 /* The last lines of a log that fit into a message, without what is no text.  The caller frees. */
 char *logs_tail(const char *raw); /* kube_logs.c */
+
+/* --- watching.c: what the watches of followed changes know --- */
+
+/* One of the progress's "watch": the place's object, or the pods of a selector in its namespace.  A
+ * new reference. */
+json_t *watched_wish(const struct place *place, const char *selector);
+/* Is it known?  Then object is lent; NULL: it is gone. */
+bool watched_object(const struct place *place, const json_t **ret_object);
+/* { "items" } as a list has them, a new reference; NULL: not known. */
+json_t *watched_pods(const struct place *place, const char *selector);
+
+/* The verbs with which the place's object can be watched, and, with list, its pods. */
+#define WATCH_NEED(which, param)                                                                   \
+	{                                                                                          \
+		.verbs = "list watch", .kinds = which, .object = param, .spare = true              \
+	}
+#define WATCH_PODS_NEED                                                                            \
+	{                                                                                          \
+		.verbs = "watch", .kinds = "Pod", .spare = true                                    \
+	}
 
 /* --- follow_job.c --- */
 

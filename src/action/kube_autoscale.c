@@ -166,6 +166,7 @@ static const struct action_need needs[] = {
 	{ .verbs = "list", .kinds = "HorizontalPodAutoscaler", .spare = true },
 	{ .verbs = "get", .kinds = "Deployment", .spare = true },
 	QUOTA_NEED,
+	WATCH_NEED("HorizontalPodAutoscaler", "name"),
 	GITOPS_NEEDS,
 	{ .verbs = NULL },
 };

@@ -76,6 +76,7 @@ static bool check_cronjob(const json_t *with, const struct action_env *env, cons
 static const struct action_need needs[] = {
 	{ .verbs = "get patch", .kinds = "CronJob", .object = "name" },
 	{ .verbs = "list", .kinds = "CronJob", .spare = true },
+	WATCH_NEED("CronJob", "name"),
 	GITOPS_NEEDS,
 	{ .verbs = NULL },
 };

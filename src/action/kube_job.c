@@ -509,6 +509,8 @@ static const struct action_need needs[] = {
 	{ .verbs = "get create", .kinds = "Job" },
 	QUOTA_NEED,
 	{ .verbs = "list", .kinds = "Pod", .spare = true },
+	WATCH_PODS_NEED,
+	{ .verbs = "list watch", .kinds = "Job", .spare = true },
 	{ .verbs = "get", .kinds = "Pod", .subresource = "log", .spare = true },
 	{ .verbs = NULL },
 };

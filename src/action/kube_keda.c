@@ -147,6 +147,7 @@ static bool check_pause(const json_t *with, const struct action_env *env, const 
 static const struct action_need needs[] = {
 	{ .verbs = "get patch", .kinds = "ScaledObject", .object = "name" },
 	{ .verbs = "list", .kinds = "ScaledObject", .spare = true },
+	WATCH_NEED("ScaledObject", "name"),
 	GITOPS_NEEDS,
 	{ .verbs = NULL },
 };

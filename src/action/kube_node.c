@@ -70,6 +70,7 @@ static bool check_cordon(const json_t *with, const struct action_env *env, const
 static const struct action_need needs[] = {
 	{ .verbs = "get patch", .kinds = "Node", .object = "name" },
 	{ .verbs = "list", .kinds = "Node", .spare = true },
+	WATCH_NEED("Node", "name"),
 	{ .verbs = NULL },
 };
 

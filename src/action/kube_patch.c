@@ -320,6 +320,7 @@ static bool check_patch(const json_t *with, const struct action_env *env, const 
 static const struct action_need needs[] = {
 	{ .verbs = "get patch", .kinds = "*", .object = "name" },
 	{ .verbs = "list", .kinds = "*", .spare = true },
+	WATCH_NEED("*", "name"),
 	GITOPS_NEEDS,
 	{ .verbs = NULL },
 };

@@ -104,6 +104,8 @@ static bool check_restart(const json_t *with, const struct action_env *env, cons
 static const struct action_need needs[] = {
 	{ .verbs = "get patch", .kinds = "Deployment StatefulSet DaemonSet", .object = "name" },
 	{ .verbs = "list", .kinds = "Deployment StatefulSet DaemonSet", .spare = true },
+	WATCH_NEED("Deployment StatefulSet DaemonSet", "name"),
+	WATCH_PODS_NEED,
 	{ .verbs = "list", .kinds = "Pod", .spare = true },
 	{ .verbs = "list", .kinds = "Event", .spare = true },
 	{ .verbs = "list", .kinds = "ReplicaSet", .spare = true },

@@ -137,6 +137,8 @@ static bool check_scale(const json_t *with, const struct action_env *env, const 
 static const struct action_need needs[] = {
 	{ .verbs = "get patch", .kinds = "Deployment StatefulSet ReplicaSet", .object = "name" },
 	{ .verbs = "list", .kinds = "Deployment StatefulSet ReplicaSet", .spare = true },
+	WATCH_NEED("Deployment StatefulSet ReplicaSet", "name"),
+	WATCH_PODS_NEED,
 	{ .verbs = "list", .kinds = "HorizontalPodAutoscaler", .spare = true },
 	{ .verbs = "list", .kinds = "ScaledObject", .spare = true },
 	{ .verbs = "list", .kinds = "Pod", .spare = true },

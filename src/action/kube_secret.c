@@ -488,6 +488,12 @@ static const struct action_need needs[] = {
 	{ .verbs = "list", .kinds = "ReplicaSet", .when = "restart", .spare = true },
 	{ .verbs = "list", .kinds = "Event", .when = "restart", .spare = true },
 	{ .verbs = "list", .kinds = "ResourceQuota", .when = "restart", .spare = true },
+	{ .verbs = "list watch",
+	  .kinds = "Deployment",
+	  .object = "restart",
+	  .when = "restart",
+	  .spare = true },
+	{ .verbs = "watch", .kinds = "Pod", .when = "restart", .spare = true },
 	{ .verbs = NULL },
 };
 

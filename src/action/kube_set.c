@@ -463,6 +463,8 @@ static bool check_set(const json_t *with, const struct action_env *env, const ch
 static const struct action_need needs[] = {
 	{ .verbs = "get patch", .kinds = "Deployment StatefulSet DaemonSet", .object = "name" },
 	{ .verbs = "list", .kinds = "Deployment StatefulSet DaemonSet", .spare = true },
+	WATCH_NEED("Deployment StatefulSet DaemonSet", "name"),
+	WATCH_PODS_NEED,
 	{ .verbs = "list", .kinds = "VerticalPodAutoscaler", .when = "requests", .spare = true },
 	{ .verbs = "list", .kinds = "Pod", .spare = true },
 	{ .verbs = "list", .kinds = "Event", .spare = true },

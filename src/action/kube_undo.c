@@ -415,6 +415,8 @@ static bool check_undo(const json_t *with, const struct action_env *env, const c
 static const struct action_need needs[] = {
 	{ .verbs = "get patch", .kinds = "Deployment StatefulSet DaemonSet", .object = "name" },
 	{ .verbs = "list", .kinds = "Deployment StatefulSet DaemonSet", .spare = true },
+	WATCH_NEED("Deployment StatefulSet DaemonSet", "name"),
+	WATCH_PODS_NEED,
 	{ .verbs = "get list", .kinds = "ReplicaSet" },
 	{ .verbs = "get list", .kinds = "ControllerRevision" },
 	{ .verbs = "list", .kinds = "Pod", .spare = true },

@@ -14,28 +14,33 @@
 
 enum { SELECTOR_MAX = 2000, ROWS_MAX = 30, WHY_MAX = 300 };
 
-char *pods_query(const json_t *workload)
+char *pods_selector(const json_t *workload)
 {
 	json_t *labels = jget(workload, "spec.selector.matchLabels"), *value;
-	struct buf query;
+	struct buf text;
 	const char *key;
 	bool first = true;
 
-	buf_init(&query, SELECTOR_MAX);
-	(void)buf_puts(&query, "limit=200&labelSelector=");
+	buf_init(&text, SELECTOR_MAX);
 	if (json_object_size(labels) == 0) /* an empty selector would take them all */
-		(void)buf_puts(&query, "opsd%2Fnothing");
+		(void)buf_puts(&text, "opsd/nothing");
 	json_object_foreach(labels, key, value)
 	{
-		char *left = http_escape(key);
-		char *right = http_escape(json_is_string(value) ? json_string_value(value) : "");
-
-		(void)buf_printf(&query, "%s%s%%3D%s", first ? "" : "%2C", left, right);
+		(void)buf_printf(&text, "%s%s=%s", first ? "" : ",", key,
+				 json_is_string(value) ? json_string_value(value) : "");
 		first = false;
-		free(left);
-		free(right);
 	}
-	return buf_take(&query);
+	return buf_take(&text);
+}
+
+char *pods_query(const json_t *workload)
+{
+	char *selector = pods_selector(workload), *escaped = http_escape(selector);
+	char *query = xasprintf("limit=200&labelSelector=%s", escaped);
+
+	free(selector);
+	free(escaped);
+	return query;
 }
 
 static const json_t *condition_of(const json_t *pod, const char *type)
@@ -84,6 +89,23 @@ static bool put_container(const json_t *statuses, bool init, char *why, size_t s
 	return false;
 }
 
+/* Nothing keeps it from running, but its readiness probe does not let traffic to it. */
+static bool put_unready(const json_t *statuses, char *why, size_t size)
+{
+	json_t *status;
+	size_t i;
+
+	json_array_foreach((json_t *)(uintptr_t)statuses, i, status)
+	{
+		if (jget(status, "state.running") == NULL || jget_bool(status, "ready", true))
+			continue;
+		(void)snprintf(why, size, "%s runs, but is not ready",
+			       jget_str_or(status, "name", "?"));
+		return true;
+	}
+	return false;
+}
+
 static void put_why(const json_t *pod, char *why, size_t size)
 {
 	const json_t *scheduled = condition_of(pod, "PodScheduled");
@@ -101,9 +123,41 @@ static void put_why(const json_t *pod, char *why, size_t size)
 		return;
 	else if (reason != NULL)
 		(void)snprintf(why, size, "%s", reason);
+	else if (put_unready(jget(pod, "status.containerStatuses"), why, size))
+		return;
 	else if (!pods_ready(pod))
 		(void)snprintf(why, size, "%.250s",
 			       jget_str_or(condition_of(pod, "Ready"), "message", "not ready yet"));
+}
+
+bool pods_owned(const json_t *object, const char *uid)
+{
+	json_t *ref;
+	size_t i;
+
+	json_array_foreach(jget(object, "metadata.ownerReferences"), i,
+			   ref) if (str_eq(jget_str(ref, "uid"), uid)) return true;
+	return false;
+}
+
+void pods_worst(const json_t *pods, struct worst *ret)
+{
+	char why[WHY_MAX];
+	json_t *pod;
+	size_t i;
+
+	memset(ret, 0, sizeof(*ret));
+	json_array_foreach((json_t *)(uintptr_t)pods, i, pod)
+	{
+		if (pods_ready(pod) || str_eq(jget_str(pod, "status.phase"), "Succeeded"))
+			continue;
+		ret->n++;
+		put_why(pod, why, sizeof(why));
+		if (ret->pod != NULL && (pods_trouble(ret->why) || !pods_trouble(why)))
+			continue;
+		ret->pod = pod;
+		memcpy(ret->why, why, sizeof(why));
+	}
 }
 
 static json_t *restarts_of(const json_t *pod)

@@ -199,10 +199,19 @@ static int64_t lesser(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
+/* Of the good ones, those that are not of before: at least so many, for the old ones that still
+ * run are good as a rule. */
+static int64_t new_of(int64_t good, int64_t old, int64_t max)
+{
+	int64_t n = old > 0 ? good - old : good;
+
+	return n < 0 ? 0 : lesser(n, max);
+}
+
 static void of_deployment(const json_t *object, const struct rollout_counts *n,
 			  struct rollout *rollout)
 {
-	rollout->have = lesser(n->available, n->updated);
+	rollout->have = new_of(n->available, n->have - n->updated, n->updated);
 	if (deadline_passed(object))
 		put(rollout, ROLLOUT_FAILED,
 		    "it did not come up within its deadline of %" PRId64 " s",
@@ -217,8 +226,11 @@ static void of_statefulset(const json_t *object, const struct rollout_counts *n,
 	int64_t first = jget_int(object, "spec.updateStrategy.rollingUpdate.partition", 0);
 	bool same = str_eq(jget_str(object, "status.updateRevision"),
 			   jget_str(object, "status.currentRevision"));
+	bool rolls = !same && first < n->wanted &&
+		     !str_eq(jget_str(object, "spec.updateStrategy.type"), "OnDelete");
 
-	rollout->have = lesser(n->ready, n->wanted);
+	rollout->of = rolls ? n->wanted - first : n->wanted;
+	rollout->have = new_of(n->ready, rolls ? n->have - n->updated : 0, rollout->of);
 	if (!starts(rollout, n->ready, n->wanted, "ready") && !ends(rollout, n->have - n->wanted) &&
 	    !waits_for_deletes(rollout, object, n->ready) && !same)
 		(void)updates(rollout, n->updated, n->wanted - first);
@@ -227,7 +239,7 @@ static void of_statefulset(const json_t *object, const struct rollout_counts *n,
 static void of_daemonset(const json_t *object, const struct rollout_counts *n,
 			 struct rollout *rollout)
 {
-	rollout->have = lesser(n->available, n->updated);
+	rollout->have = new_of(n->available, n->wanted - n->updated, n->updated);
 	if (!waits_for_deletes(rollout, object, n->available) &&
 	    !updates(rollout, n->updated, n->wanted))
 		(void)starts(rollout, n->available, n->wanted, "available");

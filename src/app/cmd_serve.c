@@ -44,7 +44,6 @@
 enum {
 	RENEW_MS = FAILPOINT_MS(15 * 1000),
 	SWEEP_MS = FAILPOINT_MS(1000),
-	SWEEP_MAX = 20,
 	RETRY_MS = FAILPOINT_MS(1000),
 	AUTH_RETRY_MS = 2000,
 	HAND_MS = 1500,       /* for handing over what has not begun */
@@ -438,27 +437,6 @@ static void on_renew(uv_timer_t *timer)
 		service->health_call = store_health(service->work_db, on_health, service);
 }
 
-static void on_row(void *data, const json_t *row)
-{
-	service_resume(data, row);
-}
-
-static void on_swept(void *data, const struct err *err)
-{
-	struct service *service = data;
-
-	service->sweep_call = NULL;
-	if (err != NULL)
-		log_debug("due rows not read", LOG_STR("error", err->msg));
-}
-
-void service_sweep(struct service *service)
-{
-	if (service->state == SERVICE_SERVING && service->sweep_call == NULL)
-		service->sweep_call =
-			store_claim_due(service->store, SWEEP_MAX, on_row, on_swept, service);
-}
-
 static void on_sweep(uv_timer_t *timer)
 {
 	service_sweep(timer->data);
@@ -575,11 +553,21 @@ static void close_soon(void *data)
 	uv_timer_start(&service->grace, on_close_timer, 0, 0);
 }
 
+static void on_let_go(void *data, const struct err *err)
+{
+	struct service *service = data;
+
+	if (err != NULL)
+		log_warn("what is followed is taken up when its claims end",
+			 LOG_STR("error", err->msg));
+	sender_drain(service->sender, close_soon, service);
+}
+
 static void on_runs_over(void *data)
 {
 	struct service *service = data;
 
-	sender_drain(service->sender, close_soon, service);
+	follower_stop(service->follower, on_let_go, service);
 }
 
 static void on_sockets_closed(void *data)

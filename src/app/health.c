@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "action/env.h"
+#include "app/follower.h"
 #include "app/service.h"
 #include "base/buf.h"
 #include "chat/sender.h"
@@ -178,6 +179,7 @@ int service_page(void *data, const char *path, struct buf *body, const char **re
 		put_work(service, body);
 		put_health(service->health, body);
 		action_env_metrics(service->env, body);
+		follower_metrics(service->follower, body);
 		return 200;
 	}
 	buf_puts(body, "There are /metrics, /healthz and /readyz.\n");

@@ -1,16 +1,44 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * wake.c - telling other replicas of work that is due, and being told.
+ * wake.c - taking over what is due, telling other replicas of it, and being told.
  *
  * A notification is only a hint: who misses it finds the work by the timers, within a second.  One
  * is sent when our sender has no room for what we wrote, and at most each NOTIFY_GAP_MS, since it
  * takes a lock of the whole database; what we hand to our own sender is nobody else's business.
  */
 #include "app/service.h"
+#include "base/err.h"
+#include "base/log.h"
 #include "chat/sender.h"
 #include "net/db.h"
+#include "store/requests.h"
 
-enum { NOTIFY_GAP_MS = 200, WAKE_SPREAD_MS = 25 };
+enum { NOTIFY_GAP_MS = 200, WAKE_SPREAD_MS = 25, SWEEP_MAX = 20 };
+
+/* --- what is due --- */
+
+static void on_row(void *data, const json_t *row)
+{
+	service_resume(data, row);
+}
+
+static void on_swept(void *data, const struct err *err)
+{
+	struct service *service = data;
+
+	service->sweep_call = NULL;
+	if (err != NULL)
+		log_debug("due rows not read", LOG_STR("error", err->msg));
+}
+
+void service_sweep(struct service *service)
+{
+	if (service->state == SERVICE_SERVING && service->sweep_call == NULL)
+		service->sweep_call =
+			store_claim_due(service->store, SWEEP_MAX, on_row, on_swept, service);
+}
+
+/* --- telling and being told --- */
 
 static void on_wake(uv_timer_t *timer)
 {

@@ -368,7 +368,7 @@ json_t *render_progress(const json_t *facts)
 	bool waits = jget(facts, "progress.waits_for") != NULL ||
 		     jget_bool(facts, "progress.waited", false);
 	char *says = waits ? words_waits(progress) : words_progress(progress),
-	     *bar = words_bar(progress);
+	     *bar = words_bar(progress), *next = words_next(facts);
 	json_t *message;
 
 	blocks_header(blocks, head);
@@ -377,6 +377,8 @@ json_t *render_progress(const json_t *facts)
 		blocks_plain(blocks, bar);
 	if (jget_str(progress, "why") != NULL)
 		blocks_plain(blocks, jget_str(progress, "why"));
+	if (next != NULL)
+		blocks_plain(blocks, next);
 	if (jget_str(progress, "text") != NULL)
 		blocks_preformatted(blocks, jget_str(progress, "text"));
 	render_context(blocks, facts);
@@ -385,6 +387,7 @@ json_t *render_progress(const json_t *facts)
 	message = render_finish(blocks, head, false);
 	free(says);
 	free(bar);
+	free(next);
 	free(head);
 	free(target);
 	return message;

@@ -74,6 +74,57 @@ char *words_progress(const json_t *progress)
 	return xasprintf("%s%s.", head, says);
 }
 
+static const char *next_of(const char *cause)
+{
+	static const struct {
+		const char *cause, *next;
+	} rows[] = {
+		{ "image",
+		  "Check that the image and its tag exist, and that the cluster may pull it." },
+		{ "memory",
+		  "It needs more memory than its limit allows: raise the limit, or find out "
+		  "what takes it." },
+		{ "crash", "It starts and ends again: read the log of that pod." },
+		{ "config",
+		  "It names a ConfigMap, a Secret or a key that is not there: make it, or "
+		  "name another." },
+		{ "volume",
+		  "A volume of it cannot be mounted: look at the claim, Secret or ConfigMap "
+		  "behind it." },
+		{ "nodes", "No node has room for it: lower what it requests, or add nodes." },
+		{ "quota",
+		  "The namespace has used up its quota: make room there, or have it raised." },
+		{ "policy", "The cluster refuses its pods: what it says must be put right first." },
+		{ "ready",
+		  "It runs, but says that it cannot serve: read its log, and look at what it "
+		  "depends on." },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (str_eq(rows[i].cause, cause))
+			return rows[i].next;
+	return NULL;
+}
+
+char *words_next(const json_t *facts)
+{
+	const char *state = jget_str_or(facts, "progress.state", "");
+	const char *next = next_of(jget_str(facts, "progress.cause"));
+	bool bad = str_eq(state, "stuck") || str_eq(state, "failed");
+	bool back = bad && jget_bool(facts, "reversible", false);
+
+	if (str_eq(state, "undone"))
+		return xstrdup(
+			"➡️ Whoever set it back may do so again: make the change there, or "
+			"speak with them before you ask again.");
+	if (!bad || (next == NULL && !back))
+		return NULL;
+	return xasprintf("➡️ %s%s%s%s%s", next != NULL ? next : "",
+			 next != NULL && back ? " " : "",
+			 back ? "To set the change back: undo " : "",
+			 back ? jget_str_or(facts, "request", "?") : "", back ? "." : "");
+}
+
 char *words_bar(const json_t *progress)
 {
 	int64_t have = jget_int(progress, "have", 0), of = jget_int(progress, "of", 0);

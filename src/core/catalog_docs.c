@@ -274,7 +274,11 @@ char *catalog_kinds(const struct action_kind *const *kinds)
 	buf_init(&buf, DOCS_MAX);
 	buf_puts(&buf, LICENCE
 		 "# Action kinds\n\nWhat `do` and `from` of a command may name. Made from the "
-		 "tables in `src/action/` by `opsd catalog kinds`.\n");
+		 "tables in `src/action/` by `opsd catalog kinds`.\n\n"
+		 "What is followed is looked at until it is complete, and then for "
+		 "`follow.stays_seconds` whether it stays. In a cluster watches say when to look "
+		 "(the verbs `list` and `watch`, which `opsd catalog rbac` gives); without them it "
+		 "is asked for every few seconds.\n");
 	for (; *kinds != NULL; kinds++)
 		put_kind(&buf, *kinds);
 	return buf_take(&buf);

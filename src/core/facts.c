@@ -130,14 +130,19 @@ static void put_replace(json_t *facts, const struct request *rq)
 		json_object_set_new(facts, "replace", json_true());
 }
 
+static bool may_undo(const struct request *rq)
+{
+	return rq->undoes == NULL && rq->command != NULL &&
+	       action_reversible(rq->command->kind, rq->command->with);
+}
+
 json_t *facts_reply(const struct request *rq)
 {
 	json_t *facts = facts_announce(rq);
 
 	put_replace(facts, rq);
 
-	if (rq->state == REQUEST_SUCCEEDED && rq->outcome != NULL && rq->undoes == NULL &&
-	    action_reversible(rq->command->kind, rq->command->with))
+	if (rq->state == REQUEST_SUCCEEDED && rq->outcome != NULL && may_undo(rq))
 		json_object_set_new(facts, "reversible", json_true());
 	if (rq->answer != NULL)
 		json_object_set(facts, "answer", rq->answer);
@@ -164,6 +169,8 @@ json_t *facts_progress(const struct request *rq, const json_t *progress)
 	json_t *facts = facts_of(rq);
 
 	json_object_set(facts, "progress", (json_t *)(uintptr_t)progress);
+	if (may_undo(rq))
+		json_object_set_new(facts, "reversible", json_true());
 	return facts;
 }
 

@@ -18,7 +18,9 @@ enum {
 	QUICK_MS = 3000, /* complete by then: nothing is told */
 	AGAIN_MS = 2000,
 	AGAIN_MAX_MS = 30 * 1000,
-	SLOWER = 30, /* a look takes at most this part of the time that passed */
+	WATCHED_MS = 3000,        /* of what is watched: the first look after the last news */
+	STUCK_MS = 2 * 60 * 1000, /* without a step, where a reason is seen */
+	SLOWER = 30,              /* a look takes at most this part of the time that passed */
 	FOLLOW_MAX_MS = 6 * 3600 * 1000, /* then somebody else must look */
 	SILENT = 3,                      /* looks without an answer before that is told */
 };
@@ -34,6 +36,29 @@ static int64_t next_stay_ms(const struct progress_look *look)
 		if (stays_at_s[i] * 1000 > since + 500 && stays_at_s[i] * 1000 < end)
 			return stays_at_s[i] * 1000 - since;
 	return end > since ? end - since : 0;
+}
+
+/* How long nothing has moved. */
+static int64_t quiet_ms(const struct progress_look *look, const json_t *since)
+{
+	return look->age_ms - jget_int(since, "at", look->age_ms);
+}
+
+static bool was_told(const struct progress_look *look)
+{
+	return jget_str(look->since, "told") != NULL;
+}
+
+/* Only what no watch tells is left to be found: events of pods, and a watch that is dead. */
+static int64_t watched_ms(const struct progress_look *look, const json_t *since)
+{
+	int64_t ms = quiet_ms(look, since);
+
+	if (!was_told(look) && look->age_ms < QUICK_MS)
+		return QUICK_MS - look->age_ms;
+	if (ms < WATCHED_MS)
+		ms = WATCHED_MS;
+	return ms > AGAIN_MAX_MS ? AGAIN_MAX_MS : ms;
 }
 
 static int64_t again_ms(const struct progress_look *look, const json_t *answer)
@@ -72,14 +97,30 @@ static void tell(json_t *mark, const struct progress_look *look, json_t *progres
 	free(key);
 }
 
-static bool was_told(const struct progress_look *look)
+/* Remembers when it came as far as it is. */
+static void note_step(json_t *since, const struct progress_look *look, const json_t *answer)
 {
-	return jget_str(look->since, "told") != NULL;
+	json_t *step = json_object();
+	char *key;
+
+	for (const char *const *name = (const char *const[]){ "state", "says", "have", "of", NULL };
+	     *name != NULL; name++)
+		json_object_set(step, *name, json_object_get(answer, *name));
+	key = json_canonical(step);
+	json_object_set_new(since, "at",
+			    json_integer(str_eq(key, jget_str(look->since, "step"))
+						 ? jget_int(look->since, "at", look->age_ms)
+						 : look->age_ms));
+	json_object_set_new(since, "step", json_string(key));
+	json_decref(step);
+	free(key);
 }
 
 static json_t *shown(const struct progress_look *look, const json_t *answer)
 {
-	static const char *const members[] = { "state", "says", "why", "have", "of", "text" };
+	static const char *const members[] = {
+		"state", "says", "why", "cause", "have", "of", "text"
+	};
 	json_t *progress = json_object();
 
 	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
@@ -112,11 +153,20 @@ static json_t *mark_silent(const struct progress_look *look, const struct err *e
 
 static void mark_going(json_t *mark, const struct progress_look *look, const json_t *answer)
 {
-	bool stuck = str_eq(jget_str(answer, "state"), "stuck");
+	const json_t *since = json_object_get(mark, "since");
+	bool stuck = str_eq(jget_str(answer, "state"), "stuck") ||
+		     (jget_str(answer, "cause") != NULL && quiet_ms(look, since) >= STUCK_MS);
+	json_t *progress;
 
-	json_object_set_new(mark, "again_ms", json_integer(again_ms(look, answer)));
-	if (stuck || was_told(look) || look->age_ms >= QUICK_MS)
-		tell(mark, look, shown(look, answer), false);
+	json_object_set_new(
+		mark, "again_ms",
+		json_integer(look->watched ? watched_ms(look, since) : again_ms(look, answer)));
+	if (!stuck && !was_told(look) && look->age_ms < QUICK_MS)
+		return;
+	progress = shown(look, answer);
+	if (stuck)
+		json_object_set_new(progress, "state", json_string("stuck"));
+	tell(mark, look, progress, false);
 }
 
 static void mark_done(json_t *mark, const struct progress_look *look, const json_t *answer)
@@ -146,6 +196,8 @@ json_t *progress_mark(const struct progress_look *look, const json_t *answer, co
 		json_object_set(since, "evidence", evidence);
 	if (told != NULL)
 		json_object_set(since, "told", told);
+	(void)json_object_del(since, "watch");
+	note_step(since, look, answer);
 	mark = mark_new(look, since);
 	if (str_eq(state, "done")) {
 		mark_done(mark, look, answer);

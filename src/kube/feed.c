@@ -33,6 +33,7 @@ enum {
 	SAFETY_MS = 90000, /* of silence: a bookmark comes about every minute */
 	AT_ONCE_MS = 50,   /* between two streams that bring something */
 	WAIT_MS = 1000,
+	LAG_MS = 3000, /* not open for longer: what is known is not how it is */
 	WAIT_MAX_MS = 30000,
 };
 
@@ -301,9 +302,26 @@ static uint64_t wait_of(struct watch *watch)
 	struct feed *feed = &watch->feed;
 	uint64_t age = uv_now(watch->kube->loop) - feed->opened;
 
+	if (age > LIFE_S * 1000 / 2) /* nothing happened, which is no trouble */
+		backoff_reset(&feed->backoff);
 	if (!feed->brought)
 		return backoff_next(&feed->backoff, feed->wait_ms);
 	return age >= AT_ONCE_MS ? 0 : AT_ONCE_MS - age;
+}
+
+static void open_later(struct watch *watch, bool list)
+{
+	uint64_t ms = wait_of(watch);
+	struct err err;
+
+	err_set(&err, ERR_RETRY, "cluster %s: the stream of %s ends again and again",
+		watch->kube->name, watch->kind->plural);
+	if (ms > LAG_MS)
+		watch_stale(watch, &err);
+	if (watch->closing)
+		return;
+	/* What came while it was stale is told before it is SYNCED again. */
+	later(watch, list || watch->stale ? on_list_time : on_stream_time, ms);
 }
 
 static void on_renewed(void *data, const struct err *err)
@@ -334,10 +352,8 @@ static void go_on(struct watch *watch)
 	if (then == FEED_ASK)
 		feed->inner =
 			kube_creds_renew(watch->kube->creds, feed->version_sent, on_renewed, watch);
-	else if (watch->stale) /* what came meanwhile is told before it is SYNCED again */
-		later(watch, on_list_time, wait_of(watch));
 	else
-		later(watch, then == FEED_LIST ? on_list_time : on_stream_time, wait_of(watch));
+		open_later(watch, then == FEED_LIST);
 }
 
 static bool on_data(void *data, const char *piece, size_t len)
@@ -345,6 +361,10 @@ static bool on_data(void *data, const char *piece, size_t len)
 	struct watch *watch = data;
 	struct feed *feed = &watch->feed;
 
+	if (len == 0) { /* it is open */
+		watch_synced(watch);
+		return true;
+	}
 	if (!buf_append(&feed->lines, piece, len)) {
 		log_warn("watch line too long", LOG_STR("cluster", watch->kube->name));
 		feed->brought = false;

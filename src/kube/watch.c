@@ -101,7 +101,6 @@ void watch_settle(struct watch *watch, const json_t *found)
 	{
 		watch_see(watch, object);
 	}
-	watch_synced(watch);
 }
 
 void watch_synced(struct watch *watch)

@@ -52,7 +52,7 @@ struct watch {                 /* one wish, for all who have it */
 void watch_see(struct watch *watch, json_t *object);
 void watch_lose(struct watch *watch, json_t *object);
 void watch_settle(struct watch *watch, const json_t *found); /* all that there is */
-void watch_synced(struct watch *watch);
+void watch_synced(struct watch *watch); /* nothing that changes can be missed from now on */
 void watch_stale(struct watch *watch, const struct err *err);
 void watch_end(struct watch *watch, const struct err *err);
 

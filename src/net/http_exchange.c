@@ -263,16 +263,22 @@ void exchange_release(struct exchange *x)
 
 /* --- what libcurl calls --- */
 
+static bool is_stream(const struct exchange *x)
+{
+	long status = 0;
+
+	(void)curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
+	return x->on_data != NULL && status >= 200 && status <= 299;
+}
+
 static size_t on_write(char *piece, size_t size, size_t n, void *data)
 {
 	struct exchange *x = data;
 	size_t len = size * n;
-	long status = 0;
 
 	if (x->dead)
 		return CURL_WRITEFUNC_ERROR;
-	(void)curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
-	if (x->on_data == NULL || status < 200 || status > 299)
+	if (!is_stream(x))
 		return buf_append(&x->answer, piece, len) ? len : CURL_WRITEFUNC_ERROR;
 	if (x->idle_ms > 0)
 		(void)uv_timer_again(&x->deadline);
@@ -306,6 +312,10 @@ static size_t on_header(char *line, size_t size, size_t n, void *data)
 		buf_reset(&x->head);
 	while (kept > 0 && (line[kept - 1] == '\r' || line[kept - 1] == '\n'))
 		kept--;
+	if (kept == 0 && is_stream(x)) {
+		x->stopped = !x->on_data(x->data, "", 0);
+		return x->stopped || x->dead ? 0 : len;
+	}
 	if (memchr(line, '\0', kept) != NULL)
 		return len;
 	return buf_append(&x->head, line, kept) && buf_append(&x->head, "", 1) ? len : 0;

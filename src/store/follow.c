@@ -4,7 +4,7 @@
 
 #include "store_internal.h"
 
-enum { CLAIM_MS = 8000, MARK_MS = 8000 };
+enum { CLAIM_MS = 8000 };
 
 static bool take_claimed(struct job *job, const struct db_answer *answer, struct err *err)
 {
@@ -35,24 +35,14 @@ struct call *store_follow_claim(struct store *store, unsigned limit, store_found
 			 &params, CLAIM_MS);
 }
 
-static bool take_marked(struct job *job, const struct db_answer *answer, struct err *err)
-{
-	(void)job;
-	(void)answer;
-	(void)err;
-	return true;
-}
-
-struct call *store_follow_mark(struct store *store, const json_t *marks, call_done_fn done,
+struct call *store_follow_mark(struct store *store, const json_t *marks, store_json_fn done,
 			       void *data)
 {
-	struct job *job = job_create(store, NULL, done, data);
 	struct params params;
 
 	params_init(&params, store);
 	params_json(&params, marks);
 	params_text(&params, store->audit_channel);
-	job->take = take_marked;
-	return job_start(job, store->work, "ops_follow_mark",
-			 "SELECT ops.follow_mark($1, $2, $3, $4)", &params, MARK_MS);
+	return store_read(store->work, "ops_follow_mark", "SELECT ops.follow_mark($1, $2, $3, $4)",
+			  &params, done, data);
 }

@@ -5,7 +5,8 @@
  * standard output.
  *
  * request { "kind", "step": "plan"|"apply"|"look"|"revert"|"follow", "with", "plan"?, "since"?,
- * "id"? } answer  { "result" } or { "error", "says" }
+ * "id"? } or { "watch": of a progress, "id"? }: until all of it is known; answer  { "result" } or {
+ * "error", "says" }
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,6 +91,38 @@ static void run(uv_loop_t *loop, struct action_env *env, const json_t *request)
 		(void)uv_run(loop, UV_RUN_ONCE);
 }
 
+struct watched {
+	bool in_step, over;
+};
+
+static void on_news(void *data, bool in_step)
+{
+	((struct watched *)data)->in_step = in_step;
+}
+
+static void on_watch_over(void *data, const struct err *err)
+{
+	((struct watched *)data)->over = true;
+	say(json_pack("{s:s, s:s}", "error", err_kind_name(err->kind), "says", err->msg));
+}
+
+static void watch(uv_loop_t *loop, struct action_env *env, const json_t *request)
+{
+	struct watched watched = { .in_step = false };
+	struct call *call;
+
+	uv_update_time(loop);
+	call = action_env_watch(env, json_object_get(request, "watch"),
+				jget_str_or(request, "id", "R1KH2M8Q4ZT7WX0A"), on_news,
+				on_watch_over, &watched);
+	while (!watched.over && !watched.in_step)
+		(void)uv_run(loop, UV_RUN_ONCE);
+	if (watched.over)
+		return;
+	call_cancel(&call);
+	say(json_pack("{s:{s:b}}", "result", "in_step", 1));
+}
+
 int main(int argc, char **argv)
 {
 	static char line[LINE_MAX_BYTES];
@@ -110,7 +143,10 @@ int main(int argc, char **argv)
 	while (fgets(line, sizeof(line), stdin) != NULL) {
 		json_t *request = json_loads(line, 0, NULL);
 
-		run(&loop, env, request);
+		if (json_object_get(request, "watch") != NULL)
+			watch(&loop, env, request);
+		else
+			run(&loop, env, request);
 		json_decref(request);
 	}
 	action_env_destroy(env);

@@ -37,12 +37,19 @@ class Driver:
             ["setpriv", "--pdeathsig=KILL", "--", BUILD / "tests" / "cluster" / "cluster_driver", json.dumps(clusters)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
-    def __call__(self, kind, step, given, **more):
-        self.child.stdin.write(json.dumps({"kind": kind, "step": step, "with": given, **more}) + "\n")
+    def ask(self, request):
+        self.child.stdin.write(json.dumps(request) + "\n")
         self.child.stdin.flush()
         line = self.child.stdout.readline()
-        assert line, f"the driver ended with {self.child.wait()} at {kind} {step}"
+        assert line, f"the driver ended with {self.child.wait()} at {request}"
         return json.loads(line)
+
+    def __call__(self, kind, step, given, **more):
+        return self.ask({"kind": kind, "step": step, "with": given, **more})
+
+    def watch(self, what, rid):
+        """Until all that a progress names can be watched, or cannot."""
+        return self.ask({"watch": what, "id": rid})
 
     def good(self, kind, step, given, **more):
         answer = self(kind, step, given, **more)

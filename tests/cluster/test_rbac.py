@@ -122,6 +122,8 @@ class Stage:
             return out
         progress = d(kind, "follow", given, plan=plan["result"], since=applied["result"], id=rid)
         out += [progress.get("error"), "opsd may not" in json.dumps(progress)]
+        if "watch" in progress.get("result", {}):
+            out.append(d.watch(progress["result"]["watch"], rid).get("says"))
         back = d(kind, "revert", given, plan=plan["result"], id=request_id(10 ** 6 + next(IDS)))
         out.append(back.get("error"))
         if "result" in back:

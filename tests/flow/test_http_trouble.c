@@ -149,8 +149,10 @@ static struct stream {
 	struct world *world;
 	struct end *end, other;
 	char text[4096];
-	unsigned pieces, stop_at, cancel_at, start_at;
+	unsigned opened, pieces, stop_at, cancel_at, start_at;
 } stream;
+
+enum { OPENING = 1 << 20 }; /* of cancel_at: when the headers have come */
 
 static bool on_piece(void *data, const char *piece, size_t len)
 {
@@ -159,14 +161,19 @@ static bool on_piece(void *data, const char *piece, size_t len)
 	assert_ptr_equal(data, stream.end);
 	(void)snprintf(stream.text + strlen(stream.text), sizeof(stream.text) - strlen(stream.text),
 		       "%.*s", (int)len, piece);
-	stream.pieces++;
-	if (stream.pieces == stream.start_at)
+	if (len == 0) {
+		assert_int_equal(stream.opened++, 0);
+		assert_int_equal(stream.pieces, 0);
+	} else {
+		stream.pieces++;
+	}
+	if (len > 0 && stream.pieces == stream.start_at)
 		world_start(stream.world, &stream.other, &hello);
-	if (stream.pieces == stream.cancel_at) {
+	if (stream.cancel_at == (len == 0 ? OPENING : stream.pieces)) {
 		call_cancel(&stream.end->call);
 		stream.world->waiting--;
 	}
-	return stream.pieces != stream.stop_at;
+	return stream.stop_at == 0 || stream.pieces != stream.stop_at;
 }
 
 static struct end play(const char *path, unsigned stop_at, unsigned cancel_at, unsigned idle_ms)
@@ -189,7 +196,8 @@ static struct end play(const char *path, unsigned stop_at, unsigned cancel_at, u
 	world_start(&world, &end, &request);
 	world_wait(&world);
 	if (cancel_at != 0)
-		assert_int_equal(world.done, 1); /* only the one that was started from within */
+		/* only the one that was started from within */
+		assert_int_equal(world.done, cancel_at == OPENING ? 0 : 1);
 	world_close(&world);
 	return end;
 }
@@ -212,6 +220,10 @@ static void test_streams(void **state)
 	(void)play("/chunks/1000/5", 0, 3, 10000);
 	assert_int_equal(stream.pieces, 3);
 
+	(void)play("/chunks/1000/5", 0, OPENING, 500);
+	assert_int_equal(stream.opened, 1);
+	assert_int_equal(stream.pieces, 0);
+
 	end = play("/chunks/2/5/hang", 0, 0, 150);
 	assert_kind(end, ERR_UNCERTAIN);
 	assert_non_null(strstr(end.err.msg, "sent nothing for 150 ms"));
@@ -226,7 +238,7 @@ static void test_streams(void **state)
 	end = play("/status/410", 0, 0, 10000); /* an error is not a piece */
 	assert_int_equal(end.status, 410);
 	assert_string_equal(end.body, "said");
-	assert_int_equal(stream.pieces, 0);
+	assert_int_equal(stream.opened + stream.pieces, 0);
 }
 
 /* --- TLS --- */

@@ -70,20 +70,34 @@ static void assert_nothing_due(struct replica *replica)
 	assert_int_equal(claimed.rows, 0);
 }
 
-/* more: members of the mark, as JSON text. */
-static void mark(struct replica *replica, const json_t *row, const char *more)
+struct marked {
+	struct end end;
+	size_t lost;
+};
+
+static void on_marked(void *data, const json_t *lost, const struct err *err)
+{
+	struct marked *marked = data;
+
+	marked->lost = json_array_size(lost);
+	on_end(&marked->end, err);
+}
+
+/* more: members of the mark, as JSON text.  Is the row still ours? */
+static bool mark(struct replica *replica, const json_t *row, const char *more)
 {
 	json_t *one = json_loads(more, 0, NULL), *marks;
-	struct end end = { 0 };
+	struct marked marked = { 0 };
 
 	assert_non_null(one);
 	json_object_set(one, "id", json_object_get(row, "id"));
 	json_object_set(one, "fence", json_object_get(row, "fence"));
 	marks = json_pack("[o]", one);
-	store_follow_mark(replica->store, marks, on_end, &end);
-	wait_end(&end);
-	expect_good(&end);
+	store_follow_mark(replica->store, marks, on_marked, &marked);
+	wait_end(&marked.end);
+	expect_good(&marked.end);
 	json_decref(marks);
+	return marked.lost == 0;
 }
 
 static void test_claim_and_mark(void **state)
@@ -100,8 +114,9 @@ static void test_claim_and_mark(void **state)
 	assert_non_null(jget_str(first.row, "kind"));
 	assert_true(json_is_null(json_object_get(first.row, "done_ms")));
 	assert_nothing_due(B); /* it is A's */
-	mark(A, first.row,
-	     "{\"since\":{\"keep\":{\"a\":1}},\"done\":true,\"again_ms\":0,\"tell\":{\"n\":1}}");
+	assert_true(mark(A, first.row,
+			 "{\"since\":{\"keep\":{\"a\":1}},\"done\":true,\"again_ms\":0,\"tell\":"
+			 "{\"n\":1}}"));
 	expect_sql(
 		"SELECT count(*) FROM ops.message WHERE kind = 'progress' AND body ->> 'n' = '1'",
 		"1");
@@ -111,13 +126,46 @@ static void test_claim_and_mark(void **state)
 	assert_true(jget_int(next.row, "done_ms", -1) >= 0);
 	assert_int_equal(jget_int(next.row, "fence", 0), jget_int(first.row, "fence", 0) + 1);
 	/* A was slow: what it saw then counts no more */
-	mark(A, first.row, "{\"since\":{},\"done\":false,\"ended\":\"failed\",\"says\":\"old\"}");
+	assert_false(mark(A, first.row,
+			  "{\"since\":{},\"done\":false,\"ended\":\"failed\",\"says\":\"old\"}"));
 	expect_sql("SELECT count(*) FROM ops.follow WHERE ended IS NOT NULL", "0");
-	mark(B, next.row, "{\"since\":{},\"done\":true,\"again_ms\":60000}");
+	assert_true(mark(B, next.row, "{\"since\":{},\"done\":true,\"again_ms\":60000}"));
 	assert_nothing_due(A);
 	json_decref(first.row);
 	json_decref(next.row);
 	request_destroy(rq);
+}
+
+/* Held from mark to mark while it is watched, and due like any other once it is not. */
+static void test_held(void **state)
+{
+	struct request *rq = changed(A), *next;
+	struct claimed first = claim(A), taken;
+
+	(void)state;
+	assert_true(mark(A, first.row, "{\"since\":{\"n\":1},\"done\":false,\"hold_ms\":60000}"));
+	expect_sql("SELECT count(*) FROM ops.follow WHERE claimed_by IS NOT NULL AND wake_at > "
+		   "clock_timestamp() + interval '40 seconds'",
+		   "1");
+	assert_nothing_due(B);
+	assert_true(mark(A, first.row,
+			 "{\"since\":{\"n\":2},\"done\":true,\"hold_ms\":0,\"tell\":{\"n\":3}}"));
+	expect_sql("SELECT count(*) FROM ops.follow WHERE done_at IS NOT NULL", "1");
+	taken = claim(B); /* it was not held on in time */
+	assert_int_equal(taken.rows, 1);
+	assert_int_equal(jget_int(taken.row, "since.n", 0), 2);
+	assert_false(mark(A, first.row, "{\"since\":{},\"done\":true,\"hold_ms\":60000}"));
+	assert_true(mark(B, taken.row, "{\"since\":{},\"done\":true,\"hold_ms\":60000}"));
+	/* what is changed again before anybody was told is followed no more */
+	next = changed(A);
+	assert_false(mark(B, taken.row, "{\"since\":{},\"done\":true,\"hold_ms\":60000}"));
+	expect_sql(
+		"SELECT string_agg(coalesce(ended, '-'), ',' ORDER BY request_id) FROM ops.follow",
+		"superseded,-");
+	json_decref(first.row);
+	json_decref(taken.row);
+	request_destroy(rq);
+	request_destroy(next);
 }
 
 /* A replica dies with a look under way: another takes it when the claim is over. */
@@ -150,7 +198,8 @@ static void test_changed_again(void **state)
 	expect_sql(sql, "superseded");
 	assert_int_equal(claimed.rows, 1);
 	assert_string_equal(jget_str(claimed.row, "id"), second->id);
-	mark(A, claimed.row, "{\"since\":{\"told\":\"x\"},\"done\":false,\"again_ms\":60000}");
+	assert_true(mark(A, claimed.row,
+			 "{\"since\":{\"told\":\"x\"},\"done\":false,\"again_ms\":60000}"));
 	third = changed(B);
 	expect_sql("SELECT count(*) FROM ops.follow WHERE ended IS NULL", "2");
 	json_decref(claimed.row);
@@ -182,8 +231,9 @@ static void test_ends(void **state)
 			"{\"since\":{\"evidence\":{\"generation\":4}},\"done\":false,\"ended\":"
 			"\"%s\",\"says\":\"set back by \\\"x\\\"\",\"tell\":{\"n\":2}}",
 			rows[i].ended);
-		mark(A, claimed.row, more);
-		mark(A, claimed.row, more); /* the answer was lost: once more changes nothing */
+		assert_true(mark(A, claimed.row, more));
+		assert_false(mark(A, claimed.row,
+				  more)); /* the answer was lost: once more changes nothing */
 		(void)snprintf(
 			sql, sizeof(sql),
 			"SELECT string_agg(outcome || (body::json -> 'facts' ->> 'why'), ',') FROM "
@@ -229,9 +279,9 @@ static void test_not_followed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		STORE_TEST(test_claim_and_mark), STORE_TEST(test_dead_replica),
-		STORE_TEST(test_changed_again),  STORE_TEST(test_ends),
-		STORE_TEST(test_not_followed),
+		STORE_TEST(test_claim_and_mark), STORE_TEST(test_held),
+		STORE_TEST(test_dead_replica),   STORE_TEST(test_changed_again),
+		STORE_TEST(test_ends),           STORE_TEST(test_not_followed),
 	};
 
 	return world_main(tests, sizeof(tests) / sizeof(tests[0]));

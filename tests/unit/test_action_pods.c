@@ -32,6 +32,10 @@ static const struct {
 	{ "\"phase\":\"Running\",\"containerStatuses\":[{\"name\":\"w\",\"state\":{\"running\":{}}}"
 	  "]," NOT_READY,
 	  "containers with unready status: [w]" },
+	{ "\"phase\":\"Running\",\"containerStatuses\":[{\"name\":\"s\",\"ready\":true,\"state\":{"
+	  "\"running\":{}}},{\"name\":\"w\",\"ready\":false,\"state\":{\"running\":{}}}]"
+	  "," NOT_READY,
+	  "w runs, but is not ready" },
 	{ "\"phase\":\"Running\"", "not ready yet" },
 };
 

@@ -23,11 +23,11 @@ static const struct {
 	{ "Deployment",
 	  "{" SEEN "\"spec\":{\"replicas\":3},\"status\":{" OBSERVED ",\"replicas\":4,"
 	  "\"updatedReplicas\":1,\"availableReplicas\":3}}",
-	  ROLLOUT_GOING, 1, 3, "1 of 3 updated" },
+	  ROLLOUT_GOING, 0, 3, "1 of 3 updated" }, /* the three that are available are old */
 	{ "Deployment",
 	  "{" SEEN "\"spec\":{\"replicas\":3},\"status\":{" OBSERVED ",\"replicas\":5,"
 	  "\"updatedReplicas\":3,\"availableReplicas\":3}}",
-	  ROLLOUT_GOING, 3, 3, "2 old ones are to end" },
+	  ROLLOUT_GOING, 1, 3, "2 old ones are to end" },
 	{ "Deployment",
 	  "{" SEEN "\"spec\":{\"replicas\":3},\"status\":{" OBSERVED ",\"replicas\":3,"
 	  "\"updatedReplicas\":3,\"availableReplicas\":2}}",
@@ -62,13 +62,13 @@ static const struct {
 	  "\"rollingUpdate\":{\"partition\":0}}},\"status\":{" OBSERVED ",\"replicas\":3,"
 	  "\"readyReplicas\":3,\"updatedReplicas\":1,\"updateRevision\":\"b\","
 	  "\"currentRevision\":\"a\"}}",
-	  ROLLOUT_GOING, 3, 3, "1 of 3 updated" },
+	  ROLLOUT_GOING, 1, 3, "1 of 3 updated" },
 	{ "StatefulSet",
 	  "{" SEEN "\"spec\":{\"replicas\":3,\"updateStrategy\":{\"type\":\"RollingUpdate\","
 	  "\"rollingUpdate\":{\"partition\":2}}},\"status\":{" OBSERVED ",\"replicas\":3,"
 	  "\"readyReplicas\":3,\"updatedReplicas\":1,\"updateRevision\":\"b\","
 	  "\"currentRevision\":\"a\"}}",
-	  ROLLOUT_DONE, 3, 3, "complete" },
+	  ROLLOUT_DONE, 1, 1, "complete" }, /* one is from number 2 on */
 	{ "DaemonSet",
 	  "{" SEEN
 	  "\"spec\":{\"updateStrategy\":{\"type\":\"RollingUpdate\"}},\"status\":{" OBSERVED

@@ -9,6 +9,8 @@
 #include "base/json.h"
 #include "core/progress.h"
 
+static bool watched; /* of the looks that mark makes */
+
 static json_t *mark(const char *since, int64_t age_ms, int64_t done_ms, const char *answer)
 {
 	json_t *was = json_loads(since, 0, NULL), *given = json_loads(answer, 0, NULL), *got;
@@ -17,7 +19,8 @@ static json_t *mark(const char *since, int64_t age_ms, int64_t done_ms, const ch
 					    .since = was,
 					    .age_ms = age_ms,
 					    .done_ms = done_ms,
-					    .stays_s = 300 };
+					    .stays_s = 300,
+					    .watched = watched };
 
 	assert_non_null(was);
 	assert_non_null(given);
@@ -72,6 +75,69 @@ static void test_told_once(void **state)
 	json_decref(again);
 	json_decref(first);
 	free(since);
+}
+
+/* The next look at what goes on, when the one at age_ms found answer after since. */
+static int64_t next_ms(char **since, int64_t age_ms, const char *answer)
+{
+	json_t *got = mark(*since, age_ms, -1, answer);
+	int64_t ms = jget_int(got, "again_ms", 0);
+
+	assert_null(jget(got, "since.watch")); /* not on record */
+	free(*since);
+	*since = json_text(json_object_get(got, "since"));
+	json_decref(got);
+	return ms;
+}
+
+/* What is watched is looked at when something is heard; without news less and less, since all that
+ * is left to find is what no watch tells. */
+static void test_watched(void **state)
+{
+	static const char two[] =
+		"{\"state\":\"going\",\"says\":\"2 of 5 updated\",\"watch\":[{\"kind\":\"Pod\"}]}";
+	json_t *outcome = json_loads(OUTCOME, 0, NULL);
+	char *since = json_text(outcome);
+
+	(void)state;
+	watched = true;
+	assert_int_equal(next_ms(&since, 1000, GOING), 2000); /* it is told once it takes long */
+	assert_int_equal(next_ms(&since, 3000, GOING), 3000);
+	assert_int_equal(next_ms(&since, 13000, GOING), 12000);
+	assert_int_equal(next_ms(&since, 14000, two), 3000); /* a step */
+	assert_int_equal(next_ms(&since, 24000, two), 10000);
+	assert_int_equal(next_ms(&since, 94000, two), 30000);
+	watched = false;
+	assert_int_equal(next_ms(&since, 95000, two), 95000 / 30);
+	json_decref(outcome);
+	free(since);
+}
+
+/* What has a reason and does not move for two minutes is stuck; what only takes long is not. */
+static void test_stuck_by_time(void **state)
+{
+	static const struct {
+		const char *answer, *after;
+	} rows[] = { { "{\"state\":\"going\",\"says\":\"s\",\"why\":\"probe\",\"cause\":\"ready\"}",
+		       "stuck" },
+		     { "{\"state\":\"going\",\"says\":\"s\",\"why\":\"ContainerCreating\"}",
+		       "going" } };
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		json_t *first = mark(OUTCOME, 10000, -1, rows[i].answer), *later;
+		char *since = json_text(json_object_get(first, "since"));
+
+		assert_string_equal(jget_str(first, "tell.state"), "going");
+		later = mark(since, 129999, -1, rows[i].answer);
+		assert_null(json_object_get(later, "tell"));
+		json_decref(later);
+		later = mark(since, 130000, -1, rows[i].answer);
+		assert_string_equal(jget_str_or(later, "tell.state", "going"), rows[i].after);
+		json_decref(later);
+		json_decref(first);
+		free(since);
+	}
 }
 
 static void test_trouble_is_told_at_once(void **state)
@@ -185,6 +251,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_quick_is_not_told),
 		cmocka_unit_test(test_told_once),
+		cmocka_unit_test(test_watched),
+		cmocka_unit_test(test_stuck_by_time),
 		cmocka_unit_test(test_trouble_is_told_at_once),
 		cmocka_unit_test(test_stays),
 		cmocka_unit_test(test_ends),

@@ -208,9 +208,10 @@ class Behave:
         at = now()
         reason = (stuck or {}).get("reason", "ContainerCreating")
         unscheduled = reason == "Unschedulable" and not ready
-        state = {"running": {"startedAt": at}} if ready else \
+        runs = ready or reason == "Unready"             # its containers do; the probe says no
+        state = {"running": {"startedAt": at}} if runs else \
             {"waiting": {"reason": reason, **({"message": stuck["message"]} if stuck and stuck.get("message") else {})}}
-        containers = [{"name": c["name"], "image": c["image"], "imageID": "", "ready": ready, "started": ready,
+        containers = [{"name": c["name"], "image": c["image"], "imageID": "", "ready": ready, "started": runs,
                        "restartCount": 0, "state": state,
                        "lastState": {"terminated": {"exitCode": 1, "reason": "Error"}}
                        if reason == "CrashLoopBackOff" and not ready else {}} for c in spec["containers"]]
@@ -222,6 +223,6 @@ class Behave:
             {"type": "PodScheduled", "status": no if unscheduled else yes, "lastTransitionTime": at,
              **({"reason": "Unschedulable", "message": stuck.get("message", "0/3 nodes are available: 3 Insufficient "
                                                                  "cpu.")} if unscheduled else {})}]
-        return {"phase": "Running" if ready or reason == "CrashLoopBackOff" else "Pending", "conditions": conditions,
+        return {"phase": "Running" if runs or reason == "CrashLoopBackOff" else "Pending", "conditions": conditions,
                 "startTime": at, "containerStatuses": containers, "hostIP": "10.0.0.1", "qosClass": "BestEffort"}
 

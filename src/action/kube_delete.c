@@ -19,7 +19,13 @@ static const struct action_param params[] = {
 struct removal {
 	struct act act;
 	struct place place;
+	json_t *plan; /* while it is tried */
 };
+
+static void on_finish(struct act *act)
+{
+	json_decref(((struct removal *)act)->plan);
+}
 
 static bool deletable(const char *kind)
 {
@@ -49,6 +55,7 @@ static struct call *begin(struct action_env *env, const struct action_run *run, 
 	struct act *act = act_new(sizeof(struct removal), env, run, done, data);
 	struct removal *removal = (struct removal *)act;
 
+	act->finish = on_finish;
 	if (!place_read(&removal->place, env, run->with, "Job", PLACE_OBJECT, &act->err))
 		return act_fail(act);
 	if (!deletable(removal->place.kind->kind)) {
@@ -100,6 +107,38 @@ static void warn(struct planning *planning)
 	}
 }
 
+/* Without the policy a job would leave its pods behind. */
+static void send_delete(struct removal *removal, const json_t *plan, bool dry_run,
+			kube_done_fn done)
+{
+	json_t *body = json_pack("{s:s, s:s, s:s, s:{s:s}}", "kind", "DeleteOptions", "apiVersion",
+				 "v1", "propagationPolicy", "Background", "preconditions", "uid",
+				 jget_str_or(plan, "precondition.uid", ""));
+
+	/* Options that a body has are not taken from the query. */
+	if (dry_run)
+		json_object_set_new(body, "dryRun", json_pack("[s]", "All"));
+	ask(removal, "DELETE", body, done);
+	json_decref(body);
+}
+
+/* A policy says no before anybody is asked to confirm. */
+static void on_tried(void *data, const struct kube_answer *answer, const struct err *err)
+{
+	struct removal *removal = data;
+	json_t *plan = removal->plan;
+	struct owners owners = { NULL, json_object_get(plan, "warnings") };
+
+	(void)answer;
+	removal->act.inner = NULL;
+	if (err != NULL && !no_dry_run(&owners, err)) {
+		act_end_badly(&removal->act, err);
+		return;
+	}
+	removal->plan = NULL;
+	act_end(&removal->act, plan);
+}
+
 static void on_read(void *data, const struct kube_answer *answer, const struct err *err)
 {
 	struct removal *removal = data;
@@ -119,7 +158,15 @@ static void on_read(void *data, const struct kube_answer *answer, const struct e
 	planning_change(&planning, removal->place.kind->kind,
 			json_string(state_of(removal, answer->body)), json_string("deleted"));
 	warn(&planning);
-	act_end(&removal->act, planning_plan(&planning));
+	removal->plan = planning_plan(&planning);
+	if (removal->act.run->asked) {
+		send_delete(removal, removal->plan, true, on_tried);
+	} else {
+		json_t *plan = removal->plan;
+
+		removal->plan = NULL;
+		act_end(&removal->act, plan);
+	}
 }
 
 static struct call *plan_delete(struct action_env *env, const struct action_run *run,
@@ -159,16 +206,11 @@ static struct call *apply_delete(struct action_env *env, const struct action_run
 {
 	struct act *act = act_new(sizeof(struct removal), env, run, done, data);
 	struct removal *removal = (struct removal *)act;
-	json_t *body;
 
+	act->finish = on_finish;
 	if (!place_read(&removal->place, env, run->with, "Job", PLACE_OBJECT, &act->err))
 		return act_fail(act);
-	/* Without the policy a job would leave its pods behind. */
-	body = json_pack("{s:s, s:s, s:s, s:{s:s}}", "kind", "DeleteOptions", "apiVersion", "v1",
-			 "propagationPolicy", "Background", "preconditions", "uid",
-			 jget_str_or(run->plan, "precondition.uid", ""));
-	ask(removal, "DELETE", body, on_deleted);
-	json_decref(body);
+	send_delete(removal, run->plan, false, on_deleted);
 	return &act->call;
 }
 

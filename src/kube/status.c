@@ -156,6 +156,23 @@ static void read_status(struct reading *r)
 	choose_shown(r);
 }
 
+/* Of "Invalid value: {…the object…}: field is immutable" what comes after the object, which says
+ * nothing and may say too much. */
+static const char *without_object(const char *message)
+{
+	const char *value = strstr(message, "Invalid value: "), *after = NULL;
+
+	if (value == NULL || strchr(value, '{') == NULL)
+		return message;
+	for (const char *at = strchr(value, '}'); at != NULL; at = strchr(at + 1, '}')) {
+		const char *colon = at + 1 + (at[1] == '"');
+
+		if (colon[0] == ':' && colon[1] == ' ')
+			after = colon + 2;
+	}
+	return after != NULL ? after : "the value is not allowed";
+}
+
 /* "field: message; …" of at most five causes. */
 static void put_causes(const struct reading *r, struct buf *buf)
 {
@@ -168,7 +185,8 @@ static void put_causes(const struct reading *r, struct buf *buf)
 
 		if (i == CAUSES_SHOWN)
 			break;
-		clip(text, secretive(r) ? "" : jget_str_or(cause, "message", ""), SHOWN_MAX / 2);
+		clip(text, secretive(r) ? "" : without_object(jget_str_or(cause, "message", "")),
+		     SHOWN_MAX / 2);
 		(void)buf_printf(buf, "%s%s%s%s", i == 0 ? "" : "; ",
 				 jget_str_or(cause, "field", "?"), *text == '\0' ? "" : ": ", text);
 	}
@@ -277,16 +295,33 @@ static enum kube_problem invalid(const struct reading *r, struct err *err)
 	return KUBE_INVALID;
 }
 
+/* Who it is, without what it says: a policy may quote what it looked at. */
+static void put_refuser(const struct reading *r, char *out, size_t size)
+{
+	const char *name = strstr(r->message, "ValidatingAdmissionPolicy '");
+	const char *end;
+
+	if (name == NULL)
+		name = strstr(r->message, "admission webhook \"");
+	end = name == NULL ? NULL : strstr(name, " denied ");
+	(void)snprintf(out, size, "%.*s; its words may quote the Secret and are not shown",
+		       end == NULL ? 0 : (int)(end - name), name == NULL ? "" : name);
+}
+
 /* A webhook or policy may answer with any status. */
 static bool policy(const struct reading *r, struct err *err)
 {
+	char who[SHOWN_MAX];
 	const char *denied = strstr(r->message, " denied the request");
 	bool ours = denied != NULL && strstr(r->message, "admission webhook") != NULL;
 
 	if (!ours && (strstr(r->message, "ValidatingAdmissionPolicy") == NULL ||
 		      strstr(r->message, "denied request") == NULL))
 		return false;
-	err_set(err, ERR_DENIED, "%s: a policy of the cluster refuses it: %s", r->where, r->shown);
+	if (secretive(r))
+		put_refuser(r, who, sizeof(who));
+	err_set(err, ERR_DENIED, "%s: a policy of the cluster refuses it: %s", r->where,
+		secretive(r) ? who : r->shown);
 	return true;
 }
 

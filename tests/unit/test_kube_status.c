@@ -105,6 +105,23 @@ static const struct row rows[] = {
 		 "\"causes\":[{\"reason\":\"FieldValueInvalid\",\"message\":\"must be greater than "
 		 "or equal to 0\",\"field\":\"spec.replicas\"}]"),
 	  KUBE_INVALID, ERR_INVALID, "spec.replicas: must be greater than or equal to 0" },
+	/* the object is no part of what is wrong with it */
+	{ "PATCH", 422,
+	  STATUS("422", "Invalid", "Job.batch \\\"web\\\" is invalid: …",
+		 "\"causes\":[{\"message\":\"Invalid value: "
+		 "{\\\"env\\\":{\\\"A\\\":\\\"}: b\\\"}}: field is "
+		 "immutable\",\"field\":\"spec.template\"}]"),
+	  KUBE_INVALID, ERR_INVALID, "refuses it: spec.template: field is immutable" },
+	{ "PATCH", 422,
+	  STATUS("422", "Invalid", "Job.batch \\\"web\\\" is invalid: …",
+		 "\"causes\":[{\"message\":\"Invalid value: "
+		 "core.PodSpec{A:1}\",\"field\":\"spec\"}]"),
+	  KUBE_INVALID, ERR_INVALID, "refuses it: spec: the value is not allowed" },
+	{ "PATCH", 422,
+	  STATUS("422", "Invalid", "Deployment.apps \\\"web\\\" is invalid: …",
+		 "\"causes\":[{\"message\":\"Invalid value: -1: must be "
+		 "positive\",\"field\":\"spec.a\"}]"),
+	  KUBE_INVALID, ERR_INVALID, "refuses it: spec.a: Invalid value: -1: must be positive" },
 	{ "PATCH", 400,
 	  STATUS("400", "BadRequest",
 		 "admission webhook \\\"w.example.com\\\" denied the request: no Fridays", ""),
@@ -186,6 +203,14 @@ static void test_nothing_leaks(void **state)
 	static const char other[] = STATUS("422", "Invalid", "data: hunter2 is wrong",
 					   "\"causes\":[{\"message\":\"hunter2\",\"field\":"
 					   "\"data[KEY]\"}]");
+	static const char policy[] = STATUS(
+		"422", "Invalid",
+		"secrets \\\"web\\\" is forbidden: ValidatingAdmissionPolicy 'p' with binding "
+		"'b' denied request: hunter2 is too short",
+		"");
+	static const char webhook[] =
+		STATUS("403", "Forbidden",
+		       "admission webhook \\\"w.example.com\\\" denied the request: hunter2", "");
 	struct kube_asked map = asked("PATCH", "ConfigMap", NULL);
 	/* Secrets are no kind of ours; the guard holds all the same. */
 	static const struct kube_kind secret = { "Secret", "secrets", NULL, "v1", true, false };
@@ -203,6 +228,15 @@ static void test_nothing_leaks(void **state)
 	(void)read_one(&map, 422, other, &err);
 	assert_null(strstr(err.msg, "hunter2"));
 	assert_non_null(strstr(err.msg, "data[KEY]"));
+	/* A policy's words may quote the Secret: only who it is. */
+	(void)read_one(&map, 422, policy, &err);
+	assert_null(strstr(err.msg, "hunter2"));
+	assert_non_null(strstr(err.msg, "a policy of the cluster refuses it: "
+					"ValidatingAdmissionPolicy 'p' with binding 'b'; its words "
+					"may quote the Secret"));
+	(void)read_one(&map, 403, webhook, &err);
+	assert_null(strstr(err.msg, "hunter2"));
+	assert_non_null(strstr(err.msg, "admission webhook \"w.example.com\"; its words"));
 	(void)read_one(&map, 500, "hunter2 plain", &err);
 	assert_null(strstr(err.msg, "hunter2"));
 	(void)read_one(&map, 400, other, &err);

@@ -523,9 +523,9 @@ class Api:
         for field in ("uid", "resourceVersion"):
             if wanted.get(field) and wanted[field] != meta[field]:
                 raise status.unmet(kind, target.name, field, wanted[field], meta[field])
+        self.server.admit("DELETE", kind, patch.clone(old), old)
         if args.get("dryRun") == "All" or body.get("dryRun") == ["All"]:
             return self.deleted(kind, meta, old, how)
-        self.server.admit("DELETE", kind, old, old)
         if meta.get("finalizers"):
             if not meta.get("deletionTimestamp"):
                 new = {**old, "metadata": {**meta, "deletionTimestamp": now(), "deletionGracePeriodSeconds": 0}}

@@ -142,7 +142,7 @@ static void print_unread(const json_t *plan)
 		const char *scope = jget_str_or(row, "scope", ""), *group = jget_str(row, "group");
 		bool comes = str_eq(jget_str(row, "op"), "+");
 
-		(void)printf("The members of %s (%s: %s %s%s%s%s) are ", group,
+		(void)printf("The members of %s (%s: %s %s %s%s%s) are ", group,
 			     jget_str_or(row, "key", "?"),
 			     str_eq(jget_str(row, "effect"), "forbid") ? "must not" : "can",
 			     jget_str_or(row, "can", "?"), jget_str_or(row, "action", "?"),

@@ -35,7 +35,7 @@ class Desk:
         self.config.write_text(yaml.safe_dump({
             "slack": {"app_token": {"env": "TOKEN"}, "bot_token": {"env": "TOKEN"}, "audit_channel": "C0AUDIT"},
             "database": {"url": {"env": "DATABASE_URL"}, "owner_url": {"env": "DATABASE_OWNER_URL"},
-                         "sync_url": {"env": "DATABASE_SYNC_URL"}},
+                         "sync_url": {"env": "DATABASE_SYNC_URL"}, "grants_url": {"env": "DATABASE_GRANTS_URL"}},
             "directory": {"sources": {"company": self.settings}}}), encoding="utf-8")
 
     def close(self):
@@ -47,7 +47,8 @@ class Desk:
         env = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "DATABASE_"))}
         env.setdefault("LSAN_OPTIONS", f"suppressions={LEAKS}:print_suppressions=0")
         env.update(TOKEN="xoxb-none", **{name: self.postgres.url(self.database, user) for name, user in (
-            ("DATABASE_URL", "opsd_app"), ("DATABASE_OWNER_URL", "owner"), ("DATABASE_SYNC_URL", "opsd_cron"))})
+            ("DATABASE_URL", "opsd_app"), ("DATABASE_OWNER_URL", "owner"), ("DATABASE_SYNC_URL", "opsd_cron"),
+            ("DATABASE_GRANTS_URL", "opsd_review"))})
         done = subprocess.run([binary(), "--config", self.config, *map(str, args)], capture_output=True, text=True,
                               timeout=timeout, check=False, env=env, cwd=self.folder, stdin=subprocess.DEVNULL)
         done.said = done.stdout + done.stderr

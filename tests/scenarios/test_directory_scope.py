@@ -217,6 +217,51 @@ def test_group_that_cannot_be_read(make):
     assert desk.may("ben") == "allowed" and desk.may("ana") == "no_matching_grant"
 
 
+COMMANDS = """
+prefix: jobs
+about: Jobs
+commands:
+  restart:
+    about: Restarts the worker
+    action: jobs.restart
+    risk: 2
+    approval: [{ need: 1, from: { group: ads@example.com } }, { need: 1, from: { group: nobody@example.com } }]
+    do: { kube.restart: { cluster: main, namespace: jobs, kind: Deployment, name: worker } }
+"""
+GRANTS = """
+grants:
+  - { key: sre-restart, who: "group:sre@example.com", can: request, action: jobs.restart }
+  - { key: web-stop, who: "group:web@example.com", effect: forbid, can: request, action: jobs.restart, reason: migration }
+"""
+
+
+def test_from_nothing_to_a_right(make):
+    """Sync, grants, sync: the plan of the grants says what it cannot know, and the second sync brings it."""
+    desk = make("google")
+    (desk.folder / "commands").mkdir()
+    (desk.folder / "commands" / "jobs.yaml").write_text(COMMANDS, encoding="utf-8")
+    (desk.folder / "grants.yaml").write_text(GRANTS, encoding="utf-8")
+    desk.sync()
+    said = desk.opsd("grants", "plan", "grants.yaml", status=1).said
+    for line in (
+            "The members of sre@example.com (sre-restart: can request jobs.restart) are unknown until the next sync, and until "
+            "then nobody gains by it",
+            "The members of web@example.com (web-stop: must not request jobs.restart) are unknown until the next sync, and "
+            "until then it is forbidden to everybody",
+            "+ approving group ads@example.com: id g-ads",
+            "Commands want approval by the group nobody@example.com, and the directory has no single group of that name"):
+        assert line in said, said
+    assert "people gain" not in said
+    assert "Run `opsd sync` now" in desk.opsd("grants", "apply", "grants.yaml").said
+    asked(desk)
+    desk.sync()
+    assert set(asked(desk)) == {"g-sre", "g-web", "g-ads"}
+    may = "select (authz.decide((select person_id from dir.person_email where email_key = $1), 'request', 'jobs.restart', '{}')).code"
+    assert [desk.db.value(may, f"{p}@example.com") for p in ("ana", "eve", "ivy")] == ["allowed", "forbidden", "forbidden"]
+    said = desk.opsd("grants", "plan", "grants.yaml").said
+    assert "unknown until" not in said and "Nothing to change" in said
+
+
 @pytest.mark.parametrize("wrong, text", [
     ({"members": "some"}, "members is all, or a list of names or ids"),
     ({"members": [7]}, "members is all, or a list of names or ids"),

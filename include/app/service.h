@@ -20,6 +20,7 @@ struct follower;
 struct http;
 struct httpd;
 struct intake;
+struct later_port;
 struct loop;
 struct openid;
 struct signing_key;
@@ -74,6 +75,9 @@ void service_ports(struct service *service, struct op_ports *ret_ports);
 
 /* Lets the action kinds opsd.* reach the store. */
 void service_own(struct service *service);
+
+/* ports_later.c: what people look at, and what is needed to undo it. */
+void service_later(struct service *service, struct later_port *ret_port);
 
 /* A request of a row (ops.row_json), with the command as it is declared now. */
 struct request *service_request(struct service *service, const json_t *row);

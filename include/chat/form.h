@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* form - a command's modal, made of its declaration; and the home tab.  Pure but for nothing: JSON
- * in, JSON out. */
+/* form - a command's modal, made of its declaration.  Pure: JSON in, JSON out. */
 #ifndef OPSD_CHAT_FORM_H
 #define OPSD_CHAT_FORM_H
 
 #include "base/json.h"
 
 struct args_problems;
-struct catalog;
 struct command;
 
 enum { FORM_META_MAX = 3000 };
@@ -20,8 +18,5 @@ json_t *form_meta(const char *private_metadata);
 
 /* {"response_action":"errors","errors":{…}}: JSON text.  The caller frees. */
 char *form_errors(const struct command *command, const struct args_problems *problems);
-
-/* may: array of action names, or NULL: not known (then all are shown with a note). */
-json_t *form_home(const struct catalog *catalog, const json_t *may);
 
 #endif

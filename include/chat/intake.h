@@ -31,10 +31,13 @@ struct tell_port { /* what a person may know of rights: ops.tell's question and 
 	void *ctx;
 };
 
-struct later_port { /* store_active and store_undoable */
+struct later_port { /* store_active, store_home and store_undoable */
 	struct call *(*active)(void *ctx, const char *team, const char *user,
 			       void (*done)(void *data, const json_t *value, const struct err *err),
 			       void *data);
+	struct call *(*home)(void *ctx, const char *team, const char *user,
+			     void (*done)(void *data, const json_t *value, const struct err *err),
+			     void *data);
 	struct call *(*undoable)(void *ctx, const char *id,
 				 void (*done)(void *data, const json_t *value,
 					      const struct err *err),
@@ -57,7 +60,9 @@ struct intake_config {
 struct intake *intake_create(uv_loop_t *loop, const struct intake_config *config);
 void intake_destroy(struct intake *intake);
 void intake_set_socket(struct intake *intake, struct slack_socket *socket); /* acks go there */
-void intake_set_catalog(struct intake *intake, struct catalog *catalog);    /* takes a reference */
+void intake_set_workspace(struct intake *intake,
+			  const char *url); /* as auth.test says; NULL: not known */
+void intake_set_catalog(struct intake *intake, struct catalog *catalog); /* takes a reference */
 
 /* For slack_socket_config.envelope. */
 void intake_envelope(void *intake, const struct envelope *envelope, struct slack_via via);

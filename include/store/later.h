@@ -45,6 +45,9 @@ struct call *store_active(struct db *db, const char *team, const char *user, uns
 
 /* { "id", "kind", "state", "command", "args", "secret", "changed", "revert": { "id", "state",
  * "token" }, "undo": { "id", "state" } }; null: there is no such request. */
+/* The home tab of a Slack user: up to limit of each list and one more (ops.home). */
+struct call *store_home(struct db *db, const char *team, const char *user, unsigned limit,
+			store_json_fn done, void *data);
 struct call *store_undoable(struct db *db, const char *id, store_json_fn done, void *data);
 
 #endif

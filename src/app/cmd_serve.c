@@ -49,7 +49,6 @@ enum {
 	HAND_MS = 1500,       /* for handing over what has not begun */
 	GRACE_MS = 10 * 1000, /* for runs and announcements under way at the stop */
 	SLACK_ACTIVE = 32,
-	ACTIVE_MAX = 20, /* of a list: two blocks each */
 };
 
 static void stop(struct service *service);
@@ -216,24 +215,6 @@ static struct call *tell(void *ctx, const json_t *question,
 	return store_tell(service->store, question, done, data);
 }
 
-static struct call *active(void *ctx, const char *team, const char *user,
-			   void (*done)(void *data, const json_t *value, const struct err *err),
-			   void *data)
-{
-	struct service *service = ctx;
-
-	return store_active(service->work_db, team, user, ACTIVE_MAX, done, data);
-}
-
-static struct call *undoable(void *ctx, const char *id,
-			     void (*done)(void *data, const json_t *value, const struct err *err),
-			     void *data)
-{
-	struct service *service = ctx;
-
-	return store_undoable(service->work_db, id, done, data);
-}
-
 static void owed_room(void *ctx, unsigned room)
 {
 	struct service *service = ctx;
@@ -267,11 +248,11 @@ static void make_chat(struct service *service)
 		.people = service->people,
 		.prefixes = config_node(service->config, "slack.commands"),
 		.tell = { .tell = tell, .ctx = service },
-		.later = { .active = active, .undoable = undoable, .ctx = service },
 		.may = { .loop = &service->loop, .may = may, .ctx = service }
 	};
 
 	service_own(service);
+	service_later(service, &intake.later);
 	service_ports(service, &ports);
 	service->ops = op_list_create(&service->loop, &ports);
 	intake.ops = service->ops;
@@ -366,6 +347,7 @@ static void on_auth(void *data, const struct slack_answer *answer, const struct 
 			      config_str(service->config, "slack.enterprise"));
 	log_info("Slack knows us", LOG_STR("team", jget_str(answer->json, "team_id")),
 		 LOG_STR("bot", jget_str(answer->json, "user_id")));
+	intake_set_workspace(service->intake, jget_str(answer->json, "url"));
 	open_sockets(service);
 }
 

@@ -9,6 +9,8 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "chat/home.h"
+#include "chat/intake.h"
 #include "chat/sender.h"
 #include "core/command.h"
 #include "core/later.h"
@@ -16,6 +18,8 @@
 #include "ports_internal.h"
 #include "slack/people.h"
 #include "store/later.h"
+
+enum { ACTIVE_MAX = 20 }; /* of a list: two blocks each */
 
 /* plan */
 
@@ -150,4 +154,40 @@ struct call *port_steer(void *ctx, struct request *rq, call_done_fn done, void *
 
 	port->inner = store_steer(port->service->store, rq, &port->row, on_steered, port);
 	return &port->call;
+}
+
+/* what people look at */
+
+static struct call *active(void *ctx, const char *team, const char *user,
+			   void (*done)(void *data, const json_t *value, const struct err *err),
+			   void *data)
+{
+	struct service *service = ctx;
+
+	return store_active(service->work_db, team, user, ACTIVE_MAX, done, data);
+}
+
+static struct call *home(void *ctx, const char *team, const char *user,
+			 void (*done)(void *data, const json_t *value, const struct err *err),
+			 void *data)
+{
+	struct service *service = ctx;
+
+	return store_home(service->work_db, team, user, HOME_ITEMS, done, data);
+}
+
+static struct call *undoable(void *ctx, const char *id,
+			     void (*done)(void *data, const json_t *value, const struct err *err),
+			     void *data)
+{
+	struct service *service = ctx;
+
+	return store_undoable(service->work_db, id, done, data);
+}
+
+void service_later(struct service *service, struct later_port *ret_port)
+{
+	*ret_port = (struct later_port){
+		.active = active, .home = home, .undoable = undoable, .ctx = service
+	};
 }

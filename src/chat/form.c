@@ -9,9 +9,7 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "base/xalloc.h"
-#include "chat/words.h"
 #include "core/args.h"
-#include "core/catalog.h"
 #include "core/command.h"
 #include "slack/blocks.h"
 
@@ -119,46 +117,4 @@ char *form_errors(const struct command *command, const struct args_problems *pro
 	text = json_text(answer);
 	json_decref(answer);
 	return text;
-}
-
-static bool may_use(const json_t *may, const char *action)
-{
-	size_t i;
-	json_t *name;
-
-	if (!json_is_array(may))
-		return true;
-	json_array_foreach(may, i, name) if (str_eq(json_string_value(name), action)) return true;
-	return false;
-}
-
-json_t *form_home(const struct catalog *catalog, const json_t *may)
-{
-	struct blocks *blocks = blocks_create(BLOCKS_HOME);
-	size_t shown = 0;
-
-	blocks_header(blocks, "What you can run");
-	if (!json_is_array(may))
-		blocks_plain(blocks, words_may_unknown());
-	for (size_t i = 0; i < catalog_commands(catalog); i++) {
-		const struct command *command = catalog_command(catalog, i);
-		const struct button open = { .text = "Open form",
-					     .action_id = "open_form",
-					     .value = command->title };
-		char *line, *block_id;
-
-		if (!may_use(may, command->action))
-			continue;
-		line = xasprintf("%s: %s", command->title, command->about);
-		block_id = xasprintf("open %s", command->title);
-		blocks_plain(blocks, line);
-		blocks_buttons(blocks, block_id, &open, 1);
-		free(line);
-		free(block_id);
-		shown++;
-	}
-	if (shown == 0)
-		blocks_plain(blocks, "There is no command that you may run. Ask the data platform "
-				     "team for a grant.");
-	return blocks_home(blocks);
 }

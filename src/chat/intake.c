@@ -24,7 +24,6 @@
 #include "core/catalog.h"
 #include "core/command.h"
 #include "core/facts.h"
-#include "core/help.h"
 #include "core/request.h"
 #include "intake_internal.h"
 #include "slack/envelope.h"
@@ -33,13 +32,7 @@
 #include "slack/view.h"
 #include "slack/web.h"
 
-enum {
-	MAX_OPS = 2000,
-	FACTS_FRESH_MS = 60 * 1000,
-	MAX_SHOWS = 64,
-	TEXT_KEPT_MAX = 4000,
-	PROBLEMS_TEXT_MAX = 8000
-};
+enum { MAX_OPS = 2000, FACTS_FRESH_MS = 60 * 1000, TEXT_KEPT_MAX = 4000, PROBLEMS_TEXT_MAX = 8000 };
 
 /* A command that is not known: what could be meant is asked for before it is recorded. */
 struct guessing {
@@ -47,18 +40,6 @@ struct guessing {
 	struct intake *intake;
 	struct request *rq;
 	struct call *call;
-};
-
-/* Something to show that needs an answer from elsewhere first: help, the home tab, an opened form.
- */
-struct show {
-	struct list_node node;
-	struct intake *intake;
-	struct call *call;
-	char *user, *response_url,
-		*topic; /* topic: a prefix or title of help; NULL: all, or the home tab */
-	bool home;
-	char *why; /* a sentence in front of the help, or NULL */
 };
 
 void intake_ack(struct intake *intake, struct slack_via via, const char *id, const char *payload)
@@ -87,74 +68,6 @@ void intake_ack_note(struct intake *intake, const struct envelope *env, struct s
 	}
 	free(payload);
 	json_decref(message);
-}
-
-/* shows */
-
-static void show_free(struct show *show)
-{
-	list_remove(&show->intake->shows, &show->node);
-	free(show->user);
-	free(show->response_url);
-	free(show->topic);
-	free(show->why);
-	free(show);
-}
-
-static void on_shown(void *data, const struct slack_answer *answer, const struct err *err)
-{
-	struct show *show = data;
-
-	(void)answer;
-	show->call = NULL;
-	if (err != NULL)
-		log_warn("could not be shown", LOG_STR("user", show->user),
-			 LOG_STR("error", err->msg));
-	show_free(show);
-}
-
-static void on_may(void *data, const json_t *actions, const struct err *err)
-{
-	struct show *show = data;
-	struct intake *intake = show->intake;
-
-	show->call = NULL;
-	if (err != NULL)
-		actions = NULL;
-	if (show->home) {
-		json_t *view = form_home(intake->catalog, actions);
-		json_t *args = json_pack("{s:s, s:o}", "user_id", show->user, "view", view);
-
-		show->call = slack_web_call(intake->config.web, "views.publish", args, 0, on_shown,
-					    show);
-		return;
-	}
-	json_t *commands = help_commands(intake->catalog, show->topic, actions);
-	json_t *message =
-		render_help(commands, json_is_array(actions) ? show->why : words_may_unknown());
-
-	json_decref(commands);
-	show->call =
-		slack_web_respond(intake->config.web, show->response_url, message, on_shown, show);
-}
-
-static void show_start(struct intake *intake, const struct envelope *env, const char *topic,
-		       bool home, const char *why)
-{
-	struct show *show;
-
-	if (intake->shows.count >= MAX_SHOWS || (!home && env->response_url == NULL))
-		return;
-	show = xcalloc(1, sizeof(*show));
-	show->intake = intake;
-	show->user = xstrdup(env->user);
-	show->response_url = xstrdup_null(env->response_url);
-	show->topic = xstrdup_null(topic);
-	show->why = xstrdup_null(why);
-	show->home = home;
-	list_push(&intake->shows, &show->node);
-	show->call =
-		intake->config.may.may(intake->config.may.ctx, env->team, env->user, on_may, show);
 }
 
 /* requests */
@@ -333,8 +246,8 @@ static void on_slash(struct intake *intake, const struct envelope *env, struct s
 	args_line(intake->catalog, prefix, text, &line);
 	if (line.kind == LINE_HELP) {
 		intake_ack(intake, via, env->id, NULL);
-		show_start(intake, env, line.command != NULL ? line.command->title : line.prefix,
-			   false, NULL);
+		intake_show_help(intake, env,
+				 line.command != NULL ? line.command->title : line.prefix);
 	} else if (line.kind == LINE_OWN) {
 		intake_later_word(intake, env, via, &line);
 	} else if (line.kind == LINE_UNKNOWN) {
@@ -466,7 +379,7 @@ static void on_home(struct intake *intake, const struct envelope *env, struct sl
 {
 	intake_ack(intake, via, env->id, NULL);
 	if (str_eq(jget_str(env->payload, "event.tab"), "home"))
-		show_start(intake, env, NULL, true, NULL);
+		intake_show_home(intake, env->team, env->user, NULL);
 }
 
 static void on_user_changed(struct intake *intake, const struct envelope *env, struct slack_via via)
@@ -609,6 +522,12 @@ void intake_set_socket(struct intake *intake, struct slack_socket *socket)
 	intake->socket = socket;
 }
 
+void intake_set_workspace(struct intake *intake, const char *url)
+{
+	free(intake->workspace);
+	intake->workspace = url != NULL && str_starts(url, "https://") ? xstrdup(url) : NULL;
+}
+
 void intake_set_catalog(struct intake *intake, struct catalog *catalog)
 {
 	catalog_unref(intake->catalog);
@@ -621,12 +540,7 @@ void intake_destroy(struct intake *intake)
 
 	if (intake == NULL)
 		return;
-	while ((node = list_first(&intake->shows)) != NULL) {
-		struct show *show = list_entry(node, struct show, node);
-
-		call_cancel(&show->call);
-		show_free(show);
-	}
+	intake_shows_cancel(intake);
 	intake_tells_cancel(intake);
 	intake_openings_cancel(intake);
 	intake_laters_cancel(intake);
@@ -639,5 +553,6 @@ void intake_destroy(struct intake *intake)
 	}
 	intake_takings_drop(intake);
 	catalog_unref(intake->catalog);
+	free(intake->workspace);
 	free(intake);
 }

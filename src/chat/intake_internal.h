@@ -15,6 +15,7 @@ struct intake {
 	struct intake_config config;
 	struct slack_socket *socket;
 	struct catalog *catalog;
+	char *workspace; /* "https://….slack.com/"; NULL: not known */
 	struct list shows, guesses, openings, tellings, laters;
 	struct taking *takings; /* by key of dedup: what is with the database now */
 };
@@ -49,6 +50,11 @@ void intake_takings_drop(struct intake *intake);
 bool intake_card_click(struct intake *intake, const struct envelope *env, struct slack_via via);
 bool intake_card_submit(struct intake *intake, const struct envelope *env, struct slack_via via);
 bool intake_card_answered(struct intake *intake, const struct request *rq, const struct err *err);
+
+/* intake_show.c: help; the home tab, with note (NULL: none) above all else. */
+void intake_show_help(struct intake *intake, const struct envelope *env, const char *topic);
+void intake_show_home(struct intake *intake, const char *team, const char *user, const char *note);
+void intake_shows_cancel(struct intake *intake);
 
 /* intake_form.c: true when the button opens a form. */
 bool intake_form_click(struct intake *intake, const struct envelope *env, struct slack_via via);

@@ -270,6 +270,13 @@ bool intake_later_answered(struct intake *intake, const struct request *rq, cons
 					     : xstrdup(words_not_known_who());
 	else
 		text = words_steer(rq);
+	/* The home tab has no other place for an answer than itself. */
+	if (text != NULL && rq->asker.response_url == NULL && !rq->delivery.takes_text) {
+		intake_ack_all(intake, rq, NULL);
+		intake_show_home(intake, rq->asker.team, rq->asker.user, text);
+		free(text);
+		return true;
+	}
 	message = text != NULL ? render_note(text) : NULL;
 	if (message != NULL && rq->delivery.takes_text)
 		payload = json_text(message);

@@ -21,6 +21,7 @@ void render_asked(struct blocks *blocks,
  * ours any more. */
 void render_later(struct blocks *blocks, const json_t *facts);
 json_t *render_revert(const json_t *facts);
-void render_when(struct blocks *blocks, const json_t *facts); /* when it starts and ends */
+void render_active_item(struct blocks *blocks, const json_t *item); /* of store_active's list */
+void render_when(struct blocks *blocks, const json_t *facts);       /* when it starts and ends */
 
 #endif

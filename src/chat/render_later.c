@@ -154,7 +154,7 @@ static void put_line(struct blocks *blocks, const json_t *item)
 	free(tail);
 }
 
-static void put_item(struct blocks *blocks, const json_t *item)
+void render_active_item(struct blocks *blocks, const json_t *item)
 {
 	const json_t *facts = json_object_get(item, "facts");
 	const char *state = jget_str_or(item, "state", "");
@@ -190,6 +190,6 @@ json_t *render_active(const json_t *list)
 	else if (json_array_size(list) == 0)
 		blocks_plain(blocks, "Nothing is temporary, and nothing waits for its time, as far "
 				     "as you may see it.");
-	json_array_foreach(list, i, item) put_item(blocks, item);
+	json_array_foreach(list, i, item) render_active_item(blocks, item);
 	return render_finish(blocks, "What is temporary, and what waits", false);
 }

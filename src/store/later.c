@@ -141,6 +141,17 @@ struct call *store_active(struct db *db, const char *team, const char *user, uns
 	return store_read(db, "ops_active", "SELECT ops.active($1, $2, $3)", &params, done, data);
 }
 
+struct call *store_home(struct db *db, const char *team, const char *user, unsigned limit,
+			store_json_fn done, void *data)
+{
+	struct params params = { 0 };
+
+	params_text(&params, team);
+	params_text(&params, user);
+	params_int(&params, limit);
+	return store_read(db, "ops_home", "SELECT ops.home($1, $2, $3)", &params, done, data);
+}
+
 struct call *store_undoable(struct db *db, const char *id, store_json_fn done, void *data)
 {
 	struct params params = { 0 };

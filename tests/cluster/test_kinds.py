@@ -463,22 +463,23 @@ def test_quota_of_amounts(real):
         "Quota amounts: requests.cpu 300m of 1 used, this needs 1200m more; requests.memory 256Mi of 1Gi used, this needs 1Gi "
         "more" + QUOTA_TAIL]
     plan = driver.good("kube.scale", "plan", not_fits)
-    driver.good("kube.scale", "apply", not_fits, plan=plan)
+    driver.good("kube.scale", "apply", not_fits, plan=plan, id=request_id(next(NUMBERS)))
     path = f"/apis/apps/v1/namespaces/{ns}/deployments/sized"
     wait(lambda: any(c["type"] == "ReplicaFailure" for c in part(real.admin.get(path).json, "status.conditions") or []),
          "the refusal")
     wait(lambda: part(real.admin.get(path).json, "status.replicas") == 3, "what fits")      # 3 × 300m, and no fourth
-    driver.good("kube.scale", "apply", fits, plan=driver.good("kube.scale", "plan", fits))
+    driver.good("kube.scale", "apply", fits, plan=driver.good("kube.scale", "plan", fits), id=request_id(next(NUMBERS)))
     settled(real, ns, "deployments/sized")
     # Of three none may be missing: 400m have to fit in beside 900m, and do not.
     more = {**given, "requests": {"cpu": "400m"}}
     plan = driver.good("kube.set", "plan", more)
     assert forecasts(plan) == ["Quota amounts: requests.cpu 900m of 1 used, this needs 600m more" + QUOTA_TAIL], plan
-    since = outcome = driver.good("kube.set", "apply", more, plan=plan)
+    rid = request_id(next(NUMBERS))
+    since = outcome = driver.good("kube.set", "apply", more, plan=plan, id=rid)
 
     def stuck():
         nonlocal since
-        since = {**driver.good("kube.set", "follow", more, plan=plan, since=since), "evidence": outcome["evidence"]}
+        since = {**driver.good("kube.set", "follow", more, plan=plan, since=since, id=rid), "evidence": outcome["evidence"]}
         return since["state"] == "stuck" and since
     assert "exceeded quota: amounts" in wait(stuck, "the refusal")["why"]
     driver.close()

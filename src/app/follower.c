@@ -37,6 +37,7 @@ enum {
 	STAYING_MAX = 32, /* watched only for whether they stay; the others are looked at by time */
 	SAFETY_MS = 30000,          /* then the cluster is asked, whatever its watches say */
 	GAP_MS = 500,               /* between two looks at one: what is heard meanwhile is one */
+	MARKS_MS = 250,             /* between two writes: what comes of looks meanwhile is one */
 	HOLD_MS = 30000,            /* until another replica takes it, should this one be gone */
 	STAYING_MS = 90000,         /* the same once it is complete */
 	DENIED_MS = 10 * 60 * 1000, /* until it is tried again to watch */
@@ -49,8 +50,9 @@ struct follower {
 	struct list hand;
 	unsigned looking, open_timers;
 	bool stopping;
-	json_t *marks;  /* of looks that are over, not yet written */
-	json_t *denied; /* "cluster/namespace": when it is tried again to watch there */
+	json_t *marks;     /* of looks that are over, not yet written */
+	int64_t marked_ms; /* when some were written last */
+	json_t *denied;    /* "cluster/namespace": when it is tried again to watch there */
 	struct call *claim_call, *mark_call;
 	call_done_fn stopped;
 	void *stopped_data;
@@ -152,6 +154,7 @@ static void on_marked(void *data, const json_t *lost, const struct err *err)
 		drop_lost(follower, lost);
 		sender_wake(follower->service->sender);
 	}
+	arm(follower);
 	if (follower->stopped == NULL)
 		return;
 	write_marks(follower);
@@ -170,6 +173,16 @@ static void write_marks(struct follower *follower)
 		store_follow_mark(follower->service->store, follower->marks, on_marked, follower);
 	json_decref(follower->marks);
 	follower->marks = json_array();
+	follower->marked_ms = now_of(follower);
+}
+
+/* When marks that wait are to be written; INT64_MAX: not before something ends. */
+static int64_t marks_due(const struct follower *follower)
+{
+	bool waits = json_array_size(follower->marks) > 0 && follower->mark_call == NULL &&
+		     follower->looking == 0;
+
+	return waits ? follower->marked_ms + MARKS_MS : INT64_MAX;
 }
 
 /* --- watching --- */
@@ -333,8 +346,6 @@ static void on_look(void *data, const json_t *result, const struct err *err)
 	followed->looked_ms = now;
 	follower->looking--;
 	take_mark(followed, progress_mark(&seen, result, err), result);
-	if (follower->looking == 0)
-		write_marks(follower);
 	arm(follower);
 }
 
@@ -373,13 +384,15 @@ static void on_soon(uv_timer_t *timer)
 		    follower->looking < LOOKS_MAX)
 			look(followed);
 	}
+	if (marks_due(follower) <= now)
+		write_marks(follower);
 	arm(follower);
 }
 
-/* For the look that is due next. */
+/* For the look or the write that is due next. */
 static void arm(struct follower *follower)
 {
-	int64_t next = INT64_MAX, now = now_of(follower);
+	int64_t next = marks_due(follower), now = now_of(follower);
 
 	if (follower->stopping || follower->looking >= LOOKS_MAX)
 		return; /* the end of a look arms it */

@@ -8,7 +8,8 @@
  * listed again and the difference is told.  Nothing is told twice.  Watches with the same wish
  * share one stream.
  *
- * While the cluster does not answer the watch is STALE: told once, and SYNCED when it is over.  Of
+ * While the cluster does not answer, or refuses what it allowed before (for a minute: one that has
+ * just been started does), the watch is STALE: told once, and SYNCED when it is over.  Of
  * several changes of an object meanwhile, as of those that a list finds, only the last is told.
  */
 #ifndef OPSD_KUBE_WATCH_H

@@ -135,7 +135,8 @@ static void end(struct follow *follow, const char *state, char *says, const char
 			     "again_ms", done ? STAYS_MS : AGAIN_MS, "keep", keep_of(follow, done),
 			     "watch", watch_of(follow, done));
 
-	if (follow->rollout.of > 0) {
+	/* The numbers of a change that is not ours any more are not ours either. */
+	if (follow->rollout.of > 0 && !str_eq(state, "undone") && !str_eq(state, "superseded")) {
 		json_object_set_new(progress, "have", json_integer(follow->rollout.have));
 		json_object_set_new(progress, "of", json_integer(follow->rollout.of));
 	}
@@ -167,8 +168,9 @@ static void end_other_value(struct follow *follow, const json_t *object, const j
 		    NULL);
 	else
 		end(follow, "undone",
-		    xasprintf("%s is %s again, not %s%s%s", change_field(plan), is, was,
-			      who != NULL ? ": set by " : "", who != NULL ? who : ""),
+		    xasprintf("%s is %s %s, not %s%s%s", change_field(plan), is,
+			      json_equal(now, jget(plan, "precondition.from")) ? "again" : "now",
+			      was, who != NULL ? ": set by " : "", who != NULL ? who : ""),
 		    NULL);
 	json_decref(path);
 	free(who);

@@ -156,7 +156,8 @@ char *owners_writer(const json_t *object, const json_t *path)
 	if (last == NULL)
 		return NULL;
 	who = manager_of(last);
-	text = xasprintf("%s at %s", who, jget_str_or(last, "time", "an unknown time"));
+	text = xasprintf("%s%s%s", who, jget_str(last, "time") != NULL ? " at " : "",
+			 jget_str_or(last, "time", "")); /* a write of scale has none */
 	free(who);
 	return text;
 }

@@ -33,7 +33,8 @@ enum {
 	SAFETY_MS = 90000, /* of silence: a bookmark comes about every minute */
 	AT_ONCE_MS = 50,   /* between two streams that bring something */
 	WAIT_MS = 1000,
-	LAG_MS = 3000, /* not open for longer: what is known is not how it is */
+	EARLY_MS = 60000, /* for a server that does not know yet what is allowed */
+	LAG_MS = 3000,    /* not open for longer: what is known is not how it is */
 	WAIT_MAX_MS = 30000,
 };
 
@@ -84,10 +85,23 @@ static bool for_ever(enum kube_problem problem)
 	       problem == KUBE_POLICY || problem == KUBE_QUOTA;
 }
 
+/* A server that has just been started refuses all, until it has read the roles. */
+static bool may_be_early(struct watch *watch, enum kube_problem problem)
+{
+	struct feed *feed = &watch->feed;
+	uint64_t now = uv_now(watch->kube->loop);
+
+	if (problem != KUBE_FORBIDDEN || !feed->was_open)
+		return false;
+	if (feed->forbidden_at == 0)
+		feed->forbidden_at = now;
+	return now - feed->forbidden_at < EARLY_MS;
+}
+
 static void list_failed(struct watch *watch, enum kube_problem problem, const struct err *err)
 {
 	start_over(watch);
-	if (for_ever(problem)) {
+	if (for_ever(problem) && !may_be_early(watch, problem)) {
 		watch_end(watch, err);
 		return;
 	}
@@ -362,6 +376,8 @@ static bool on_data(void *data, const char *piece, size_t len)
 	struct feed *feed = &watch->feed;
 
 	if (len == 0) { /* it is open */
+		feed->was_open = true;
+		feed->forbidden_at = 0;
 		watch_synced(watch);
 		return true;
 	}
@@ -397,7 +413,7 @@ static void refused(struct watch *watch, const struct http_response *response)
 		feed->then = FEED_ASK;
 	} else if (problem == KUBE_EXPIRED) {
 		feed->then = FEED_LIST;
-	} else if (for_ever(problem)) {
+	} else if (for_ever(problem) && !may_be_early(watch, problem)) {
 		watch_end(watch, &err);
 	} else {
 		feed->wait_ms =

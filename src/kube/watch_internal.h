@@ -24,6 +24,8 @@ struct feed {
 	char *version, *next_page;
 	enum feed_then then;
 	bool brought;          /* the stream brought something */
+	bool was_open;         /* a stream, once */
+	uint64_t forbidden_at; /* uv_now, since then without a stream; 0: not */
 	struct line *line;     /* of the stream */
 	unsigned version_sent; /* of the credentials it was opened with */
 	bool renewed;          /* the credential, since something came */

@@ -249,6 +249,7 @@ struct end world_act(struct world *world, const struct action_kind *kind, enum a
 				  .since = json_object_get(values, "test_since"),
 				  .cursor = jget_str(values, "test_cursor"),
 				  .asked = !jget_bool(values, "test_unasked", false),
+				  .known = jget_bool(values, "test_known", false),
 				  .timeout_ms = 10000 };
 	struct end end = { 0 };
 	const action_fn fns[] = { [ACT_PLAN] = kind->plan,

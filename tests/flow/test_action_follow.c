@@ -58,13 +58,14 @@ static void followed_free(struct followed *f)
 }
 
 /* One look; its state.  What it answered is f->since. */
-static const char *look(struct world *world, struct followed *f)
+static const char *look_by(struct world *world, struct followed *f, bool known)
 {
 	json_t *values = json_loads(f->with, 0, NULL);
 	struct end end;
 	char *text;
 
 	json_object_set(values, "test_since", f->since);
+	json_object_set_new(values, "test_known", json_boolean(known));
 	text = json_text(values);
 	end = world_act(world, f->kind, ACT_FOLLOW, text, f->plan);
 	assert_good(end);
@@ -74,6 +75,11 @@ static const char *look(struct world *world, struct followed *f)
 	json_decref(values);
 	free(text);
 	return jget_str_or(f->since, "state", "?");
+}
+
+static const char *look(struct world *world, struct followed *f)
+{
+	return look_by(world, f, false);
 }
 
 /* Looks until it is so; the states on the way are going or stuck. */
@@ -122,6 +128,109 @@ static void test_rollout(void **state)
 	assert_since(&f, "says", "set by kubectl-edit at 2");
 	followed_free(&f);
 	close_full(&world);
+}
+
+struct watched {
+	struct call *call;
+	bool in_step, over;
+	unsigned news;
+	enum err_kind why;
+};
+
+static void on_news(void *data, bool in_step)
+{
+	struct watched *watched = data;
+
+	watched->in_step = in_step;
+	watched->news++;
+}
+
+static void on_watch_over(void *data, const struct err *err)
+{
+	struct watched *watched = data;
+
+	watched->call = NULL;
+	watched->over = true;
+	watched->why = err->kind;
+}
+
+static struct call *watch(struct world *world, const struct followed *f, struct watched *watched)
+{
+	memset(watched, 0, sizeof(*watched));
+	watched->call = action_env_watch(world->env, json_object_get(f->since, "watch"), REQUEST_ID,
+					 on_news, on_watch_over, watched);
+	return watched->call;
+}
+
+static int requests(struct world *world)
+{
+	json_t *answer = world_control(world, "requests", "{\"limit\":1}");
+	int n = (int)jget_int(answer, "total", 0);
+
+	json_decref(answer);
+	return n;
+}
+
+/* What is watched is not asked for; that it is complete, or not ours any more, is made sure of. */
+static void test_watched(void **state)
+{
+	struct watched watched;
+	struct followed f;
+	struct world world;
+	int before;
+
+	(void)state;
+	open_full(&world, 1);
+	world_do(&world, "stuck", "{\"name\":\"workers-dev\",\"reason\":\"ImagePullBackOff\"}");
+	f = change(&world, "kube.set", IMAGE);
+	look_until(&world, &f, "stuck");
+	assert_int_equal(json_array_size(json_object_get(f.since, "watch")), 2);
+	watch(&world, &f, &watched);
+	while (!watched.in_step)
+		(void)uv_run(&world.loop, UV_RUN_ONCE);
+	before = requests(&world);
+	assert_string_equal(look_by(&world, &f, true), "stuck");
+	assert_since(&f, "why", "worker: ImagePullBackOff");
+	assert_int_equal(requests(&world), before);
+	world_do(&world, "stuck", "{\"name\":\"workers-dev\",\"off\":true}");
+	while (strcmp(look_by(&world, &f, true), "done") != 0)
+		(void)uv_run(&world.loop, UV_RUN_ONCE);
+	assert_int_equal(json_array_size(json_object_get(f.since, "watch")), 1);
+	assert_int_equal(requests(&world), before + 1); /* the one that made sure */
+	assert_string_equal(look_by(&world, &f, true), "done");
+	assert_int_equal(requests(&world), before + 1);
+	call_cancel(&watched.call);
+	assert_string_equal(look_by(&world, &f, true), "done"); /* nothing is known any more */
+	assert_int_equal(requests(&world), before + 2);
+	followed_free(&f);
+	close_full(&world);
+}
+
+static void test_watching_ends(void **state)
+{
+	static const char *const kinds[] = { "deployments", "pods" };
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct watched watched;
+		struct followed f;
+		struct world world;
+
+		open_full(&world, 1);
+		world_do(&world, "stuck", "{\"name\":\"workers-dev\"}");
+		world_do(&world, "rbac", "{\"deny\":[{\"resource\":\"%s\",\"verb\":\"watch\"}]}",
+			 kinds[i]);
+		f = change(&world, "kube.set", IMAGE);
+		look_until(&world, &f, "stuck");
+		watch(&world, &f, &watched);
+		while (!watched.over)
+			(void)uv_run(&world.loop, UV_RUN_ONCE);
+		assert_int_equal(watched.why, ERR_DENIED);
+		assert_false(watched.in_step);
+		assert_int_equal(watched.news, 0);
+		followed_free(&f);
+		close_full(&world);
+	}
 }
 
 static void test_stuck(void **state)
@@ -226,7 +335,7 @@ static void test_undone_by_an_owner(void **state)
 			 rows[i].obstacle);
 		f = change(&world, "kube.scale", "{" DEV ",\"replicas\":20}");
 		look_until(&world, &f, "undone");
-		assert_since(&f, "says", "again, not 20");
+		assert_since(&f, "says", ", not 20");
 		assert_since(&f, "says", rows[i].who);
 		followed_free(&f);
 		close_full(&world);
@@ -276,6 +385,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rollout),
+		cmocka_unit_test(test_watched),
+		cmocka_unit_test(test_watching_ends),
 		cmocka_unit_test(test_stuck),
 		cmocka_unit_test(test_quota),
 		cmocka_unit_test(test_statefulset_waits_for_a_pod),

@@ -282,6 +282,27 @@ static void test_forbidden(void **state)
 	}
 }
 
+/* What it was allowed before may be refused by a server that has just been started. */
+static void test_refused_for_a_while(void **state)
+{
+	const struct kube_wish wish = one();
+	struct world world;
+	struct eye eye;
+
+	(void)state;
+	begin(&world, &eye, &wish);
+	world_do(&world, "rbac", "{\"deny\":[{\"resource\":\"deployments\"}]}");
+	world_do(&world, "watches", "{\"do\":\"close\"}");
+	until(&world, eye.stale == 1);
+	assert_int_equal(eye.stale_err.kind, ERR_DENIED);
+	set_replicas(&world, 6);
+	world_do(&world, "rbac", "{\"reset\":true}");
+	until(&world, eye.synced == 2);
+	assert_int_equal(last(&eye), 6);
+	assert_false(eye.ended);
+	finish(&world, &eye);
+}
+
 /* What is known can be asked for, but not while it is not in step with the cluster. */
 static void test_known(void **state)
 {
@@ -397,6 +418,7 @@ int main(void)
 		cmocka_unit_test(test_no_connection),
 		cmocka_unit_test(test_bad_streams),
 		cmocka_unit_test(test_forbidden),
+		cmocka_unit_test(test_refused_for_a_while),
 		cmocka_unit_test(test_known),
 		cmocka_unit_test(test_crowd),
 		cmocka_unit_test(test_new_token),

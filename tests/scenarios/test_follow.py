@@ -102,10 +102,10 @@ def test_autoscaler_undoes_it(make):
     world = make(kube={"workloads": "instant"})
     world.kube.obstacle(what="hpa", ns="ads", name="workers-dev", low=2, high=3)
     rid = change(world)
-    says(world, rid, "Undone: replicas is 3 again, not 4", "kube-controller-manager (scale)")
+    says(world, rid, "Undone: replicas is 3 now, not 4", "kube-controller-manager (scale)")
     assert followed(world, rid, "undone")["outcome"] == "failure"
     post = words(world.wait_audit(rid, "undone since"))
-    assert "replicas is 3 again, not 4" in post
+    assert "replicas is 3 now, not 4" in post
 
 
 def test_another_change_on_top(make):
@@ -212,7 +212,7 @@ def test_undone_is_heard_of_at_once(make):
     assert world.kube.wait(watches=1)
     since = world.kube.requests()["total"]
     world.kube.set(kind="Deployment", ns="ads", name="workers-dev", replicas=1, manager="kubectl-scale")
-    says(world, rid, "Undone: replicas is 1 again, not 4", "set by kubectl-scale at 2", "speak with them")
+    says(world, rid, "Undone: replicas is 1 now, not 4", "set by kubectl-scale at 2", "speak with them")
     assert not complete_for(28), "it was found by the look at 30 s"
     assert asked(world, since).count(("get", "deployments")) == 1, "it was made sure of"
     followed(world, rid, "undone")

@@ -54,6 +54,26 @@ def test_refreshes_in_a_row_lose_no_command(make_world, connections, rounds):
     assert stats["opsd_slack_deaf_milliseconds_total"] == 0
 
 
+def test_acknowledgement_outlives_its_socket(make_world):
+    """Slack closes the old socket while a command of it is being recorded: the acknowledgement goes by the new one."""
+    world = make_world(config={"slack": {"connections": 1}})
+    world.slash("U0ANA", STATUS)
+    old, seen = [s["number"] for s in world.slack.state()["sockets"] if s["open"]], hellos(world)
+    with world.postgres.session(world.database) as blocker:
+        blocker.run("begin; lock table ops.delivery in access exclusive mode")
+        world.slack.slash(user="U0ANA", channel="C0OPS", text=STATUS)
+        eventually(lambda: world.sql("select 1 from pg_stat_activity where wait_event_type = 'Lock' "
+                                     "and datname = current_database()"), what="the command to wait")
+        world.slack.refresh(kind="warning", socket=old[0], close=False)
+        world.slack.wait("sockets", hello=seen + 1)
+        world.slack.socket(mode="close", socket=old[0])
+        eventually(lambda: old[0] not in [s["number"] for s in world.slack.state()["sockets"]], what="the old one to go")
+        blocker.run("rollback")
+    eventually(lambda: world.slack.stats()["envelopes"]["acked"] == 2, what="the acknowledgement")
+    assert world.slack.stats()["envelopes"]["timeout"] == 0
+    assert world.opsd.metrics()["opsd_slack_acks_moved_total"] == 1
+
+
 def test_socket_that_dies_without_a_word(world):
     for mode in ("abort", "eof", "close"):
         seen = hellos(world)

@@ -58,14 +58,14 @@ class Driver:
 
     def close(self):
         self.child.stdin.close()
-        assert self.child.wait(10) == 0
+        assert self.child.wait(60) == 0
 
 
 def request_id(number):
     return f"R{number:015d}"
 
 
-def follow(driver, kind, given, plan, outcome, seconds=30, **more):
+def follow(driver, kind, given, plan, outcome, seconds=120, **more):
     """Looks until it is over; the last progress. The evidence of the outcome stays on record from look to look."""
     end, since, kept = time.monotonic() + seconds, outcome, {"evidence": outcome.get("evidence")}
     while True:

@@ -82,7 +82,7 @@ class Real:
         """Versions before now are lost, as they are after some minutes."""
         from http.client import HTTPConnection
         version = self.admin.get("/api/v1/namespaces").json["metadata"]["resourceVersion"]
-        conn = HTTPConnection("127.0.0.1", self.plane.ports["etcd"], timeout=10)
+        conn = HTTPConnection("127.0.0.1", self.plane.ports["etcd"], timeout=60)
         conn.request("POST", "/v3/kv/compaction", json.dumps({"revision": version, "physical": True}))
         answer = conn.getresponse()
         assert answer.status == 200, answer.read()
@@ -139,7 +139,7 @@ class Named:
         self.folder.cleanup()
 
 
-def wait(check, what, seconds=20):
+def wait(check, what, seconds=120):
     end = time.monotonic() + seconds
     while True:
         value = check()

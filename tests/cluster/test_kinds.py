@@ -423,7 +423,7 @@ def test_quota_is_why_it_is_stuck(place):
     plan = driver.good("kube.scale", "plan", given)
     assert forecasts(plan) == [f"Quota few: pods {used} of 1 used, this needs 2 more" + QUOTA_TAIL], plan
     since = outcome = driver.good("kube.scale", "apply", given, plan=plan)
-    end = time.monotonic() + 15
+    end = time.monotonic() + 120
     while since.get("state") != "stuck":
         assert time.monotonic() < end, since
         since = driver.good("kube.scale", "follow", given, plan=plan, since=since if since is not outcome else outcome)

@@ -82,7 +82,7 @@ class Watcher:
         self.heard, self.lines = [], queue.Queue()
         threading.Thread(target=lambda: [self.lines.put(x.strip()) for x in self.child.stdout], daemon=True).start()
 
-    def until(self, line, seconds=40):
+    def until(self, line, seconds=120):
         """All that was said up to a line that begins so."""
         end, since = time.monotonic() + seconds, []
         while not since or not since[-1].startswith(line):
@@ -95,7 +95,7 @@ class Watcher:
 
     def close(self):
         self.child.stdin.close()
-        assert self.child.wait(10) == 0
+        assert self.child.wait(60) == 0
 
 
 @pytest.fixture

@@ -103,7 +103,7 @@ class Round:
             time.sleep(0.05)
             town.leases_end(opsd)
         opsd.resume()
-        town.slack.wait("sockets", count=1, timeout=10)
+        town.slack.wait("sockets", count=1)
         time.sleep(0.3)         # what was under way when it stood still
 
     def run(self):

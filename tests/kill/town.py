@@ -110,7 +110,7 @@ class Town(World):
         self.sql("update ops.message set due_at = clock_timestamp() where due_at > clock_timestamp() "
                  "and (claimed_by is null or not claimed_by = any ($1::uuid[]))", alive)
 
-    def rest(self, seconds=12, owed=OWED):
+    def rest(self, seconds=90, owed=OWED):
         """Until nothing is under way any more and nothing of that kind is owed; what waits for people may wait."""
         begun, told, calm = time.monotonic(), time.monotonic(), 0
         while True:
@@ -148,18 +148,21 @@ class Town(World):
         sockets = self.standin.sockets
         return sockets.pending.get(eid) or sockets.known.get(eid)
 
-    def heard(self, *eids, seconds=4):
+    def heard(self, *eids, seconds=30):
         """Until each was acknowledged or given up, or its service is gone; which were acknowledged."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             envs = [self.envelope(e) for e in eids]
             if all(e is None or e.acked is not None or e.over for e in envs):
                 break
-            if any(not o.alive() or self.stopped(o) for o in self.running):
+            if self.down():
                 time.sleep(0.02)
                 break
             time.sleep(0.003)
         return [e for e in eids if self.envelope(e) is not None and self.envelope(e).acked is not None]
+
+    def down(self):
+        return any(not o.alive() or self.stopped(o) for o in self.running)
 
     def type(self, user, text):
         eid = self.send("slash", user=user, channel="C0OPS", text=text)
@@ -217,19 +220,21 @@ class Town(World):
         return self.loop.run(click())
 
     def vote(self, step, user, action="approve", digest=None, times=1, tries=3):
-        """As a person would: again, when Slack shows an error."""
+        """As a person would: again, when Slack shows an error.  Whether it was heard."""
         for _ in range(tries):
             self.look()
             row = self.row_of(step)
             message = row and row["state"] == "approving" and self.card(row["id"], "approve")
             if not message:
-                return
+                return False
             if self.heard(*self.click_card(user, message, action, digest, times)):
-                return
+                return True
             self.rest()
+        return False
 
     def deny(self, step, user):
-        self.vote(step, user, "deny")
+        if not self.vote(step, user, "deny"):
+            return
 
         async def submit():
             try:
@@ -240,7 +245,7 @@ class Town(World):
             return env.id
         for _ in range(3):
             with contextlib.suppress(AssertionError):
-                eventually(lambda: self.standin.views.stacks.get(user), 0.5, "the form")
+                eventually(lambda: self.standin.views.stacks.get(user) or self.down(), 5, "the form")
             eid = self.loop.run(submit())
             if eid is None or self.heard(eid):
                 return
@@ -253,16 +258,16 @@ class Town(World):
         self.foreign, self.missed = [], []
         return 2 + self.turn % 40
 
-    def end(self, seconds=12):
+    def end(self, seconds=90):
         """Nobody presses any more; all comes to its end."""
         self.make_time_pass(requests=False, messages=False, offers=True)
         if self.sql("select 1 from ops.request where state = 'confirming'"):
-            eventually(lambda: self.look() or not self.sql("select 1 from ops.request where state = 'confirming'"), 8,
+            eventually(lambda: self.look() or not self.sql("select 1 from ops.request where state = 'confirming'"), 60,
                        "offers to expire")
         for row in self.sql("select id from ops.request where state = 'approving'"):
             self.approval_time(row["id"], 24)
         if self.sql("select 1 from ops.request where state = 'approving'"):
-            eventually(lambda: self.look() or not self.sql("select 1 from ops.request where state = 'approving'"), 8,
+            eventually(lambda: self.look() or not self.sql("select 1 from ops.request where state = 'approving'"), 60,
                        "rounds to expire")
         # what is followed for minutes still may have something to say after the last look at what is owed
         self.sql("update ops.follow set ended = 'left', wake_at = null, claimed_by = null, fence = fence + 1 where wake_at is not null")

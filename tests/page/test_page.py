@@ -34,7 +34,7 @@ def driver(tmp_path_factory):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     browser = webdriver.Chrome(service=Service("/usr/bin/chromedriver"), options=options)
-    browser.set_script_timeout(10)
+    browser.set_script_timeout(60)
     yield browser
     browser.quit()
 
@@ -53,7 +53,7 @@ class Page:
         self.d.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
             "width": width, "height": height, "deviceScaleFactor": 1, "mobile": False})
 
-    def until(self, check, seconds=6):
+    def until(self, check, seconds=60):
         return WebDriverWait(self.d, seconds, 0.03, ignored_exceptions=(Exception,)).until(lambda d: check())
 
     def all(self, test, inside=None):

@@ -57,7 +57,7 @@ LOGINS = {"owner": "opsd_owner", "opsd_app": "opsd_service", "opsd_cron": "opsd_
 ROLES = "".join(f"create role {group} nologin;\n" for group in dict.fromkeys(LOGINS.values())) + "".join(
     f"create role {login} login password '{PASSWORD}' in role {group};\n" for login, group in LOGINS.items()
 ) + "alter role owner createrole createdb;\n"
-SECONDS = 30
+SECONDS = 120
 
 
 class PostgresError(Exception):
@@ -321,7 +321,7 @@ class Session:
     def __init__(self, url):
         global LIB
         LIB = LIB or load()
-        self.conn = LIB.PQconnectdb(f"{url}?connect_timeout=5&application_name=test".encode())
+        self.conn = LIB.PQconnectdb(f"{url}?connect_timeout=60&application_name=test".encode())
         if LIB.PQstatus(self.conn) != 0:
             why = LIB.PQerrorMessage(self.conn).decode(errors="replace").strip()
             self.close()

@@ -117,7 +117,7 @@ class Opsd:
 
     def get(self, path):
         try:
-            with urllib.request.urlopen(self.page + path, timeout=5) as answer:
+            with urllib.request.urlopen(self.page + path, timeout=60) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as e:
             return e.code, e.read().decode()

@@ -139,7 +139,7 @@ def test_metadata_server_is_where_clouds_have_it():
     if subprocess.run(["unshare", "-rn", "true"], check=False, capture_output=True).returncode:
         pytest.skip("no network namespaces here")
     script = f"ip link set lo up && ip address add 169.254.169.254/32 dev lo && exec {sys.executable} -B {HERE}"
-    done = subprocess.run(["unshare", "-rn", "sh", "-c", script], check=False, capture_output=True, text=True, timeout=50,
+    done = subprocess.run(["unshare", "-rn", "sh", "-c", script], check=False, capture_output=True, text=True, timeout=120,
                           env={**os.environ, "PYTHONPATH": str(HERE.parent.parent)})
     assert "google can be read: 4 people and 4 groups" in done.stdout, done.stdout + done.stderr
 

@@ -43,14 +43,14 @@ class Bot:
             self.lines.put(json.loads(line))
 
     def expect(self, kind):
-        got = self.lines.get(timeout=15)
+        got = self.lines.get(timeout=60)
         assert got.pop("kind") == kind, got
         return got
 
     def stop(self):
         self.process.stdin.close()
         try:
-            self.process.wait(10)
+            self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

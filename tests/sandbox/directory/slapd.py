@@ -43,7 +43,7 @@ access to attrs=userPassword by anonymous auth by * none
 access to dn.subtree="ou=secret,{base}" by * none
 access to * by dn.exact="{reader}" read by * none
 """
-SECONDS = 15
+SECONDS = 60
 
 
 def uuid_of(id_):

@@ -85,7 +85,7 @@ class Control:
                 "watches": len(self.s.open_watches), "faults": self.s.faults.struck, "version": self.s.store.rv,
                 "healed": self.s.behave.owners.healed, "connections": len(self.s.conns)}
 
-    async def do_wait(self, timeout=10, **rules):
+    async def do_wait(self, timeout=60, **rules):
         """Until an object is so (`kind, ns, name, want`: a part it must contain, or `gone`), a request was made
         (`request`: what it must equal, `since`, `count`) or `watches` are open; found is null when the time is up."""
         loop = asyncio.get_running_loop()

@@ -46,7 +46,7 @@ class Client:
         self.url, self.token = urlsplit(base_url), token
         self.tls = ssl.create_default_context(cafile=cafile) if cafile else None
 
-    def open(self, timeout=10):
+    def open(self, timeout=60):
         if self.tls:
             return http.client.HTTPSConnection(self.url.netloc, timeout=timeout, context=self.tls)
         return http.client.HTTPConnection(self.url.netloc, timeout=timeout)
@@ -57,7 +57,7 @@ class Client:
             out["Authorization"] = "Bearer " + self.token
         return {**out, **more}
 
-    def __call__(self, method, path, body=None, ctype="application/json", headers=None, timeout=10, **query):
+    def __call__(self, method, path, body=None, ctype="application/json", headers=None, timeout=60, **query):
         conn = self.open(timeout)
         try:
             if query:

@@ -15,7 +15,7 @@ FORM = "application/x-www-form-urlencoded"
 JSON = "application/json; charset=utf-8"
 
 
-def http(base_url, method, path, body=None, headers=None, timeout=10):
+def http(base_url, method, path, body=None, headers=None, timeout=60):
     conn = HTTPConnection(urlsplit(base_url).netloc, timeout=timeout)
     try:
         conn.request(method, path, body, headers or {})
@@ -31,7 +31,7 @@ class App:
     def __init__(self, base_url, bot, app):
         self.base_url, self.bot, self.app = base_url, bot, app
 
-    def raw(self, method, args=None, token=None, as_json=False, ctype=None, timeout=10):
+    def raw(self, method, args=None, token=None, as_json=False, ctype=None, timeout=60):
         headers = {"Content-Type": ctype or (JSON if as_json else FORM)}
         if token is not False:
             headers["Authorization"] = "Bearer " + (token or self.bot)
@@ -59,7 +59,7 @@ class Socket:
 
     def __init__(self, url, auto_pong=True, on_envelope=None, context=None):
         parts = urlsplit(url)
-        self.sock = socket.create_connection((parts.hostname, parts.port), timeout=10)
+        self.sock = socket.create_connection((parts.hostname, parts.port), timeout=60)
         if parts.scheme == "wss":
             self.sock = (context or ssl.create_default_context()).wrap_socket(self.sock, server_hostname=parts.hostname)
         self.auto_pong, self.on_envelope = auto_pong, on_envelope
@@ -139,13 +139,13 @@ class Socket:
             body["payload"] = payload
         self.send(1, json.dumps(body))
 
-    def frame(self, timeout=5, ops=(1, 2, 0, 8, None)):
+    def frame(self, timeout=60, ops=(1, 2, 0, 8, None)):
         while True:
             frame = self.frames.get(timeout=timeout)
             if frame[0] in ops:
                 return frame
 
-    def message(self, timeout=5):
+    def message(self, timeout=60):
         """The next whole text message as JSON."""
         op, fin, body = self.frame(timeout)
         assert op == 1, f"opcode {op}: {body!r}"

@@ -34,7 +34,7 @@ def wait(kube, kind, name, ns="ads", **rules):
 
 
 def found(kube, **rules):
-    out = kube.ctl.call("wait", timeout=5, **rules)["found"]
+    out = kube.ctl.call("wait", timeout=60, **rules)["found"]
     assert out, f"waited in vain for {rules}"
     return out
 
@@ -269,6 +269,7 @@ def test_scale(kube):
     assert mine() == []                         # a scale of zero has no field to own
     kube.c.patch(WORKERS + "/scale", {"spec": {"replicas": 1}}, fieldManager="opsd")
     assert mine()[0]["subresource"] == "scale" and mine()[0]["fieldsV1"] == {"f:spec": {"f:replicas": {}}}
+    wait(kube, "Deployment", "workers-prod", want={"status": {"readyReplicas": 1}})
     zero = kube.c.patch(WORKERS + "/scale", {"spec": {"replicas": 0}})
     wait(kube, "Deployment", "workers-prod", want={"status": {"readyReplicas": None}})
     put = kube.c("PUT", WORKERS + "/scale", {**zero.json, "spec": {"replicas": 2}})
@@ -651,7 +652,7 @@ def test_what_was_asked_is_recorded(kube):
 
 
 def test_control_is_open_to_the_page(kube):
-    conn = http.client.HTTPConnection(kube.control_url.partition("//")[2], timeout=5)
+    conn = http.client.HTTPConnection(kube.control_url.partition("//")[2], timeout=60)
     conn.request("GET", "/_/objects")
     a = conn.getresponse()
     assert a.status == 200 and a.getheader("access-control-allow-origin") == "*" and b"workers-prod" in a.read()

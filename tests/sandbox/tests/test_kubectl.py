@@ -30,7 +30,7 @@ def cluster(loop_thread, tmp_path_factory):
     (folder / "config").write_text(yaml.safe_dump(standin.kubeconfig("sandbox-admin-token", ca_file=cert)))
 
     def kubectl(*args, ns="ads", text=None, status=0):
-        done = subprocess.run(["kubectl", "--request-timeout=10s", "-n", ns, *args], input=text, capture_output=True,
+        done = subprocess.run(["kubectl", "--request-timeout=60s", "-n", ns, *args], input=text, capture_output=True,
                               text=True, timeout=30,
                               env={**os.environ, "KUBECONFIG": str(folder / "config"), "HOME": str(folder)})
         assert status is None or done.returncode == status, f"kubectl {args}: {done.stdout}{done.stderr}"
@@ -87,7 +87,7 @@ def test_stateful_set(kubectl):
 def test_job_from_a_cron_job(kubectl):
     job = kubectl("create", "job", "manual", "--from=cronjob/compaction", "--dry-run=client", "-o", "yaml")
     kubectl("create", "--validate=false", "-f", "-", text=job)      # it would send protobuf by itself
-    assert "condition met" in kubectl("wait", "--for=condition=complete", "job/manual", "--timeout=10s")
+    assert "condition met" in kubectl("wait", "--for=condition=complete", "job/manual", "--timeout=60s")
     assert "manual: step 5 of 5" in kubectl("logs", "job/manual")
     kubectl("delete", "job", "manual")
     assert kubectl("get", "pods", "-l", "batch.kubernetes.io/job-name=manual", "-o", "name") == ""
@@ -115,5 +115,5 @@ def test_patches_and_apply(kubectl):
 
 def test_watch(kubectl):
     kubectl.ctl.set(kind="Deployment", ns="ads", name="workers-prod", replicas=7)
-    seen = kubectl("wait", "--for=jsonpath={.status.readyReplicas}=7", "deploy/workers-prod", "--timeout=10s")
+    seen = kubectl("wait", "--for=jsonpath={.status.readyReplicas}=7", "deploy/workers-prod", "--timeout=60s")
     assert "condition met" in seen

@@ -65,6 +65,7 @@ create table dir.grp (
 	everyone           boolean not null default false,
 	in_scope_since_gen bigint,
 	aside_since        timestamptz,
+	blind_from         timestamptz,
 	first_gen          bigint not null,
 	last_gen           bigint not null,
 	gone_gen           bigint,
@@ -77,12 +78,14 @@ comment on column dir.grp.in_scope_since_gen is
 	'Null: its members are not read, so nobody is known to be in it and nobody not to be';
 comment on column dir.grp.aside_since is
 	'Set aside by the operator: when its members were read last; for 24 hours they count, then it is empty';
+comment on column dir.grp.blind_from is
+	'It, or a group in it, is set aside: from here on it is not known who else is in it';
 
--- Nobody knows who is in it: a right of such a group is nobody's, and what is forbidden to it is forbidden to all.
--- One expression, put straight into its caller.
+-- Nobody knows who all is in it: whoever is not known to be may be, so what is forbidden to it is forbidden to all; its
+-- rights are those of the members that are known.  One expression, put straight into its caller.
 create function dir.unread(g dir.grp) returns boolean
 language sql stable parallel safe as $$
-	select g.in_scope_since_gen is null or coalesce(g.aside_since < statement_timestamp() - interval '24 hours', false)
+	select g.in_scope_since_gen is null or coalesce(g.blind_from < statement_timestamp(), false)
 $$;
 
 create table dir.member_group (

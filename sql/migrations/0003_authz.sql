@@ -253,7 +253,7 @@ language sql stable as $$
 					case when not s.any_value then coalesce(s.int_min::text, '') || '..' || coalesce(s.int_max::text, '') end,
 					'anything'), ' ' order by s.param)
 				from authz.permit_scope s where s.grant_id = c.grant_id), 'names no scope')
-			when not c.is_mine and dir.unread(gr) then case when gr.aside_since is null
+			when not c.is_mine and dir.unread(gr) then case when gr.blind_from is null
 				then 'its members are read at the next sync' else 'its members cannot be read' end
 			when not c.is_mine then 'would be enough'
 			else 'matches' end,

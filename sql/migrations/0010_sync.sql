@@ -287,7 +287,7 @@ begin
 				join dir.grp g on g.group_id = m.group_id and g.source_id = p_src) m
 			on (e.person_id, e.group_id) = (m.person_id, m.group_id)
 		where m.person_id is null or e.person_id is null or m.direct <> e.direct;
-	perform dir.sync_scope_rows();
+	perform dir.sync_scope_rows(p_src);
 	analyze sync_plan_row;
 	-- A group in use that existed before and grows by much, or by a group: its additions wait.
 	create temp table sync_hold on commit drop as

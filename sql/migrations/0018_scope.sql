@@ -48,9 +48,19 @@ begin
 end $$;
 
 -- Marks what comes and goes with them: nobody joined or left.
-create function dir.sync_scope_rows() returns void
+create function dir.sync_scope_rows(p_src smallint) returns void
 language plpgsql set search_path = pg_catalog, dir, pg_temp as $$
 begin
+	with blind as (
+		select g.group_id, case when g.in_scope_since_gen is null then '-infinity' else g.aside_since + interval '24 hours' end as at
+			from sync_grp s join dir.grp g on g.source_id = p_src and g.external_id = s.ext where s.aside)
+	update dir.grp g set blind_from = w.at
+		from dir.grp y left join (
+			select x.group_id, min(x.at) as at from (
+				select b.group_id, b.at from blind b
+				union all
+				select c.anc, b.at from blind b join sync_closure c on c.des = b.group_id) x group by 1) w using (group_id)
+		where g.group_id = y.group_id and y.source_id = p_src and y.blind_from is distinct from w.at;
 	if exists (select 1 from sync_scope z where z.how <> 'kept') then
 		update sync_plan_row r set scope = true from sync_scope z where z.group_id = r.group_id and z.how <> 'kept';
 	end if;
@@ -80,13 +90,16 @@ end $$;
 create function dir.sync_aside(p_src smallint) returns jsonb
 language plpgsql set search_path = pg_catalog, dir, pg_temp as $$
 begin
-	return (select coalesce(jsonb_agg(format('group %s (%s) is set aside: ', g.name_key, g.external_id) || case
-			when g.in_scope_since_gen is null then 'its members were never read, so nobody knows who is in it'
+	return (select coalesce(jsonb_agg(format('group %s (%s)%s: ', g.name_key, g.external_id,
+				case when s.aside then ' is set aside' else '' end) || case
+			when s.aside and g.in_scope_since_gen is null then 'its members were never read, so nobody knows who is in it'
+			when not s.aside then 'it holds a group that is set aside, so nobody knows who else is in it'
 			when dir.unread(g) then 'it counts as empty, since its members were last read at '
 				|| to_char(g.aside_since at time zone 'UTC', 'YYYY-MM-DD HH24:MI"Z"')
 			else 'its members are as read at ' || to_char(g.aside_since at time zone 'UTC', 'YYYY-MM-DD HH24:MI"Z"')
 				|| ', and count for 24 hours from then' end order by g.name_key), '[]')
-		from sync_grp s join dir.grp g on g.source_id = p_src and g.external_id = s.ext where s.aside);
+		from sync_grp s join dir.grp g on g.source_id = p_src and g.external_id = s.ext
+		where s.aside or (dir.unread(g) and g.blind_from is not null));
 end $$;
 
 -- The groups of approval rules, as the grants file was reviewed with them
@@ -141,7 +154,7 @@ begin
 		select '-', h.key, h.effect, h.can, h.action, authz.scope_text(h.scope), h.group_id
 			from grant_diff d join grant_have h using (key) where d.op in ('-', '~'))
 	select coalesce(jsonb_agg(jsonb_build_object('op', m.op, 'key', m.key, 'effect', m.effect, 'can', m.can, 'action', m.action,
-			'scope', m.scope, 'group', g.name_key, 'aside', g.aside_since is not null) order by m.action, m.can, m.scope, m.key, m.op), '[]')
+			'scope', m.scope, 'group', g.name_key, 'aside', g.blind_from is not null) order by m.action, m.can, m.scope, m.key, m.op), '[]')
 		from moved m join dir.grp g using (group_id) where dir.unread(g));
 end $$;
 
@@ -207,7 +220,7 @@ begin
 	return facts || '{"code":"released"}';
 end $$;
 
-grant execute on function dir.sync_before(text, text), dir.sync_plan_scope(smallint, bigint), dir.sync_scope_rows(), dir.sync_scope_lines(),
+grant execute on function dir.sync_before(text, text), dir.sync_plan_scope(smallint, bigint), dir.sync_scope_rows(smallint), dir.sync_scope_lines(),
 	dir.sync_aside(smallint) to opsd_sync;
 grant execute on function authz.rule_groups_stage(), authz.rule_group_line(text, bigint, bigint, boolean),
 	authz.rule_groups_unknown(), authz.rule_groups_write(), authz.grants_unread() to opsd_grants;

@@ -25,7 +25,7 @@ def fresh():
         delete from authz.permit where origin <> 'file' or stable_key like 't-%'; delete from authz.group_owner;
         update authz.action set min_approvals = 0, approver_may_execute = true;
         update ops.setting set proof_from_risk = 4, step_up_from_risk = 4, can_step_up = false;
-        update dir.grp set in_scope_since_gen = 1, aside_since = null;
+        update dir.grp set in_scope_since_gen = 1, aside_since = null, blind_from = null;
         insert into dir.membership select p.person_id, g.group_id, true, 1 from dir.person p, dir.grp g
             where p.display_name = 'Sam' and g.name_key = 'sre' on conflict do nothing;
         update dir.person set state = 'active' where display_name in ('Ana', 'Ben', 'Sam', 'Tom', 'Uma');

@@ -376,7 +376,8 @@ static void test_set_aside(void **state)
 	ran = again("05:30", "ads=a web over=+web sub=l", NULL);
 	expect_outcome(&ran, "unchanged"); /* and says so still */
 	assert_int_equal(
-		json_array_size(json_object_get(json_object_get(ran.value, "plan"), "aside")), 1);
+		json_array_size(json_object_get(json_object_get(ran.value, "plan"), "aside")),
+		2); /* of over, too, which holds it */
 	json_decref(ran.value);
 	/* it can be read again: from empty to eleven is a surge */
 	sync_unread = sync_aside = NULL;
@@ -385,6 +386,41 @@ static void test_set_aside(void **state)
 	json_decref(ran.value);
 	owner_sees("SELECT count(*) FROM dir.grp WHERE aside_since IS NOT NULL", "0");
 	decides("b", "no_matching_grant");
+}
+
+/* A forbid to a group that holds one of which nobody knows who is in it: whoever may be in that one
+ * is meant, too.  Rights are those of the members that are known. */
+static void test_forbid_to_a_group_that_holds_a_blind_one(void **state)
+{
+	(void)state;
+	begin();
+	expect_sync("05:00", "ana ben cho", "all=ana,ben,cho top=ana+mid mid=+deep deep=ben",
+		    "applied");
+	permit("all", "allow", "request", "all");
+	permit("stop", "forbid", "request", "top");
+	sync_unread = sync_aside = " g-deep ";
+	expect_sync("05:10", "ana ben cho", "all=ana,ben,cho top=ana+mid mid=+deep deep",
+		    "unchanged");
+	decides("ana", "forbidden");
+	decides("ben", "forbidden"); /* as last known */
+	decides("cho", "allowed");
+	good("UPDATE dir.grp SET aside_since = aside_since - interval '24 hours'");
+	expect_sync("05:20", "ana ben cho", "all=ana,ben,cho top=ana+mid mid=+deep deep",
+		    "applied");
+	owner_sees(MEMBERS, "ana@all ben@all cho@all ana@top");
+	decides("ana", "forbidden");
+	decides("ben", "members_unknown");
+	decides("cho", "members_unknown");
+	says("cho", "closed", "[\"top\"]");
+	good("UPDATE authz.permit SET effect = 'allow' WHERE stable_key = 'stop'");
+	good("DELETE FROM authz.permit WHERE stable_key = 'all'");
+	decides("ana", "allowed");
+	decides("ben", "no_matching_grant");
+	sync_unread = sync_aside = NULL;
+	expect_sync("05:30", "ana ben cho", "all=ana,ben,cho top=ana+mid mid=+deep deep=ben",
+		    "applied");
+	decides("ben", "allowed");
+	owner_sees("SELECT count(*) FROM dir.grp WHERE blind_from IS NOT NULL", "0");
 }
 
 /* Somebody who left, and somebody who is suspended, of a group that is not read. */
@@ -505,6 +541,7 @@ int main(void)
 		TEST(test_comes_into_use_beside_a_held_one),
 		TEST(test_renamed),
 		TEST(test_set_aside),
+		TEST(test_forbid_to_a_group_that_holds_a_blind_one),
 		TEST(test_set_aside_and_people),
 		TEST(test_third_failure_says_what_to_do),
 		TEST(test_ended_grants_use_nothing),

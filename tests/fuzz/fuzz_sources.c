@@ -95,10 +95,13 @@ static void on_done(void *data, const struct source_answer *answer, const struct
 {
 	struct source *source = data;
 
-	assert((answer == NULL) != (err == NULL));
-	if (answer != NULL && answer->directory == NULL) { /* it was only tried */
+	assert(answer != NULL || err != NULL);
+	if (err != NULL) { /* with notes about the group that failed, or without */
+		assert(answer == NULL || answer->directory == NULL);
+		assert(err->msg[0] != '\0');
+	} else if (answer->directory == NULL) { /* it was only tried */
 		assert(jget_int(answer->notes, "people", -1) >= 0);
-	} else if (answer != NULL) {
+	} else {
 		const struct directory *d = answer->directory;
 
 		for (size_t i = 0; i < d->members.n; i++)
@@ -108,8 +111,6 @@ static void on_done(void *data, const struct source_answer *answer, const struct
 		for (size_t i = 0; i < d->n_groups; i++)
 			assert(!str_empty(d->groups[i].name) && d->groups[i].name[0] != '~');
 		directory_destroy(answer->directory);
-	} else {
-		assert(err->msg[0] != '\0');
 	}
 	source_close(source);
 }

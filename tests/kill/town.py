@@ -353,9 +353,19 @@ class Town(World):
         deed()
         self.sql("select ops.unfreeze_by_login(null, 'the harness')")
 
+    def stop(self, row):
+        """Cancel of what waits for its time, as a person would: again, when Slack shows an error."""
+        for _ in range(3):
+            self.look()
+            message = row and self.request(row["id"])["state"] == "scheduled" and self.shown(row["id"], "stop")
+            if not message or self.heard(*self.click_card(ANA, message, "stop", times=2)):
+                break
+            self.rest(owed=PREVIEWS)
+        self.rest(owed=PREVIEWS)
+
     def later(self):
         """Temporary changes that are set back, put off by a freeze, kept and ended by hand; one that waits for its time, and
-        its undo."""
+        its undo; then those of later_still."""
         n = self.begin()
         for ns, name in (("ads", "workers-dev"), ("web", "workers-dev"), ("web", "workers-prod")):
             self.set_by_another(ns, name, 50)
@@ -379,9 +389,30 @@ class Town(World):
         self.steer(now, "back", "scheduled")
         if sched:
             self.undo(sched)
+        forced, kept, stopped = self.later_still(n, at)
         self.leave_nothing_waiting()
         self.end()
         self.came(back, other, now, sched)
+        self.came_still(forced, kept, stopped)
+
+    def later_still(self, n, at):
+        """One that is set back although somebody else has changed its value, one kept before its time, one cancelled."""
+        self.heard(self.type(ANA, f"kill scale name=workers-dev count={n} for=2h reason={self.name}.forced"),
+                   self.type(ANA, f"kill nudge count={n} for=2h reason={self.name}.kept"),
+                   self.type(ANA, f"kill scale name=workers-prod count={n + 1} at={at} reason={self.name}.stopped"))
+        self.rest(owed=PREVIEWS)
+        for step in ("forced", "stopped", "kept"):          # the last: only a take-over asks
+            row = self.row_of(step)
+            if row:
+                self.press(row["id"], "confirm", times=2)
+        self.rest(owed=PREVIEWS)
+        forced, kept, stopped = map(self.row_of, ("forced", "kept", "stopped"))
+        self.steer(kept, "keep", "scheduled")
+        self.stop(stopped)
+        self.set_by_another("web", "workers-dev", 48)
+        self.its_time(self.revert_of(forced))
+        self.steer(forced, "back", "confirming")
+        return forced, kept, stopped
 
     def undo(self, row):
         """Said twice at once."""
@@ -398,17 +429,25 @@ class Town(World):
                 break
             self.its_time(*waiting)
 
+    def events(self, row):
+        return [r["event"].removeprefix("request.") for r in self.audit_rows(request=row["id"])
+                if r["event"].startswith("request.") and r["event"] != "request.received"] if row else None
+
+    def came_still(self, forced, kept, stopped):
+        want = {
+            "set back all the same": (self.revert_of(forced), ["scheduled", "due", "offered", "confirmed", "started", "succeeded"]),
+            "kept before its time": (self.revert_of(kept), ["scheduled", "cancelled"]),
+            "cancelled": (stopped, ["allowed", "offered", "confirmed", "scheduled", "cancelled"])}
+        self.missed += [f"{what}: {self.events(row)}" for what, (row, log) in want.items() if self.events(row) != log]
+
     def came(self, back, other, now, sched):
         """What must have come about when nobody disturbs it, as the audit log has it."""
-        def events(row):
-            return [r["event"].removeprefix("request.") for r in self.audit_rows(request=row["id"])
-                    if r["event"].startswith("request.") and r["event"] != "request.received"] if row else None
         want = {
             "set back": (self.revert_of(back), ["scheduled", "extended", "due", "postponed", "due", "started", "succeeded"]),
             "kept": (self.revert_of(other), ["scheduled", "due", "offered", "cancelled"]),
             "set back now": (self.revert_of(now), ["scheduled", "due", "started", "succeeded"]),
             "scheduled": (sched, ["allowed", "offered", "confirmed", "scheduled", "due", "started", "succeeded"])}
-        self.missed = [f"{what}: {events(row)}" for what, (row, log) in want.items() if events(row) != log]
+        self.missed = [f"{what}: {self.events(row)}" for what, (row, log) in want.items() if self.events(row) != log]
         undone = self.sql("select state::text from ops.request where kind = 'undo' and undoes = $1 and exists ("
                           "select 1 from ops.step s where s.request_id = id)", sched["id"]) if sched else []
         if len(undone) != 1:

@@ -73,6 +73,39 @@ void expect_sql(const char *sql, const char *text)
 	assert_string_equal(seen.text, text);
 }
 
+void wait_sql(const char *sql, const char *text)
+{
+	struct seen seen = ask(sql);
+
+	while (strcmp(seen.text, text) != 0) /* the world's limit ends it */
+		seen = ask(sql);
+}
+
+static void on_aside(void *data, struct db_session *session, const struct err *err)
+{
+	assert_null(err);
+	*(struct db_session **)data = session;
+}
+
+struct db_session *aside(void)
+{
+	struct db_session *session = NULL;
+
+	db_session_open(world.db, 0, on_aside, &session);
+	while (session == NULL)
+		once();
+	return session;
+}
+
+void aside_run(struct db_session *session, const char *sql)
+{
+	struct end end = { 0 };
+
+	db_session_script(session, sql, 0, on_end, &end);
+	wait_end(&end);
+	expect_good(&end);
+}
+
 static void on_migrated(void *data, const json_t *value, const struct err *err)
 {
 	(void)value;

@@ -34,6 +34,9 @@ struct end { /* how one call ended */
 	char msg[ERR_MSG_MAX];
 };
 
+#define BOOT_A "'00000000-0000-4000-8000-00000000000a'"
+#define BOOT_B "'00000000-0000-4000-8000-00000000000b'"
+
 int store_setup(void **state);
 int store_teardown(void **state);
 #define STORE_TEST(fn) cmocka_unit_test_setup_teardown(fn, store_setup, store_teardown)
@@ -42,6 +45,11 @@ void on_end(void *data, const struct err *err); /* data: struct end */
 void wait_end(struct end *end);
 void expect_good(const struct end *end);
 void expect_sql(const char *sql, const char *text); /* asked by the owner */
+void wait_sql(const char *sql, const char *text);   /* until that is the answer */
+/* A connection of the owner beside the others, for a transaction that stays open; the caller
+ * closes it. */
+struct db_session *aside(void);
+void aside_run(struct db_session *session, const char *sql);
 void owed_forget(struct replica *replica);
 
 /* title: "workers scale" …; user: "ana" … (Slack user U-ana, ana@example.com); dedup NULL: a new

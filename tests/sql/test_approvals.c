@@ -339,7 +339,7 @@ static void test_disowned_vote_does_not_count(void **state)
 	rq = asked(need(1));
 	click = approved(rq, &row);
 	snprintf(sql, sizeof(sql),
-		 "SELECT what FROM ops.disown('00000000-0000-4000-8000-00000000000b', '{}', '%s', "
+		 "SELECT what FROM ops.disown(" BOOT_B ", '{}', '%s', "
 		 "'%s', '%s', 'approve', true, false)",
 		 rq->id, click->delivery.envelope_id, click->delivery.dedup);
 	expect_sql(sql, "released");

@@ -15,31 +15,13 @@
 	"SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE "     \
 	"'%ops.receive%'"
 
-struct lock {
-	struct db_session *session;
-	struct end end;
-};
-
-static void on_open(void *data, struct db_session *session, const struct err *err)
+/* Nobody writes a delivery until it is closed. */
+static struct db_session *locked(void)
 {
-	struct lock *lock = data;
+	struct db_session *session = aside();
 
-	on_end(&lock->end, err);
-	lock->session = session;
-}
-
-static void locked(struct lock *lock)
-{
-	struct end end = { 0 };
-
-	memset(lock, 0, sizeof(*lock));
-	db_session_open(world.db, 5000, on_open, lock);
-	wait_end(&lock->end);
-	expect_good(&lock->end);
-	db_session_script(lock->session, "BEGIN; LOCK TABLE ops.delivery IN ACCESS EXCLUSIVE MODE",
-			  5000, on_end, &end);
-	wait_end(&end);
-	expect_good(&end);
+	aside_run(session, "BEGIN; LOCK TABLE ops.delivery IN ACCESS EXCLUSIVE MODE");
+	return session;
 }
 
 /* said: the person was told already that nothing was recorded. */
@@ -48,7 +30,7 @@ static void disown_when(const struct request *rq, bool click, bool said, const c
 	char sql[400];
 
 	snprintf(sql, sizeof(sql),
-		 "SELECT what FROM ops.disown('00000000-0000-4000-8000-00000000000a', '{}', '%s', "
+		 "SELECT what FROM ops.disown(" BOOT_A ", '{}', '%s', "
 		 "'%s', '%s', '%s', %s, %s)",
 		 rq->id, rq->delivery.envelope_id, rq->delivery.dedup, rq->delivery.kind,
 		 click ? "true" : "false", said ? "true" : "false");
@@ -60,27 +42,19 @@ static void disown(const struct request *rq, bool click, const char *what)
 	disown_when(rq, click, false, what);
 }
 
-static void wait_sql(const char *sql, const char *text)
-{
-	struct seen seen = ask(sql);
-
-	while (strcmp(seen.text, text) != 0) /* the world's limit ends it */
-		seen = ask(sql);
-}
-
 static void test_too_late(void **state)
 {
 	struct request *rq = make("workers scale", "ana", "{\"team\":\"ads\",\"count\":1}", "slow");
 	struct request *again =
 		make("workers scale", "ana", "{\"team\":\"ads\",\"count\":1}", "slow");
-	struct lock lock;
+	struct db_session *lock;
 	struct end end;
 
 	(void)state;
-	locked(&lock);
+	lock = locked();
 	end = receive(A, rq);
 	assert_int_equal(end.kind, ERR_UNCERTAIN);
-	db_session_close(lock.session);
+	db_session_close(lock);
 	/* The server's own commit and the store's word race; whichever is first, nothing is left to
 	 * run. */
 	wait_sql("SELECT disowned FROM ops.delivery WHERE dedup = 'slow'", "t");
@@ -153,12 +127,12 @@ static bool twins_agree(void)
 	struct request *rq = make("workers scale", "ana", "{\"team\":\"ads\",\"count\":1}", NULL);
 	struct request *twin = make("workers scale", "ana", "{\"team\":\"ads\",\"count\":1}", NULL);
 	struct end first = { 0 }, second = { 0 };
-	struct lock lock;
+	struct db_session *lock;
 	bool sure;
 
 	twin->delivery.dedup = rq->delivery.dedup;
 	twin->delivery.envelope_id = rq->delivery.envelope_id;
-	locked(&lock);
+	lock = locked();
 	store_receive(A->store, rq, on_end, &first);
 	wait_sql(WAITING, "1");
 	good("CREATE TABLE first_one AS SELECT pid FROM pg_stat_activity "
@@ -167,7 +141,7 @@ static bool twins_agree(void)
 	wait_sql(WAITING, "2");
 	cut("pid = (SELECT pid FROM first_one)");
 	good("DROP TABLE first_one");
-	db_session_close(lock.session);
+	db_session_close(lock);
 	while (first.n == 0 || second.n == 0)
 		once();
 	sure = !rq->unsure && !twin->unsure;
@@ -202,15 +176,15 @@ static bool sure_before_it_is_said(void)
 	struct request *rq = make("workers scale", "ana", "{\"team\":\"ads\",\"count\":1}", NULL);
 	struct request *twin = make("workers scale", "ana", "{\"team\":\"ads\",\"count\":1}", NULL);
 	struct end end = { 0 };
-	struct lock lock;
+	struct db_session *lock;
 	bool sure;
 
 	twin->delivery.dedup = rq->delivery.dedup;
-	locked(&lock);
+	lock = locked();
 	store_receive(A->store, rq, on_end, &end);
 	wait_sql(WAITING, "1");
 	cut("true");
-	db_session_close(lock.session);
+	db_session_close(lock);
 	wait_end(&end);
 	assert_true(end.kind == ERR_UNCERTAIN || end.kind == ERR_RETRY);
 	sure = !rq->unsure;
@@ -318,15 +292,15 @@ static void test_form_again_at_once(void **state)
 	struct request *rq = make("workers scale", "ana", "{\"team\":\"ads\",\"count\":1}", "view");
 	struct request *again =
 		make("workers scale", "ana", "{\"team\":\"ads\",\"count\":1}", "view");
-	struct lock lock;
+	struct db_session *lock;
 	struct end end;
 
 	(void)state;
 	rq->delivery.kind = again->delivery.kind = "submit";
-	locked(&lock);
+	lock = locked();
 	end = receive(A, rq);
 	assert_int_equal(end.kind, ERR_UNCERTAIN);
-	db_session_close(lock.session);
+	db_session_close(lock);
 	wait_sql("SELECT count(*) FROM ops.delivery", "1"); /* it got in, or was kept out */
 	end = receive(A, again);
 	expect_good(&end);
@@ -441,7 +415,7 @@ static void test_taken_over_heard(void **state)
 	(void)state;
 	expect_good(&end);
 	expect_sql("SELECT unheard FROM ops.request", "t");
-	good("SELECT ops.renew('00000000-0000-4000-8000-00000000000a', '{}', array_agg(id), "
+	good("SELECT ops.renew(" BOOT_A ", '{}', array_agg(id), "
 	     "array_agg(fence)) FROM ops.request");
 	expect_sql("SELECT unheard FROM ops.request", "f");
 	good("UPDATE ops.request SET wake_at = clock_timestamp()");
@@ -469,9 +443,9 @@ static void test_unheard_stays_so(void **state)
 	good("UPDATE ops.request SET wake_at = clock_timestamp()");
 	end = claim_due(B);
 	expect_good(&end);
-	good("SELECT ops.renew('00000000-0000-4000-8000-00000000000b', '{}', array_agg(id), "
+	good("SELECT ops.renew(" BOOT_B ", '{}', array_agg(id), "
 	     "array_agg(fence)) FROM ops.request");
-	good("SELECT ops.decide_request('00000000-0000-4000-8000-00000000000b', '{}', id, fence, "
+	good("SELECT ops.decide_request(" BOOT_B ", '{}', id, fence, "
 	     "'ok', 'ana@example.com', 'Ana', 'C', 0) FROM ops.request");
 	expect_sql("SELECT state || ' ' || unheard FROM ops.request", "allowed true");
 	request_destroy(rq);

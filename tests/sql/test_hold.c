@@ -311,42 +311,24 @@ static void test_freeze_ends_by_itself(void **state)
 	request_destroy(rq);
 }
 
-static void on_opened(void *data, struct db_session *session, const struct err *err)
-{
-	assert_null(err);
-	*(struct db_session **)data = session;
-}
-
-static void script(struct db_session *session, const char *text)
-{
-	struct end end = { 0 };
-
-	db_session_script(session, text, 0, on_end, &end);
-	wait_end(&end);
-	expect_good(&end);
-}
-
 /* A start that did not see the freeze ends before it; one that begins later sees it. */
 static void test_freeze_waits_for_starts(void **state)
 {
 	struct request *rq = planned(A, "ana", "w");
-	struct db_session *session = NULL;
+	struct db_session *session = aside();
 	struct seen seen;
 	char sql[1000];
 
 	(void)state;
-	db_session_open(world.db, 0, on_opened, &session);
-	while (session == NULL)
-		once();
 	snprintf(sql, sizeof(sql),
-		 "BEGIN; SELECT ops.start('00000000-0000-4000-8000-00000000000a', '{}', '%s', 1, "
+		 "BEGIN; SELECT ops.start(" BOOT_A ", '{}', '%s', 1, "
 		 "'k', 'conditional', null, null, 'd', null, 'main/w', 0, null, 0)",
 		 rq->id);
-	script(session, sql);
+	aside_run(session, sql);
 	seen = ask(FREEZE("{}"));
 	assert_string_equal(seen.sqlstate, "55P03"); /* it waits, here not for long */
 	expect_sql("SELECT count(*) FROM ops.freeze", "0");
-	script(session, "COMMIT");
+	aside_run(session, "COMMIT");
 	good(FREEZE("{}"));
 	db_session_close(session);
 	request_destroy(rq);

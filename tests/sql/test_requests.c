@@ -467,14 +467,13 @@ static void test_renew(void **state)
 	expect_sql("SELECT count(*) FROM ops.replica WHERE seen_at > clock_timestamp() - interval "
 		   "'5 s'",
 		   "2");
-	expect_sql(
-		"SELECT ops.renew('00000000-0000-4000-8000-00000000000a', '{}', ARRAY[id, 'R0'], "
-		"ARRAY[1, 1])"
-		" FROM ops.request",
-		"{R0}");
+	expect_sql("SELECT ops.renew(" BOOT_A ", '{}', ARRAY[id, 'R0'], "
+		   "ARRAY[1, 1])"
+		   " FROM ops.request",
+		   "{R0}");
 	expect_sql("SELECT wake_at > clock_timestamp() + interval '50 seconds' FROM ops.request",
 		   "t");
-	expect_sql("SELECT ops.renew('00000000-0000-4000-8000-00000000000a', '{}', ARRAY[id], "
+	expect_sql("SELECT ops.renew(" BOOT_A ", '{}', ARRAY[id], "
 		   "ARRAY[2]) "
 		   "IS DISTINCT FROM '{}'"
 		   " FROM ops.request",

@@ -10,8 +10,6 @@
 #include "store/audit.h"
 
 #define A (&replicas[0])
-#define BOOT_A "'00000000-0000-4000-8000-00000000000a'"
-#define BOOT_B "'00000000-0000-4000-8000-00000000000b'"
 
 enum { WRITERS = 8, WRITES = 40 };
 
@@ -95,36 +93,19 @@ static void test_chain(void **state)
 	expect_clean(11, 46, 1);
 }
 
-static void on_open(void *data, struct db_session *session, const struct err *err)
-{
-	assert_null(err);
-	*(struct db_session **)data = session;
-}
-
-static void run(struct db_session *session, const char *sql)
-{
-	struct end end = { 0 };
-
-	db_session_script(session, sql, 5000, on_end, &end);
-	wait_end(&end);
-	expect_good(&end);
-}
-
 /* A writer that is not over yet, beside one that came later and is: its entry is in a later seal.
  */
 static void test_open_transaction(void **state)
 {
-	struct db_session *session = NULL;
+	struct db_session *session = aside();
 
 	(void)state;
-	db_session_open(world.db, 5000, on_open, &session);
-	while (session == NULL)
-		once();
-	run(session, "BEGIN; SELECT ops.audit_note('R1', 1, 'U', '{}', 'slow', 'success', '{}')");
+	aside_run(session,
+		  "BEGIN; SELECT ops.audit_note('R1', 1, 'U', '{}', 'slow', 'success', '{}')");
 	entries(3);
 	good("SELECT * FROM ops.seal(" BOOT_A ", 1000)");
 	expect_clean(-1, 0, 3);
-	run(session, "COMMIT");
+	aside_run(session, "COMMIT");
 	db_session_close(session);
 	good("SELECT * FROM ops.seal(" BOOT_A ", 1000)");
 	expect_clean(-1, 4, 0);

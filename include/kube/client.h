@@ -57,7 +57,7 @@ struct kube_request { /* copied by kube_call */
 	const char *accept;               /* NULL: application/json */
 	const char *request_id;           /* NULL: none */
 	const struct kube_person *person; /* NULL: for opsd itself */
-	bool dry_run;                     /* dryRun=All: nothing is changed */
+	bool dry_run;                     /* dryRun=All: nothing is changed, so it is a read */
 	unsigned timeout_ms;              /* all tries together; 0: 10,000 */
 	size_t max_body;                  /* 0: 4 MiB */
 };

@@ -34,7 +34,8 @@ static bool deletable(const char *kind)
 	return found != NULL && (str_eq(found->kind, "Job") || str_eq(found->kind, "Pod"));
 }
 
-static void ask(struct removal *removal, const char *method, const json_t *body, kube_done_fn done)
+static void ask(struct removal *removal, const char *method, const json_t *body, bool dry_run,
+		kube_done_fn done)
 {
 	const struct action_run *run = removal->act.run;
 	struct kube_request request = { .method = method,
@@ -42,6 +43,7 @@ static void ask(struct removal *removal, const char *method, const json_t *body,
 					.space = removal->place.space,
 					.name = removal->place.name,
 					.body = body,
+					.dry_run = dry_run,
 					.request_id = run->request_id,
 					.person = run->person,
 					.timeout_ms = run->timeout_ms };
@@ -63,7 +65,7 @@ static struct call *begin(struct action_env *env, const struct action_run *run, 
 			removal->place.kind->kind);
 		return act_fail(act);
 	}
-	ask(removal, "GET", NULL, then);
+	ask(removal, "GET", NULL, false, then);
 	return &act->call;
 }
 
@@ -118,7 +120,7 @@ static void send_delete(struct removal *removal, const json_t *plan, bool dry_ru
 	/* Options that a body has are not taken from the query. */
 	if (dry_run)
 		json_object_set_new(body, "dryRun", json_pack("[s]", "All"));
-	ask(removal, "DELETE", body, done);
+	ask(removal, "DELETE", body, dry_run, done);
 	json_decref(body);
 }
 

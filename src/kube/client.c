@@ -373,6 +373,7 @@ static void keep_asked(struct ask *ask, const struct kube_request *request)
 	struct kube_asked *asked = &ask->asked;
 
 	asked->cluster = ask->kube->name;
+	asked->dry_run = request->dry_run;
 	asked->kind = request->kind;
 	asked->method = ask->texts[0] = xstrdup(request->method);
 	asked->space = ask->texts[1] = xstrdup_null(request->space);

@@ -136,6 +136,7 @@ struct kube_asked {
 	const char *space, *name, *subresource, *path;
 	const char *person; /* for whom; NULL: for opsd itself */
 	bool watches;
+	bool dry_run; /* it changes nothing, whatever its method */
 };
 
 struct kube_said {

@@ -83,6 +83,23 @@ static void test_scale(void **state)
 	world_close(&world);
 }
 
+/* A dry run whose answer is lost is asked again: it changes nothing. */
+static void test_scale_tried_again(void **state)
+{
+	struct world world;
+	struct end plan;
+
+	(void)state;
+	world_open(&world);
+	world_do(&world, "fault", "{\"mode\":\"close_after\",\"verb\":\"patch\",\"times\":1}");
+	plan = world_act(&world, world_kind("kube.scale"), ACT_PLAN, SCALE(5), NULL);
+	assert_good(plan);
+	assert_int_equal(world_count(&world, "patch", "deployments"), 2);
+	assert_int_equal(replicas_now(&world), 2);
+	end_free(&plan);
+	world_close(&world);
+}
+
 static void test_scale_only_as_planned(void **state)
 {
 	const struct action_kind *kind = world_kind("kube.scale");
@@ -564,6 +581,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_scale),
+		cmocka_unit_test(test_scale_tried_again),
 		cmocka_unit_test(test_scale_only_as_planned),
 		cmocka_unit_test(test_scale_unclear_end),
 		cmocka_unit_test(test_scale_later_mark),

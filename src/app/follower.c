@@ -32,8 +32,8 @@
 enum {
 	TICK_MS = FAILPOINT_MS(1000),
 	LOOK_MS = 8000,
-	LOOKS_MAX = 100, /* under way */
-	HAND_MAX = 300,
+	LOOKS_MAX = 100,  /* under way */
+	HAND_MAX = 300,   /* room for looks is left: what is watched must not keep others waiting */
 	STAYING_MAX = 32, /* watched only for whether they stay; the others are looked at by time */
 	SAFETY_MS = 30000,          /* then the cluster is asked, whatever its watches say */
 	GAP_MS = 500,               /* between two looks at one: what is heard meanwhile is one */
@@ -240,6 +240,7 @@ static bool may_watch(const struct followed *followed, const json_t *watch)
 	const struct follower *follower = followed->follower;
 	char *key = denied_key(watch);
 	bool denied = json_integer_value(json_object_get(follower->denied, key)) > now_of(follower);
+	bool crowded = followed->watch == NULL && follower->hand.count > HAND_MAX - LOOKS_MAX;
 	size_t staying = 0;
 
 	free(key);
@@ -250,7 +251,7 @@ static bool may_watch(const struct followed *followed, const json_t *watch)
 		if (other != followed && other->watch != NULL && other->done_ms >= 0)
 			staying++;
 	}
-	return !denied && (followed->done_ms < 0 || staying < STAYING_MAX);
+	return !denied && !crowded && (followed->done_ms < 0 || staying < STAYING_MAX);
 }
 
 /* The new watch begins before the old one ends, so that they can share a stream. */

@@ -75,20 +75,20 @@ def test_why_with_what_is_given(town):
     told(town, "U0ANA", "A rule of the command refuses it, whoever asks: Scaling to zero")
 
 
-def test_group_of_which_nobody_knows_who_is_in_it(town):
+def test_group_of_which_nobody_knows_who_is_in_it(world):
     """As after a grant that names it first and before the sync: said so, and neither yes nor no is made up."""
-    town.db.run("""with g as (update dir.grp set in_scope_since_gen = null where name_key = 'team-ads-oncall' returning group_id)
+    world.db.run("""with g as (update dir.grp set in_scope_since_gen = null where name_key = 'team-ads-oncall' returning group_id)
         delete from dir.membership m using g where m.group_id = g.group_id""")
-    town.slash("U0ANA", "workers status team=ads")
-    says = told(town, "U0ANA", "You may not do this")
+    world.slash("U0ANA", "workers status team=ads")
+    says = told(world, "U0ANA", "You may not do this")
     assert "The members of team-ads-oncall are read at the next sync." in says, says
-    town.db.run("""insert into authz.permit (stable_key, effect, capability, action_id, group_id, origin, revision)
+    world.db.run("""insert into authz.permit (stable_key, effect, capability, action_id, group_id, origin, revision)
         select 'stop', 'forbid', 'request', a.action_id, g.group_id, 'file', 1 from authz.action a, dir.grp g
         where a.name = 'workers.status' and g.name_key = 'team-ads-oncall'""")
-    town.slash("U0DIA", "workers status team=ads")
-    says = told(town, "U0DIA", "nobody knows yet who is in it")
+    world.slash("U0DIA", "workers status team=ads")
+    says = told(world, "U0DIA", "nobody knows yet who is in it")
     assert "The members of team-ads-oncall are read at the next sync." in says, says
-    done = town.command("explain", "dia@example.com", "workers.status", "team=ads", status=1)
+    done = world.command("explain", "dia@example.com", "workers.status", "team=ads", status=1)
     assert "its members are read at the next sync" in done.said
 
 

@@ -73,6 +73,7 @@ create table dir.grp (
 	check ((state = 'gone') = (gone_gen is not null))
 );
 create unique index grp_live_name on dir.grp (name_key, source_id) where state = 'active';
+create index grp_by_name on dir.grp (lower(name_key)) where state = 'active'; -- as the rules of approvals name it
 comment on column dir.grp.name_key is 'Address or path: a label, not an identity';
 comment on column dir.grp.in_scope_since_gen is
 	'Null: its members are not read, so nobody is known to be in it and nobody not to be';

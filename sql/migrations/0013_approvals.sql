@@ -48,7 +48,7 @@ end $$;
 create function ops.group_named(p_name text) returns bigint
 language sql stable as $$
 	select min(g.group_id) from dir.grp g
-	where g.state = 'active' and g.name_key = lower(p_name collate "C") having count(*) = 1
+	where g.state = 'active' and lower(g.name_key) = lower(p_name collate "C") having count(*) = 1
 $$;
 
 -- The group that a rule names: the one that was reviewed with the grants, and only without that whichever has the name.

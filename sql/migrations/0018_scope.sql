@@ -110,7 +110,7 @@ language plpgsql set search_path = pg_catalog, authz, dir, pg_temp as $$
 begin
 	create temp table grant_rule on commit drop as
 		select coalesce(w.name, r.name) as name, w.given, r.group_id as old_id, (
-				select min(g.group_id) from dir.grp g where g.state = 'active' and g.name_key = w.name having count(*) = 1) as new_id
+				select min(g.group_id) from dir.grp g where g.state = 'active' and lower(g.name_key) = w.name having count(*) = 1) as new_id
 		from (select lower(x.given collate "C") as name, min(x.given) as given from grant_action n,
 			jsonb_array_elements_text(n.groups) x(given) group by 1) w
 		full join authz.rule_group r on r.name = w.name;

@@ -9,7 +9,7 @@
 #include "base/xalloc.h"
 #include "store_internal.h"
 
-enum { READ_MS = 10 * 1000, READ_MAX = 64 << 20, TICK_MAX = 50 };
+enum { READ_MS = 10 * 1000, SLOW_MS = 60 * 1000, READ_MAX = 64 << 20, TICK_MAX = 50 };
 
 struct reading {
 	struct call call;
@@ -50,20 +50,40 @@ static void on_answer(void *data, const struct db_answer *answer, const struct e
 	json_decref(value);
 }
 
-struct call *store_read(struct db *db, const char *name, const char *sql, struct params *params,
-			store_json_fn done, void *data)
+static struct call *read_within(unsigned ms, struct db *db, const struct db_statement *statement,
+				store_json_fn done, void *data)
 {
 	struct reading *reading = xcalloc(1, sizeof(*reading));
-	const struct db_statement statement = {
-		.name = name, .sql = sql, .n = params->n, .params = params->values
-	};
 
 	reading->call.cancel = reading_cancel;
 	reading->done = done;
 	reading->data = data;
-	reading->inner = db_start(db, &statement, 1, READ_MS, on_answer, reading);
-	params_finish(params);
+	reading->inner = db_start(db, statement, 1, ms, on_answer, reading);
 	return &reading->call;
+}
+
+struct call *store_read(struct db *db, const char *name, const char *sql, struct params *params,
+			store_json_fn done, void *data)
+{
+	const struct db_statement statement = {
+		.name = name, .sql = sql, .n = params->n, .params = params->values
+	};
+	struct call *call = read_within(READ_MS, db, &statement, done, data);
+
+	params_finish(params);
+	return call;
+}
+
+struct call *store_read_slowly(struct db *db, const char *sql, struct params *params,
+			       store_json_fn done, void *data)
+{
+	const struct db_statement statement = { .sql = sql,
+						.n = params->n,
+						.params = params->values };
+	struct call *call = read_within(SLOW_MS, db, &statement, done, data);
+
+	params_finish(params);
+	return call;
 }
 
 struct call *store_audit_list(struct db *db, const json_t *filter, unsigned limit,

@@ -155,11 +155,6 @@ void store_lost_work(struct job *job, const struct err *err);
 /* A refusal of the server in words that say what to do; other errors stay as they are. */
 void store_db_err(const struct db_answer *answer, const struct err *from, struct err *err);
 
-/* audit.c: one function that answers with one JSON text; finishes params. */
-struct call *store_read(struct db *db, const char *name, const char *sql, struct params *params,
-			void (*done)(void *data, const json_t *value, const struct err *err),
-			void *data);
-
 /* The requests that this replica works on. */
 void store_hold(struct store *store, const struct request *rq);
 void store_release(struct store *store, const char *id);
@@ -182,9 +177,12 @@ void store_disown_init(struct store *store);
 void store_disown_finish(
 	struct store *store); /* closes the timer, whose close callback frees store */
 
-/* A function that answers with one JSON text; finishes params. */
+/* audit.c: a function that answers with one JSON text; finishes params.  10 s at most; _slowly: a
+ * minute, for what may wait for a sync that is under way. */
 struct call *store_read(struct db *db, const char *name, const char *sql, struct params *params,
 			store_json_fn done, void *data);
+struct call *store_read_slowly(struct db *db, const char *sql, struct params *params,
+			       store_json_fn done, void *data);
 
 void store_sign_cancel(struct store *store);
 /* Seals the audit log in the background; one replica at a time does it. */

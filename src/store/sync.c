@@ -391,7 +391,7 @@ struct call *store_sync_before(struct db *db, const char *source, const char *se
 
 	params_text(&params, source);
 	params_text(&params, settings);
-	return store_read(db, NULL, "SELECT dir.sync_before($1, $2)", &params, done, data);
+	return store_read_slowly(db, "SELECT dir.sync_before($1, $2)", &params, done, data);
 }
 
 /* ---- addresses ---- */

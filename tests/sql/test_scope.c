@@ -331,6 +331,11 @@ static void test_renamed(void **state)
 	owner_sees("SELECT name_key FROM dir.grp WHERE group_id = ops.rule_group('{\"group\": "
 		   "\"Platform\"}')",
 		   "platform"); /* one that was not reviewed: by its name */
+	/* as its source spells it */
+	good("UPDATE dir.grp SET name_key = 'Data Platform' WHERE name_key = 'platform'");
+	owner_sees("SELECT name_key FROM dir.grp WHERE group_id = ops.rule_group('{\"group\": "
+		   "\"data platform\"}')",
+		   "Data Platform");
 }
 
 static void test_set_aside(void **state)

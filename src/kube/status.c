@@ -30,14 +30,14 @@ struct reading {
 	char shown[SHOWN_MAX + 1]; /* of message, harmless */
 };
 
-static bool gets(const struct kube_asked *asked)
+static bool only_reads(const struct kube_asked *asked)
 {
 	return str_eq(asked->method, "GET") || str_eq(asked->method, "HEAD");
 }
 
 bool kube_asked_reads(const struct kube_asked *asked)
 {
-	return gets(asked) || asked->dry_run;
+	return only_reads(asked) || asked->dry_run;
 }
 
 char *kube_asked_text(const struct kube_asked *asked)
@@ -59,7 +59,7 @@ static const char *verb_of(const struct kube_asked *asked)
 {
 	if (asked->watches)
 		return "watch";
-	if (gets(asked))
+	if (only_reads(asked))
 		return asked->name != NULL || asked->kind == NULL ? "get" : "list";
 	if (str_eq(asked->method, "POST"))
 		return "create";

@@ -84,11 +84,15 @@ def test_killed_long_after_it_was_heard(world):
 def test_killed_when_it_had_said_that_nothing_was_recorded(world, run):
     """The record got in, its answer did not, and who knew is dead: the person decides, by a button."""
     known(world)
+    world.sql("alter function ops.disown rename to unheard_of")     # the question what became of it leads to nothing
     world.postgres.pause()
     assert "Nothing was recorded" in world.slash("U0ANA", NUDGE)["text"]
     world.kill()
     world.postgres.resume()
     rid = eventually(lambda: world.requests(command="workers nudge"), what="the record")[0]["id"]
+    eventually(lambda: not world.sql("select 1 from pg_stat_activity where application_name = 'opsd intake' "
+                                     "and datname = current_database()"), what="the end of what the dead one had sent")
+    world.sql("alter function ops.unheard_of rename to disown")
     world.start()
     world.make_time_pass()
     if run:

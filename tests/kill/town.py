@@ -353,7 +353,7 @@ class Town(World):
         deed()
         self.sql("select ops.unfreeze_by_login(null, 'the harness')")
 
-    def stop(self, row):
+    def call_off(self, row):
         """Cancel of what waits for its time, as a person would: again, when Slack shows an error."""
         for _ in range(3):
             self.look()
@@ -408,7 +408,7 @@ class Town(World):
         self.rest(owed=PREVIEWS)
         forced, kept, stopped = map(self.row_of, ("forced", "kept", "stopped"))
         self.steer(kept, "keep", "scheduled")
-        self.stop(stopped)
+        self.call_off(stopped)
         self.set_by_another("web", "workers-dev", 48)
         self.its_time(self.revert_of(forced))
         self.steer(forced, "back", "confirming")

@@ -122,7 +122,9 @@ static void on_clicked(void *data, const struct err *err)
 	struct request *rq = actor->rq;
 	char text[400];
 
-	expect_possible(err);
+	/* A click may also be given up while its transaction waits for another one's locks. */
+	if (err == NULL || err->kind != ERR_UNCERTAIN)
+		expect_possible(err);
 	if (err != NULL || rq->known_id != NULL || rq->state != REQUEST_CONFIRMING) {
 		rest(actor);
 		return;

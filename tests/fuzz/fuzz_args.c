@@ -24,7 +24,7 @@ static const char file[] =
 	"      role: { type: enum, values: [dev, prod] }\n"
 	"      count: { type: integer, min: 0, max: 200 }\n"
 	"      for: { type: duration, max: 24h, optional: true }\n"
-	"      at: { type: time, optional: true }\n"
+	"      when: { type: time, optional: true }\n"
 	"      who: { type: person, optional: true }\n"
 	"      dry: { type: boolean, default: false }\n"
 	"      reason: { type: text, max: 300 }\n"
@@ -53,6 +53,8 @@ static void load(void)
 	catalog = catalog_load(dir, fake_kinds, NULL, &diags);
 	(void)unlink(path);
 	(void)rmdir(dir);
+	for (size_t i = 0; i < diags.n; i++)
+		(void)fprintf(stderr, "%s\n", diag_text(&diags.items[i]));
 	if (catalog == NULL)
 		abort();
 	diags_finish(&diags);

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/pem.h"
 #include "base/xalloc.h"
 
 enum { RSA_BITS_MIN = 2048 };
@@ -40,23 +41,13 @@ char *base64url(const void *data, size_t len)
 	return text;
 }
 
-/* An encrypted key is refused, never asked about on a terminal. */
-static int no_password(char *buf, int size, int writing, void *data)
-{
-	(void)buf;
-	(void)size;
-	(void)writing;
-	(void)data;
-	return -1;
-}
-
 static EVP_PKEY *read_key(const char *pem, struct err *err)
 {
 	BIO *bio = BIO_new_mem_buf(pem, -1);
 	EVP_PKEY *key;
 
 	assert(bio != NULL);
-	key = PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL);
+	key = PEM_read_bio_PrivateKey(bio, NULL, pem_no_password, NULL);
 	BIO_free(bio);
 	ERR_clear_error();
 	if (key == NULL) {
@@ -137,7 +128,7 @@ static char *thumbprint(EVP_PKEY *key, const char *certificate_pem, struct err *
 	X509 *certificate;
 
 	assert(bio != NULL);
-	certificate = PEM_read_bio_X509(bio, NULL, no_password, NULL);
+	certificate = PEM_read_bio_X509(bio, NULL, pem_no_password, NULL);
 	BIO_free(bio);
 	if (certificate == NULL)
 		wrong = "the certificate cannot be read: it is a PEM block";

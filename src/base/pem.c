@@ -11,8 +11,7 @@
 
 #include "base/err.h"
 
-/* A key under a password would ask for it on the terminal. */
-static int no_password(char *buf, int size, int writing, void *data)
+int pem_no_password(char *buf, int size, int writing, void *data)
 {
 	(void)buf;
 	(void)size;
@@ -31,9 +30,11 @@ static BIO *reader(const char *text)
 bool pem_pair(const char *certs, const char *key, struct err *err)
 {
 	BIO *cert_bio = reader(certs), *key_bio = reader(key);
-	X509 *cert = cert_bio == NULL ? NULL : PEM_read_bio_X509(cert_bio, NULL, no_password, NULL);
-	EVP_PKEY *private =
-		key_bio == NULL ? NULL : PEM_read_bio_PrivateKey(key_bio, NULL, no_password, NULL);
+	X509 *cert =
+		cert_bio == NULL ? NULL : PEM_read_bio_X509(cert_bio, NULL, pem_no_password, NULL);
+	EVP_PKEY *private = key_bio == NULL
+				    ? NULL
+				    : PEM_read_bio_PrivateKey(key_bio, NULL, pem_no_password, NULL);
 	bool good = false;
 
 	if (cert == NULL)

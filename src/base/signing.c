@@ -13,6 +13,7 @@
 
 #include "base/digest.h"
 #include "base/err.h"
+#include "base/pem.h"
 #include "base/str.h"
 #include "base/xalloc.h"
 
@@ -23,16 +24,6 @@ struct signing_key {
 	char ids[KEYS_MAX][SIGNING_ID_LEN];
 	size_t n;
 };
-
-/* An encrypted key is refused, never asked about on a terminal. */
-static int no_password(char *buf, int size, int writing, void *data)
-{
-	(void)buf;
-	(void)size;
-	(void)writing;
-	(void)data;
-	return -1;
-}
 
 static bool name_key(EVP_PKEY *key, char ret_id[SIGNING_ID_LEN])
 {
@@ -57,8 +48,8 @@ static struct signing_key *read_keys(const char *pem, bool private, struct err *
 
 	assert(bio != NULL);
 	while (good && key->n < KEYS_MAX) {
-		read = private ? PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL)
-			       : PEM_read_bio_PUBKEY(bio, NULL, no_password, NULL);
+		read = private ? PEM_read_bio_PrivateKey(bio, NULL, pem_no_password, NULL)
+			       : PEM_read_bio_PUBKEY(bio, NULL, pem_no_password, NULL);
 		if (read == NULL)
 			break;
 		good = name_key(read, key->ids[key->n]);

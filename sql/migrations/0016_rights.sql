@@ -506,15 +506,21 @@ end $$;
 
 -- Company sign-ins
 
+-- The request that waits for its asker's sign-in, locked; null: it is not this replica's any more.
+create function ops.signing_in(p_boot uuid, p_id text, p_fence bigint) returns ops.request
+language sql as $$
+	select q from ops.request q where q.id = p_id and q.fence = p_fence and q.claimed_by = p_boot
+		and q.state = 'received' and q.code = 'step_up' for no key update
+$$;
+
 -- Before a code is shown: at most three an hour for one account, and one for a request.
 create function ops.prove_begin(p_boot uuid, p_observer json, p_id text, p_fence bigint) returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
 	r ops.request;
 begin
-	select * into r from ops.request q where q.id = p_id and q.fence = p_fence and q.claimed_by = p_boot
-		and q.state = 'received' and q.code = 'step_up' for no key update;
-	if not found then
+	r := ops.signing_in(p_boot, p_id, p_fence);
+	if r.id is null then
 		return '"taken_over"';
 	end if;
 	perform pg_advisory_xact_lock(hashtextextended('opsd sign-in ' || r.slack_user, 0));
@@ -587,9 +593,8 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
 	r ops.request;
 begin
-	select * into r from ops.request q where q.id = p_id and q.fence = p_fence and q.claimed_by = p_boot
-		and q.state = 'received' and q.code = 'step_up' for no key update;
-	if not found then
+	r := ops.signing_in(p_boot, p_id, p_fence);
+	if r.id is null then
 		return '"taken_over"';
 	end if;
 	return ops.take_proof(p_id, '', r.team, r.slack_user, r.person_id, p_observer, p_source, p_proof);

@@ -346,6 +346,21 @@ struct call *restarting_revert(const struct restart_base *base, struct action_en
 struct call *restarting_follow(const struct restart_base *base, struct action_env *env,
 			       const struct action_run *run, action_done_fn done, void *data);
 bool restarting_check(const json_t *with, const char **ret_param, struct err *err);
+/* What that takes beside the right to the settings. */
+#define RESTARTING_NEEDS                                                                           \
+	{ .verbs = "get patch", .kinds = "Deployment", .object = "restart", .when = "restart" },   \
+		{ .verbs = "list", .kinds = "Pod", .when = "restart", .spare = true },             \
+		{ .verbs = "list", .kinds = "ReplicaSet", .when = "restart", .spare = true },      \
+		{ .verbs = "list", .kinds = "Event", .when = "restart", .spare = true },           \
+		{ .verbs = "list", .kinds = "ResourceQuota", .when = "restart", .spare = true },   \
+		{ .verbs = "list watch",                                                           \
+		  .kinds = "Deployment",                                                           \
+		  .object = "restart",                                                             \
+		  .when = "restart",                                                               \
+		  .spare = true },                                                                 \
+	{                                                                                          \
+		.verbs = "watch", .kinds = "Pod", .when = "restart", .spare = true                 \
+	}
 
 /* The steps of a kind whose base has that name: plan_both, apply_both … */
 #define RESTARTING_STEP(step)                                                                      \

@@ -365,17 +365,7 @@ static const struct action_need needs[] = {
 	  .when = "value",
 	  .spare = true },
 	GITOPS_NEEDS,
-	{ .verbs = "get patch", .kinds = "Deployment", .object = "restart", .when = "restart" },
-	{ .verbs = "list", .kinds = "Pod", .when = "restart", .spare = true },
-	{ .verbs = "list", .kinds = "ReplicaSet", .when = "restart", .spare = true },
-	{ .verbs = "list", .kinds = "Event", .when = "restart", .spare = true },
-	{ .verbs = "list", .kinds = "ResourceQuota", .when = "restart", .spare = true },
-	{ .verbs = "list watch",
-	  .kinds = "Deployment",
-	  .object = "restart",
-	  .when = "restart",
-	  .spare = true },
-	{ .verbs = "watch", .kinds = "Pod", .when = "restart", .spare = true },
+	RESTARTING_NEEDS,
 	{ .verbs = NULL },
 };
 

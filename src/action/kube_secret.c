@@ -483,17 +483,7 @@ RESTARTING_STEP(follow)
 
 static const struct action_need needs[] = {
 	{ .verbs = "patch", .kinds = "Secret", .object = "name" },
-	{ .verbs = "get patch", .kinds = "Deployment", .object = "restart", .when = "restart" },
-	{ .verbs = "list", .kinds = "Pod", .when = "restart", .spare = true },
-	{ .verbs = "list", .kinds = "ReplicaSet", .when = "restart", .spare = true },
-	{ .verbs = "list", .kinds = "Event", .when = "restart", .spare = true },
-	{ .verbs = "list", .kinds = "ResourceQuota", .when = "restart", .spare = true },
-	{ .verbs = "list watch",
-	  .kinds = "Deployment",
-	  .object = "restart",
-	  .when = "restart",
-	  .spare = true },
-	{ .verbs = "watch", .kinds = "Pod", .when = "restart", .spare = true },
+	RESTARTING_NEEDS,
 	{ .verbs = NULL },
 };
 

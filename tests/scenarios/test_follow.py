@@ -292,14 +292,16 @@ def test_probe_fails(make):
     world = make(kube={"step_ms": 5})
     world.kube.stuck(ns="ads", name="workers-dev", reason="Unready")
     rid = change(world)
-    text = says(world, rid, "Under way", "worker runs, but is not ready")
+    # both of the new ones are there: which one the message is about stays
+    text = says(world, rid, "Under way", "worker runs, but is not ready", "and 1 more that are not ready")
     pod = re.search(r"(workers-dev-\w+-\w+): worker runs", text)[1]
     uid = world.kube.object("Pod", "ads", pod)["metadata"]["uid"]
+    # the newest counts, to the second: a minute ahead of what the stand-in's kubelet goes on saying
     world.kube.create(object={
         "apiVersion": "v1", "kind": "Event", "metadata": {"namespace": "ads", "name": pod + ".1"}, "type": "Warning",
         "reason": "Unhealthy", "message": "Readiness probe failed: HTTP probe failed with statuscode: 503",
         "involvedObject": {"kind": "Pod", "namespace": "ads", "name": pod, "uid": uid},
-        "lastTimestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 1))})
+        "lastTimestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 60))})
     says(world, rid, "Under way", "Readiness probe failed: HTTP probe failed with statuscode: 503")
 
 

@@ -212,15 +212,7 @@ static void on_read_again(void *data, const struct kube_answer *answer, const st
 
 static void read_again(struct change *change)
 {
-	struct kube_request request = { .method = "GET",
-					.kind = change->place.kind,
-					.space = change->place.space,
-					.name = change->place.name,
-					.request_id = change->act.run->request_id,
-					.person = change->act.run->person,
-					.timeout_ms = change->act.run->timeout_ms };
-
-	change->act.inner = kube_call(change->place.kube, &request, on_read_again, change);
+	change->act.inner = place_get(&change->place, change->act.run, on_read_again, change);
 }
 
 static void on_patched(void *data, const struct kube_answer *answer, const struct err *err)

@@ -378,16 +378,7 @@ static void on_object(void *data, const struct kube_answer *answer, const struct
 
 static void ask_object(struct follow *follow)
 {
-	const struct action_run *run = follow->act.run;
-	struct kube_request request = { .method = "GET",
-					.kind = follow->place.kind,
-					.space = follow->place.space,
-					.name = follow->place.name,
-					.request_id = run->request_id,
-					.person = run->person,
-					.timeout_ms = run->timeout_ms };
-
-	follow->act.inner = kube_call(follow->place.kube, &request, on_object, follow);
+	follow->act.inner = place_get(&follow->place, follow->act.run, on_object, follow);
 }
 
 static void on_known(void *data)

@@ -212,15 +212,7 @@ static void on_job(void *data, const struct kube_answer *answer, const struct er
 
 static void ask_job(struct job_follow *follow)
 {
-	const struct action_run *run = follow->act.run;
-	struct kube_request request = { .method = "GET",
-					.kind = follow->place.kind,
-					.space = follow->place.space,
-					.name = follow->place.name,
-					.request_id = run->request_id,
-					.timeout_ms = run->timeout_ms };
-
-	follow->act.inner = kube_call(follow->place.kube, &request, on_job, follow);
+	follow->act.inner = place_get(&follow->place, follow->act.run, on_job, follow);
 }
 
 /* A watch may be behind: that a job is gone is asked of the cluster itself. */

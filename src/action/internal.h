@@ -86,6 +86,9 @@ bool place_read(struct place *place, const struct action_env *env, const json_t 
 		const char *fixed, enum place_needs needs, struct err *err);
 bool place_check(const struct action_env *env, const json_t *with, bool scalable,
 		 const char **ret_param, struct err *err);
+/* Reads the object: a GET as run's person. */
+struct call *place_get(const struct place *place, const struct action_run *run, kube_done_fn done,
+		       void *data);
 json_t *place_target(const struct place *place);
 /* Does ref ({ "apiVersion", "kind", "name" }) name it? */
 bool place_is(const struct place *place, const json_t *ref, const char *default_kind);

@@ -92,6 +92,20 @@ bool place_check(const struct action_env *env, const json_t *with, bool scalable
 	return true;
 }
 
+struct call *place_get(const struct place *place, const struct action_run *run, kube_done_fn done,
+		       void *data)
+{
+	const struct kube_request request = { .method = "GET",
+					      .kind = place->kind,
+					      .space = place->space,
+					      .name = place->name,
+					      .request_id = run->request_id,
+					      .person = run->person,
+					      .timeout_ms = run->timeout_ms };
+
+	return kube_call(place->kube, &request, done, data);
+}
+
 json_t *place_target(const struct place *place)
 {
 	json_t *target = json_object();

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """PostgreSQL gone, frozen, cut off: what was told "not recorded" never happens, the rest goes on by itself."""
 
+import signal
 import time
 
 import pytest
@@ -11,6 +12,7 @@ STATUS = "workers status team=ads"
 NUDGE = "workers nudge team=ads count=4 reason=queue"
 SCALE = "workers scale team=ads role=dev count=4 reason=queue"
 NOTHING = "Nothing was recorded and nothing will happen"
+NOTHING_HERE = "Nothing comes of this"      # says the replica that finds the delivery disowned by another one
 
 
 def refused(world, user, text):
@@ -180,33 +182,63 @@ def both_waiting(world):
     return rows if len(rows) >= 2 else None
 
 
-@pytest.mark.parametrize("which", [0, 1])
-def test_one_delivery_at_two_replicas(make_world, which):
-    """The same envelope is with two replicas, and one of them loses its answer: what Slack is told is what happens."""
+def lose_one_answer(world, n, which, first="any"):
+    """One envelope is with two replicas; the session of one ends under its statement. What Slack was answered first."""
+    world.wait_told()
+    counts = world.slack.stats()["envelopes"]
+    answers = counts["acked"] + counts["duplicate_acks"]
+    world.slack.fault(name="duplicate", times=1, same_id=True, on_other_socket=True, match={"type": "slash_commands"})
+    with world.postgres.session(world.database) as blocker:
+        blocker.run("begin; lock table ops.delivery in access exclusive mode")
+        world.slack.slash(user="U0ANA", channel="C0OPS", text=f"workers nudge team=ads count={n} reason=twice")
+        rows = eventually(lambda: both_waiting(world), what="both replicas to wait")
+        lost, kept = int(rows[which]["pid"]), int(rows[1 - which]["pid"])
+        if first == "disowned":
+            world.postgres.signal_all(signal.SIGSTOP, [kept])
+        try:
+            assert len(world.sql("select pg_terminate_backend($1::int)", lost)) == 1
+            blocker.run("rollback")
+            if first == "disowned":
+                eventually(lambda: world.sql("select 1 from ops.delivery where disowned"), what="the answer to be made sure of")
+        finally:
+            world.postgres.signal_all(signal.SIGCONT, [kept])
+
+    def answered():
+        counts = world.slack.stats()["envelopes"]
+        return counts["acked"] + counts["duplicate_acks"] == answers + 2
+    eventually(answered, what="both answers")
+    return words(world.slack.acks(user="U0ANA")["acks"][-1]["ack"])
+
+
+@pytest.fixture
+def two_replicas(make_world):
     world = make_world(start=2, config={"slack": {"connections": 1}})
     for _ in range(2):          # each knows her
         world.slash("U0ANA", STATUS)
-    for n in range(5, 9):
-        world.wait_told()
-        patches, counts = len(world.kube.patches()), world.slack.stats()["envelopes"]
-        answers = counts["acked"] + counts["duplicate_acks"]
-        world.slack.fault(name="duplicate", times=1, same_id=True, on_other_socket=True, match={"type": "slash_commands"})
-        with world.postgres.session(world.database) as blocker:
-            blocker.run("begin; lock table ops.delivery in access exclusive mode")
-            world.slack.slash(user="U0ANA", channel="C0OPS", text=f"workers nudge team=ads count={n} reason=twice")
-            rows = eventually(lambda: both_waiting(world), what="both replicas to wait")
-            assert len(world.sql("select pg_terminate_backend($1::int)", rows[which]["pid"])) == 1
-            blocker.run("rollback")
+    return world
 
-        def answered():
-            counts = world.slack.stats()["envelopes"]
-            return counts["acked"] + counts["duplicate_acks"] == answers + 2
-        eventually(answered, what="both answers")
-        if NOTHING in words(world.slack.acks(user="U0ANA")["acks"][-1]["ack"]):
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_one_delivery_at_two_replicas(two_replicas, which):
+    """The same envelope is with two replicas, and one of them loses its answer: what Slack is told is what happens."""
+    world = two_replicas
+    for n in range(5, 9):
+        patches = len(world.kube.patches())
+        told = lose_one_answer(world, n, which)
+        if NOTHING in told or NOTHING_HERE in told:
             still(world, patches)
         else:
             eventually(lambda: world.kube.replicas() == n, what="the change")
         eventually(lambda: not [r for r in world.requests() if r["state"] in ("received", "allowed", "running")], what="rest")
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_one_delivery_disowned_before_its_twin(two_replicas, which):
+    """The replica that lost its answer keeps the delivery out first: its twin too says that nothing comes of it."""
+    told = lose_one_answer(two_replicas, 5, which, first="disowned")
+    assert NOTHING in told or NOTHING_HERE in told, told
+    still(two_replicas)
+    assert not two_replicas.requests(command="workers nudge")
 
 
 def test_connections_cut_when_idle_cost_nothing(world):

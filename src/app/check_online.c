@@ -218,7 +218,7 @@ static void say_database(struct probe *probe, const struct err *err)
 
 static void open_database(struct probe *probe, const char *url)
 {
-	const struct db_config db = { .name = "opsd check", .url = url, .connections = 1 };
+	const struct db_config db = { .name = "check", .url = url, .connections = 1 };
 
 	db_destroy(probe->db);
 	probe->db = db_create(&probe->loop, &db);

@@ -81,7 +81,7 @@ void check_policy(struct check *check, const struct config *config, const struct
 	struct asking asking = { .err = { .kind = ERR_NONE } };
 	json_t *rules = rules_of(catalog);
 	char *url = config_secret(config, "database.url", &asking.err);
-	struct db_config db_config = { .name = "opsd check", .url = url, .connections = 1 };
+	struct db_config db_config = { .name = "check", .url = url, .connections = 1 };
 	struct db *db;
 
 	if (json_array_size(rules) > 0 && !config_has(config, "slack.approval_channel"))

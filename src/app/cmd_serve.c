@@ -165,11 +165,11 @@ static void make_store(struct service *service)
 						 "SET jit = off",
 						 NULL };
 	/* Two: what comes while one commits gathers for the other. */
-	struct db_config intake = { .name = "opsd intake",
+	struct db_config intake = { .name = "intake",
 				    .url = service->database_url,
 				    .connections = 2,
 				    .on_connect = intake_sets };
-	struct db_config work = { .name = "opsd work",
+	struct db_config work = { .name = "work",
 				  .url = service->database_url,
 				  .connections = (unsigned)config_int(service->config,
 								      "database.connections"),

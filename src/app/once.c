@@ -55,7 +55,7 @@ int once_run(struct app_options *options, const struct once *once)
 {
 	struct asking asking = { .err = { .kind = ERR_NONE } };
 	char *url = read_url(options->config, once->url_setting, &asking.err);
-	struct db_config config = { .name = "opsd cli", .url = url, .connections = 1 };
+	struct db_config config = { .name = "cli", .url = url, .connections = 1 };
 	int code = APP_COULD_NOT;
 
 	if (url == NULL)

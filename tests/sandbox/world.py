@@ -388,7 +388,11 @@ class World:
         eventually(lambda: self.owed() == 0, timeout, "all messages to be delivered")
 
     def make_time_pass(self, requests=True, messages=True, offers=False):
-        """Leases, claims, delays and reminders come to their end now; offers only when asked for."""
+        """Leases, claims, delays and reminders come to their end now; offers only when asked for.
+
+        What a living replica has in hand would be taken from it by this: after a kill it comes before the next start."""
+        if not self.running:
+            self.wait_heard()
         if requests:
             self.sql("update ops.request set wake_at = clock_timestamp() where wake_at is not null "
                      "and (state not in ('confirming', 'approving') or claimed_by is not null)")
@@ -397,6 +401,11 @@ class World:
         if offers:
             self.sql("update ops.request set wake_at = clock_timestamp(), expires_at = clock_timestamp() "
                      "where state = 'confirming'")
+
+    def wait_heard(self):
+        """What a dead replica had sent to the database is done, or never will be."""
+        eventually(lambda: not self.sql("select 1 from pg_stat_activity where application_name in ('opsd-intake', 'opsd-work') "
+                                        "and datname = current_database()"), what="the sessions of the dead one to end")
 
     def approval_time(self, rid, hours):
         """So many hours of an open round of approval pass."""
@@ -408,7 +417,8 @@ class World:
                  "and q.state = 'approving'", rid, str(hours))
 
     def cut_connections(self, user="opsd_app"):
-        return len(self.sql("select pg_terminate_backend(pid) from pg_stat_activity where usename = $1 "
+        """They have ended when this returns."""
+        return len(self.sql("select pg_terminate_backend(pid, 60000) from pg_stat_activity where usename = $1 "
                             "and datname = current_database()", user))
 
     # The service

@@ -2,7 +2,6 @@
 """Approval by a button: who may, what it is that they approve, and every way in which it is not what it was."""
 
 import json
-import time
 
 import pytest
 
@@ -54,7 +53,7 @@ def votes(world, rid):
 def finished(world, rid, state, patches):
     row = world.wait_state(rid, *ENDS)
     assert row["state"] == state, row
-    world.wait_told(15)
+    world.wait_told()
     assert len([e for e in events(world, rid) if e in ENDS]) == 1
     assert len(world.audit_posts(rid)) == 1
     done = [p for p in world.kube.patches() if p["status"] is None or p["status"] < 300]
@@ -177,11 +176,10 @@ def hold_plan(world):
     " and g.stable_key like 'platform-scale%'"])
 def test_approver_left_between_approval_and_start(world, change):
     rid, card = ask(world)
-    slow_plan(world)
-    world.click("U0DIA", card, "approve")
-    world.wait_state(rid, "allowed")
+    approved_not_started(world, rid, card)
     world.sql(change)
-    eventually(lambda: "approval_lost" in events(world, rid), what="the start to be refused")
+    world.kube.clear()
+    lost(world, rid)
     assert world.request(rid)["state"] == "approving" and not world.kube.patches()
     card_of(world, rid, OPEN, "Still needed: 1")
     if "permit" not in change:
@@ -189,8 +187,17 @@ def test_approver_left_between_approval_and_start(world, change):
         finished(world, rid, "succeeded", 1)
 
 
-def slow_plan(world):
-    world.kube.fault(mode="delay", ms=2000, verb="get", ns="ads", times=1)
+def approved_not_started(world, rid, card):
+    """The plan that is made again before the start waits for an answer of the cluster, until clear()."""
+    world.kube.fault(mode="hold", verb="get", ns="ads")
+    world.click("U0DIA", card, "approve")
+    world.wait_state(rid, "allowed")
+
+
+def lost(world, rid):
+    """The start was refused, and the card is what it is to be from now on."""
+    eventually(lambda: "approval_lost" in events(world, rid), what="the start to be refused")
+    world.wait_told()
 
 
 # 14, 15: the policy changes meanwhile
@@ -208,7 +215,7 @@ def test_policy_tightened_while_pending(world):
     rewrite(world, "need: 1, from", "need: 2, from")
     world.opsd.wait_log("catalog reloaded")
     world.click("U0DIA", card, "approve")
-    eventually(lambda: "approval_lost" in events(world, rid), what="the newest rules")
+    lost(world, rid)
     card_of(world, rid, OPEN, "Still needed: 1")
     assert not world.kube.patches()
     world.click("U0EVE", card, "approve")
@@ -217,6 +224,7 @@ def test_policy_tightened_while_pending(world):
 
 def test_policy_that_cannot_be_read_keeps_the_old_one(world):
     rewrite(world, "need: 1, from", "need: lots, from")
+    world.opsd.wait_log("catalog refused, the running one stays")
     rid, card = ask(world)
     assert world.request(rid)["state"] == "approving"
     world.click("U0DIA", card, "approve")
@@ -252,8 +260,7 @@ def test_only_the_requester_could_approve(world):
 def test_two_approvers_at_once(make_world):
     world = make_world(start=2)
     rid, card = ask(world)
-    for user in ("U0DIA", "U0EVE"):
-        world.slack.click(user=user, channel="C0APPROVE", ts=card["ts"], action_id="approve")
+    world.slack.click(user=["U0DIA", "U0EVE"], channel="C0APPROVE", ts=card["ts"], action_id="approve")
     finished(world, rid, "succeeded", 1)
     assert len(votes(world, rid)) == 1
     loser, winner = ("U0EVE", "Dia Sharma") if votes(world, rid)[0]["slack_user"] == "U0DIA" else ("U0DIA", "Eve Lindqvist")
@@ -292,11 +299,17 @@ def test_fifty_racing_approvers_are_one_decision(make_world):
     finished(world, rid, "succeeded", 1)
     assert len(votes(world, rid)) == 1
     assert events(world, rid).count("approved") == 1 and events(world, rid).count("started") == 1
-    eventually(lambda: all(e.acked is not None for e in world.standin.sockets.order), what="every click to be acknowledged")
+    eventually(lambda: all(a["outcome"] for a in world.slack.acks()["acks"]), what="every click to be acknowledged")
     winner = votes(world, rid)[0]["slack_user"]
     for user in users[:5]:
         if user != winner:      # whoever was late hears it, and who was first
-            assert "already approved by Person" in told(world, user, "already approved by")
+            eventually(lambda: late(world, user), what=f"{user} to be told")
+
+
+def late(world, user):
+    """Told who was first; or that it was not to be known in time, when the many before took that long."""
+    said = [words(m) for m in world.seen(user, "C0APPROVE") if m.get("ephemeral_for") == user]
+    return [t for t in said if "already approved by Person" in t or "counts only if the card shows it" in t]
 
 
 def test_racing_approvers_need_exactly_two(make_world):
@@ -374,7 +387,7 @@ def test_button_of_another_request(world):
 
 def test_expired_yet_the_button_works(world):
     rid, card = ask(world)
-    world.slack.fault(name="api", method="chat.update", mode="error", error="internal_error", times=3)
+    world.slack.fault(name="api", method="chat.update", mode="error", error="internal_error")
     world.approval_time(rid, 5)
     finished_row = world.wait_state(rid, "expired")
     assert finished_row["finished_at"]
@@ -391,11 +404,10 @@ def test_expired_yet_the_button_works(world):
 def test_approved_at_the_last_moment_but_not_started(world):
     """The window closed while the plan was made again: nothing runs."""
     rid, card = ask(world)
-    slow_plan(world)
-    world.click("U0DIA", card, "approve")
-    world.wait_state(rid, "allowed")
+    approved_not_started(world, rid, card)
     world.sql("update ops.approval set expires_at = clock_timestamp() where request_id = $1", rid)
     world.sql("update ops.request set expires_at = clock_timestamp() where id = $1", rid)
+    world.kube.clear()
     finished(world, rid, "expired", 0)
 
 
@@ -447,8 +459,8 @@ def test_killed_while_it_waits(make_world):
     rid, card = ask(world)
     world.kill()
     world.kill()
-    world.start()
     world.make_time_pass(requests=False)       # what a dead replica had claimed is sent by another one
+    world.start()
     world.click("U0DIA", card, "approve")
     finished(world, rid, "succeeded", 1)
 
@@ -461,8 +473,8 @@ def test_killed_between_approval_and_start(world):
     world.kube.wait(request={"verb": "get", "ns": "ads"}, since=since)
     world.kill()
     world.kube.clear()
-    world.start()
     world.make_time_pass()
+    world.start()
     finished(world, rid, "succeeded", 1)
     assert events(world, rid).count("taken_over") == 1
 
@@ -475,8 +487,8 @@ def test_killed_before_the_card_was_posted(world):
     world.wait_state(rid, "approving")
     world.kill()
     world.slack.clear()
-    world.start()
     world.make_time_pass(requests=False)
+    world.start()
     card = card_of(world, rid, OPEN)
     world.click("U0DIA", card, "approve")
     finished(world, rid, "succeeded", 1)
@@ -496,9 +508,7 @@ def test_database_away_at_the_click(world):
     rid, card = ask(world)
     world.wait_told()
     world.postgres.pause()
-    before = time.monotonic()
-    world.click("U0DIA", card, "approve")
-    assert time.monotonic() - before < 3
+    assert world.click("U0DIA", card, "approve")["outcome"] == "acked", "within Slack's three seconds"
     world.postgres.resume()
     assert told(world, "U0DIA", "counts only if the card shows it")
     eventually(lambda: world.request(rid)["state"] in ("approving", "succeeded"), what="the row")

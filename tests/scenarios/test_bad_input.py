@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from sandbox.world import request_id, words
+from sandbox.world import eventually, request_id, words
 
 
 def answer(town, text, user="U0ANA", raw=False):
@@ -77,10 +77,16 @@ def test_forty_thousand_characters(town):
 ])
 def test_control_characters(town, text):
     since = town.last_ts()
-    done = town.slash("U0ANA", text, raw=True)
-    assert done["elapsed_ms"] < 2000
-    if not town.slack.state(user="U0ANA")["views"].get("U0ANA"):
-        message = town.see("U0ANA", [], since=since, ephemeral=True)
+    town.slash("U0ANA", text, raw=True)
+
+    def form():
+        return town.slack.state(user="U0ANA")["views"].get("U0ANA")
+
+    def messages():
+        return [m for m in town.seen("U0ANA") if m["ts"] > since and m.get("ephemeral_for")]
+    eventually(lambda: form() or messages(), what="an answer or a form")
+    if not form():
+        message, = messages()
         assert not any(ord(c) < 32 and c not in "\n\t" for c in words(message)), words(message)
         if '"action_id": "confirm"' in json.dumps(message):
             town.click("U0ANA", message, "cancel")
@@ -90,7 +96,8 @@ def test_control_characters(town, text):
 
 def test_nul_is_no_command(town):
     """No client can type it; a frame that holds one is not taken, and nothing breaks."""
-    town.slack.slash(user="U0ANA", channel="C0OPS", text="workers\x00scale", raw=True)
+    done = town.slack.slash(user="U0ANA", channel="C0OPS", text="workers\x00scale", raw=True, wait=True)
+    assert done["outcome"] == "operation_timeout"       # and Slack has said so: no test after this takes it for an answer
     since = town.last_ts()
     town.slash("U0ANA", "workers status team=ads")
     town.see("U0ANA", ["workers-dev"], since=since)
@@ -107,7 +114,7 @@ def test_nothing_that_was_typed_is_parsed(town):
                 since = town.last_ts()
                 town.slash("U0ANA", text, raw=raw)
                 inert(town.see("U0ANA", ["✏️"], since=since))
-    town.wait_told(20)
+    town.wait_told()
     for post in town.audit_posts():
         inert(post)
 
@@ -156,4 +163,4 @@ def test_forged_buttons(town, action):
         post = town.standin.store.post("C0OPS", "x", [{"type": "actions", "elements": [
             {"type": "button", "text": {"type": "plain_text", "text": "b"}, "action_id": action, "value": value}]}])
         done = town.slack.click(user="U0ANA", channel="C0OPS", ts=post.ts, action_id=action, wait=True)
-        assert done["outcome"] == "acked" and done["elapsed_ms"] < 2500, (value, done)
+        assert done["outcome"] == "acked", (value, done)

@@ -164,12 +164,12 @@ def test_two_syncs_of_which_the_older_ends_last(make, loop, postgres):
     """The older one asked before the grant which groups are in use: what it knows less is not taken for less."""
     desk = make("google", tries=7)
     desk.sync()
-    desk.source.faults.append({"mode": "status", "code": 429, "retry_after": 1, "path": "/users"})
+    desk.source.faults.append({"mode": "hold", "path": "/users"})
     older = {}
-    thread = threading.Thread(target=lambda: older.update(done=desk.opsd("sync", status=None, timeout=55)))
+    thread = threading.Thread(target=lambda: older.update(done=desk.opsd("sync", status=None)))
     thread.start()
     try:
-        eventually(lambda: desk.source.struck["status"], 50, "the older run to be held up")
+        eventually(lambda: desk.source.struck["hold"], what="the older run to be held up")
         desk.use("sre@example.com")
         other = DirectoryStandin(desk.company)
         loop.run(other.start())

@@ -33,6 +33,7 @@ MODES = {
     "close": "the connection ends without an answer",
     "cut": "the connection ends in the middle of the answer",
     "hang": "no answer",
+    "hold": "answers once the fault is taken away",
     "skip_page": "a page is left out: its rows are lost, the rest goes on",
     "short": "the listing ends after this page as if it were the last",
     "empty": "an empty listing, well-formed",
@@ -122,6 +123,8 @@ class DirectoryStandin(Tokens):
             self.requests.append(f"{req.method} {req.path}{'?' + req.query if req.query else ''}")
         fault = self.fault_of(req)
         mode = fault["mode"] if fault else None
+        if mode == "hold":
+            return self.held(req, fault)
         if mode in ("close", "hang", "cut"):
             return self.broken(req, fault)
         if mode == "status":
@@ -160,6 +163,11 @@ class DirectoryStandin(Tokens):
             req.conn.transport.write(whole[:-10])
         if mode != "hang":
             req.conn.transport.close()
+
+    async def held(self, req, fault):
+        while fault in self.faults:
+            await asyncio.sleep(0.01)
+        return self.serve(req, None)
 
     @staticmethod
     def error(fault):

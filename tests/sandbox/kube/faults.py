@@ -5,12 +5,14 @@ A fault strikes requests that fit its rules: `verb` (get, list, watch, create, u
 ("deployments", "deployments/scale"), `ns`, `name`, `path` (a regular expression), `dry_run` (true, false). `skip`
 lets so many pass first; `times` is how often it strikes (none: until cleared)."""
 
+import asyncio
 import re
 import time
 from collections import deque
 
 MODES = {
     "delay": "answers after `ms`",
+    "hold": "does and answers it once the fault is cleared",
     "hang": "never answers; nothing is done",
     "close": "closes the connection; nothing is done",
     "close_after": "does it and closes the connection: unknown outcome",
@@ -45,6 +47,7 @@ class Fault:
         self.match = {k: params.pop(k) for k in MATCH if k in params}
         self.path = re.compile(self.match.pop("path")) if "path" in self.match else None
         self.params, self.struck, self.made = params, 0, time.time()
+        self.cleared = asyncio.Event()
 
     def get(self, name, default=None):
         return self.params.get(name, default)
@@ -63,6 +66,7 @@ class Fault:
 class Faults:
     def __init__(self):
         self.active = []
+        self.holding = []
         self.struck = {}
         self.log = deque(maxlen=500)
 
@@ -72,6 +76,10 @@ class Faults:
         return fault
 
     def clear(self, mode=None):
+        if mode in (None, "hold"):
+            for fault in self.holding:
+                fault.cleared.set()
+            self.holding = []
         self.active = [f for f in self.active if mode is not None and f.mode != mode]
 
     def take(self, about):
@@ -83,6 +91,8 @@ class Faults:
                 fault.skip -= 1
                 continue
             fault.struck += 1
+            if fault.mode == "hold":
+                self.holding.append(fault)
             self.struck[fault.mode] = self.struck.get(fault.mode, 0) + 1
             self.log.append({"mode": fault.mode, **about})
             if fault.times is not None:

@@ -384,6 +384,8 @@ class KubeStandin:
         wait += self.settings["latency_ms"]
         if wait:
             await asyncio.sleep(wait / 1000)
+        if mode == "hold":
+            await fault.cleared.wait()
         conn = req.conn
         if mode in ("hang", "close", "throttle", "shutdown", "raw", "html", "garbage", "huge") or \
                 (mode in ("server_timeout", "timeout") and not get("applied")):

@@ -272,7 +272,7 @@ class WebApi:
         if mode in ("lost", "lost_close"):
             self.run(req, method)       # the work is done and nobody hears of it
         else:
-            self.note(method, {"_fault": mode}, fault.get("code", mode))
+            self.note(method, {"_fault": mode, "_body": req.body.decode("utf-8", "replace")}, fault.get("code", mode))
         if mode in ("lost", "hang"):
             return None
         if mode in ("lost_close", "close"):

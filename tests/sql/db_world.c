@@ -91,6 +91,20 @@ static void on_notice(void *data, const char *payload)
 	snprintf(world.payload, sizeof(world.payload), "%s", payload);
 }
 
+/* Linked in place of db_start: --wrap. */
+struct call *__real_db_start(struct db *db, const struct db_statement *statements, size_t n,
+			     unsigned timeout_ms, db_done_fn done, void *data);
+struct call *__wrap_db_start(struct db *db, const struct db_statement *statements, size_t n,
+			     unsigned timeout_ms, db_done_fn done, void *data);
+
+struct call *__wrap_db_start(struct db *db, const struct db_statement *statements, size_t n,
+			     unsigned timeout_ms, db_done_fn done, void *data)
+{
+	if (timeout_ms < world.patience_ms)
+		timeout_ms = world.patience_ms;
+	return __real_db_start(db, statements, n, timeout_ms, done, data);
+}
+
 void create_full(const char *to, unsigned connections, unsigned max_queued, const char *listen)
 {
 	static const char *const on_connect[] = { "SET lock_timeout = '700ms'",
@@ -175,6 +189,12 @@ void wait_for(const struct seen *seen)
 	assert_int_equal(seen->n, 1);
 }
 
+void wait_error(const char *part)
+{
+	while (strstr(db_last_error(world.db), part) == NULL)
+		once();
+}
+
 struct seen ask(const char *sql)
 {
 	struct seen seen = { 0 };
@@ -189,6 +209,17 @@ void good(const char *sql)
 	struct seen seen = ask(sql);
 
 	assert_string_equal(seen.msg, "");
+}
+
+void wait_alone(void)
+{
+	struct seen seen;
+
+	do {
+		seen = ask("SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
+			   "AND backend_type = 'client backend'");
+		assert_string_equal(seen.msg, "");
+	} while (strcmp(seen.text, "0") != 0);
 }
 
 int world_main(const struct CMUnitTest *tests, size_t n)

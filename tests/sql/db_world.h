@@ -33,7 +33,10 @@ struct world {
 	int listening;
 	char payload[64];
 	int notices;
+	unsigned patience_ms; /* no statement is given less: for tests that are not of lateness */
 };
+
+enum { PATIENCE_MS = 60000 };
 
 extern struct world world; /* of the running test */
 
@@ -51,6 +54,9 @@ void cancel_in_flight(struct call **call);
 void on_done(void *data, const struct db_answer *answer, const struct err *err);
 struct call *start(struct seen *seen, const char *name, const char *sql, unsigned timeout_ms);
 void wait_for(const struct seen *seen);
+void wait_error(const char *part); /* until the last error of the pool has it */
+/* Until no other session is left of what was before: one that was dropped may still hold locks. */
+void wait_alone(void);
 struct seen ask(const char *sql);
 void good(const char *sql);
 

@@ -142,7 +142,7 @@ void owed_forget(struct replica *replica)
 
 static void open_replica(struct replica *replica, const char *boot)
 {
-	static const char *const sets[] = { "SET lock_timeout = '3s'", "SET jit = off", NULL };
+	static const char *const sets[] = { "SET lock_timeout = '30s'", "SET jit = off", NULL };
 	static char to[300];
 	struct db_config db = {
 		.name = "test", .url = to, .connections = CALLS_MAX, .on_connect = sets
@@ -165,6 +165,8 @@ static void open_replica(struct replica *replica, const char *boot)
 	store_hello(replica->store, on_end, &end);
 	wait_end(&end);
 	expect_good(&end);
+	while (!db_up(replica->intake))
+		once();
 }
 
 /* The first test migrates; the next ones start from empty tables, which is a hundred times quicker.
@@ -197,7 +199,9 @@ int store_setup(void **state)
 {
 	if (world_setup(state) != 0)
 		return -1;
+	world.patience_ms = PATIENCE_MS;
 	create(1);
+	wait_alone();
 	empty_database();
 	seed();
 	open_replica(&replicas[0], "00000000-0000-4000-8000-00000000000a");

@@ -29,7 +29,9 @@ void fresh(void)
 {
 	struct ran ran = { 0 };
 
+	world.patience_ms = PATIENCE_MS;
 	create(1);
+	wait_alone();
 	if (migrated) {
 		good("DO $$ BEGIN PERFORM set_config('session_replication_role', 'replica', true);"
 		     " EXECUTE (SELECT 'TRUNCATE ' || string_agg(c.oid::regclass::text, ', ') || ' "

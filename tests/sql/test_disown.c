@@ -37,6 +37,19 @@ static void disown_when(const struct request *rq, bool click, bool said, const c
 	expect_sql(sql, what);
 }
 
+/* The answer does not come in the time that a person can wait. */
+static void receive_too_late(struct request *rq)
+{
+	struct db_session *lock = locked();
+	struct end end;
+
+	world.patience_ms = 0;
+	end = receive(A, rq);
+	world.patience_ms = PATIENCE_MS;
+	assert_int_equal(end.kind, ERR_UNCERTAIN);
+	db_session_close(lock);
+}
+
 static void disown(const struct request *rq, bool click, const char *what)
 {
 	disown_when(rq, click, false, what);
@@ -47,14 +60,10 @@ static void test_too_late(void **state)
 	struct request *rq = make("workers scale", "ana", "{\"team\":\"ads\",\"count\":1}", "slow");
 	struct request *again =
 		make("workers scale", "ana", "{\"team\":\"ads\",\"count\":1}", "slow");
-	struct db_session *lock;
 	struct end end;
 
 	(void)state;
-	lock = locked();
-	end = receive(A, rq);
-	assert_int_equal(end.kind, ERR_UNCERTAIN);
-	db_session_close(lock);
+	receive_too_late(rq);
 	/* The server's own commit and the store's word race; whichever is first, nothing is left to
 	 * run. */
 	wait_sql("SELECT disowned FROM ops.delivery WHERE dedup = 'slow'", "t");
@@ -120,6 +129,13 @@ static void cut(const char *whose)
 	expect_sql(sql, "1");
 }
 
+/* Without what the last try has left under way. */
+static void anew(void **state)
+{
+	assert_int_equal(store_teardown(state), 0);
+	assert_int_equal(store_setup(state), 0);
+}
+
 /* The same delivery is with both replicas, and the answer of one is lost: what both say is the
  * same, whoever came first.  false: the machine stood still for longer than its person can wait. */
 static bool twins_agree(void)
@@ -165,9 +181,8 @@ static bool twins_agree(void)
 
 static void test_twins_agree(void **state)
 {
-	(void)state;
 	while (!twins_agree())
-		;
+		anew(state);
 }
 
 /* Nobody else has it: that it stays unrecorded is in the database before anybody is told. */
@@ -202,9 +217,8 @@ static bool sure_before_it_is_said(void)
 
 static void test_sure_before_it_is_said(void **state)
 {
-	(void)state;
 	while (!sure_before_it_is_said())
-		;
+		anew(state);
 }
 
 /* Its own row got in, and another delivery was acknowledged because of it: it is not taken down in
@@ -292,15 +306,11 @@ static void test_form_again_at_once(void **state)
 	struct request *rq = make("workers scale", "ana", "{\"team\":\"ads\",\"count\":1}", "view");
 	struct request *again =
 		make("workers scale", "ana", "{\"team\":\"ads\",\"count\":1}", "view");
-	struct db_session *lock;
 	struct end end;
 
 	(void)state;
 	rq->delivery.kind = again->delivery.kind = "submit";
-	lock = locked();
-	end = receive(A, rq);
-	assert_int_equal(end.kind, ERR_UNCERTAIN);
-	db_session_close(lock);
+	receive_too_late(rq);
 	wait_sql("SELECT count(*) FROM ops.delivery", "1"); /* it got in, or was kept out */
 	end = receive(A, again);
 	expect_good(&end);

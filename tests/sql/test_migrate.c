@@ -52,6 +52,7 @@ static struct ran migrate(const struct migration *list, size_t n, bool plan_only
 
 static void clean(void)
 {
+	wait_alone();
 	good("DROP SCHEMA IF EXISTS ops, dir, authz CASCADE");
 	good("DROP TABLE IF EXISTS made");
 }

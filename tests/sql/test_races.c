@@ -113,7 +113,7 @@ static void sql(struct actor *actor, const char *text)
 {
 	const struct db_statement statement = { .sql = text };
 
-	db_start(world.db, &statement, 1, 5000, on_sql, actor);
+	db_start(world.db, &statement, 1, PATIENCE_MS, on_sql, actor);
 }
 
 static void on_clicked(void *data, const struct err *err)
@@ -122,9 +122,7 @@ static void on_clicked(void *data, const struct err *err)
 	struct request *rq = actor->rq;
 	char text[400];
 
-	/* A click may also be given up while its transaction waits for another one's locks. */
-	if (err == NULL || err->kind != ERR_UNCERTAIN)
-		expect_possible(err);
+	expect_possible(err);
 	if (err != NULL || rq->known_id != NULL || rq->state != REQUEST_CONFIRMING) {
 		rest(actor);
 		return;

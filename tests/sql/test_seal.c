@@ -195,7 +195,7 @@ static void test_race(void **state)
 				continue;
 			assert_string_equal(ends[i].msg, "");
 			ends[i] = (struct end){ 0 };
-			db_start(replicas[i % 2].work, &note, 1, 5000, on_noted, &ends[i]);
+			db_start(replicas[i % 2].work, &note, 1, PATIENCE_MS, on_noted, &ends[i]);
 			written++;
 		}
 		for (int i = 0; i < 2; i++) {
@@ -205,7 +205,7 @@ static void test_race(void **state)
 				continue;
 			assert_string_equal(seals[i].msg, "");
 			seals[i] = (struct end){ 0 };
-			db_start(replicas[i].intake, &seal, 1, 5000, on_noted, &seals[i]);
+			db_start(replicas[i].intake, &seal, 1, PATIENCE_MS, on_noted, &seals[i]);
 		}
 		left = 1;
 		once();
@@ -289,7 +289,7 @@ static void test_checkpoint_race(void **state)
 		seal_of(1);
 		memset(ends, 0, sizeof(ends));
 		for (int i = 0; i < 2; i++)
-			db_start(replicas[i].work, &ask, 1, 5000, on_noted, &ends[i]);
+			db_start(replicas[i].work, &ask, 1, PATIENCE_MS, on_noted, &ends[i]);
 		while (ends[0].n == 0 || ends[1].n == 0)
 			once();
 		assert_string_equal(ends[0].msg, "");

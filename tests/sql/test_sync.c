@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sync: from a snapshot to the copy; brakes both ways; addresses that move; what its role may not
  * do. */
+#include "store_world.h"
 #include "sync_world.h"
 
 #include <stdio.h>
@@ -433,7 +434,7 @@ static void test_addresses_in_the_database(void **state)
 						  .params = params };
 		struct seen seen = { 0 };
 
-		db_start(world.db, &statement, 1, 5000, on_done, &seen);
+		db_start(world.db, &statement, 1, PATIENCE_MS, on_done, &seen);
 		wait_for(&seen);
 		assert_string_equal(seen.sqlstate, key != NULL ? "" : "23514");
 		n += key != NULL;
@@ -456,24 +457,17 @@ static void test_old_and_stale_snapshots(void **state)
 
 static void test_busy(void **state)
 {
-	struct db_statement lock[] = {
-		{ .sql = "SELECT pg_advisory_xact_lock(hashtextextended('dirsync:company', 0))" },
-		{ .sql = "SELECT pg_sleep(1)" }
-	};
-	struct seen holder = { 0 };
-	struct db *other;
+	struct db_session *holder;
 
 	(void)state;
 	fresh();
 	expect_sync("05:00", "ana", "", "applied");
-	other = as_role("opsd_sync");
-	db_start(other, lock, 2, 5000, on_done, &holder);
-	while (strcmp(ask("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").text, "1") !=
-	       0)
-		;
+	holder = aside();
+	aside_run(holder, "BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('dirsync:company', "
+			  "0))");
 	expect_sync("05:10", "ana", "", "busy");
-	wait_for(&holder);
-	db_destroy(other);
+	aside_run(holder, "COMMIT");
+	db_session_close(holder);
 	expect_sync("05:10", "ana", "", "unchanged");
 }
 

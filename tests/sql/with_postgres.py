@@ -40,7 +40,7 @@ def as_server_user(args):
 
 def run(args, **kw):
     done = subprocess.run(as_server_user(args), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          stdin=subprocess.DEVNULL, cwd="/", timeout=60, **kw)
+                          stdin=subprocess.DEVNULL, cwd="/", timeout=200, **kw)
     if done.returncode != 0:
         sys.stderr.write(done.stdout.decode(errors="replace"))
         raise RuntimeError("%s failed" % args[0])
@@ -52,7 +52,7 @@ def make_certificate(data):
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
                     "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
                     "-keyout", data + "/server.key", "-out", data + "/server.crt"],
-                   check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60)
+                   check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=200)
     os.chmod(data + "/server.key", 0o600)
     if os.geteuid() == 0:
         user = pwd.getpwnam("postgres")
@@ -76,15 +76,17 @@ def make(data, port):
         f.write("listen_addresses = '127.0.0.1'\nport = %d\nunix_socket_directories = ''\n"
                 "fsync = off\nshared_buffers = 64MB\nmax_connections = 40\n"
                 "log_min_messages = warning\nmax_wal_size = 256MB\n"
-                "ssl = on\n" % port)
+                "ssl = on\n"
+                # It comes by chance, holds seals back as any transaction does, and is in the way of a DROP.
+                "autovacuum = off\n" % port)
 
 
 def control(data, what):
     ctl = bin_dir() + "/pg_ctl"
     if what == "start":
-        run([ctl, "--pgdata", data, "--log", data + ".log", "--wait", "--timeout", "30", "start"])
+        run([ctl, "--pgdata", data, "--log", data + ".log", "--wait", "--timeout", "180", "start"])
     elif what == "stop":
-        run([ctl, "--pgdata", data, "--mode", "fast", "--wait", "--timeout", "30", "stop"])
+        run([ctl, "--pgdata", data, "--mode", "fast", "--wait", "--timeout", "180", "stop"])
     elif what == "pid":
         with open(data + "/postmaster.pid") as f:
             print(f.readline().strip())

@@ -20,7 +20,7 @@ void world_open(struct world *world, const struct http_config *config)
 	assert_int_equal(uv_loop_init(&world->loop), 0);
 	world->http = http_create(&world->loop, config == NULL ? &plain : config);
 	(void)uv_timer_init(&world->loop, &world->watchdog);
-	(void)uv_timer_start(&world->watchdog, on_watchdog, 120000, 0);
+	(void)uv_timer_start(&world->watchdog, on_watchdog, 250000, 0);
 	uv_unref((uv_handle_t *)&world->watchdog);
 }
 

@@ -54,7 +54,7 @@ void world_open(struct world *world)
 	memset(world, 0, sizeof(*world));
 	assert_int_equal(uv_loop_init(&world->loop), 0);
 	(void)uv_timer_init(&world->loop, &world->watchdog);
-	(void)uv_timer_start(&world->watchdog, on_watchdog, 120000, 0);
+	(void)uv_timer_start(&world->watchdog, on_watchdog, 250000, 0);
 	uv_unref((uv_handle_t *)&world->watchdog);
 	world->control = http_create(&world->loop, &control);
 	world_do(world, "reset", "{}");

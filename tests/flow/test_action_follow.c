@@ -110,9 +110,12 @@ static void test_rollout(void **state)
 
 	(void)state;
 	open_full(&world, 30);
+	world_do(&world, "settings", "{\"workloads\":\"off\"}"); /* nobody sees to it yet */
 	f = change(&world, "kube.set", IMAGE);
 	assert_string_equal(look(&world, &f), "going");
 	assert_int_equal(jget_int(f.since, "of", 0), 2);
+	world_do(&world, "settings", "{\"workloads\":\"full\"}");
+	world_do(&world, "stuck", "{\"name\":\"workers-dev\",\"off\":true}");
 	look_until(&world, &f, "done");
 	assert_int_equal(jget_int(f.since, "have", 0), 2);
 	/* afterwards only the value counts: another change does not take it back */
@@ -188,6 +191,7 @@ static void test_watched(void **state)
 	watch(&world, &f, &watched);
 	while (!watched.in_step)
 		(void)uv_run(&world.loop, UV_RUN_ONCE);
+	world_do(&world, "wait", "{\"watches\":2}"); /* their requests have come */
 	before = requests(&world);
 	assert_string_equal(look_by(&world, &f, true), "stuck");
 	assert_since(&f, "why", "worker: ImagePullBackOff");

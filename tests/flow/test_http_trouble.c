@@ -49,6 +49,7 @@ static void test_slow_resolver_stalls_nothing(void **state)
 	end = world_ask(&world, &request); /* would never return if the loop waited */
 	assert_kind(end, ERR_TIMEOUT);
 	assert_non_null(strstr(end.err.msg, "not resolved"));
+	request.timeout_ms = 60000;
 	world_start(&world, &end, &request);
 	world_turn(&world, 5);
 	call_cancel(&end.call);
@@ -69,7 +70,9 @@ static void test_deadline_runs_in_the_queue(void **state)
 	struct http_request waits = { .method = "POST",
 				      .url = world_url("PLAIN", "/hello?key=queued"),
 				      .timeout_ms = 2000 };
-	struct http_request patient = { .method = "GET", .url = world_url("PLAIN", "/hello") };
+	struct http_request patient = { .method = "GET",
+					.url = world_url("PLAIN", "/hello"),
+					.timeout_ms = 60000 };
 	struct world world;
 	struct end first, second, third;
 
@@ -176,12 +179,13 @@ static bool on_piece(void *data, const char *piece, size_t len)
 	return stream.stop_at == 0 || stream.pieces != stream.stop_at;
 }
 
-static struct end play(const char *path, unsigned stop_at, unsigned cancel_at, unsigned idle_ms)
+static struct end play_within(unsigned timeout_ms, const char *path, unsigned stop_at,
+			      unsigned cancel_at, unsigned idle_ms)
 {
 	struct http_request request = { .method = "GET",
 					.url = world_url("PLAIN", path),
 					.on_data = on_piece,
-					.timeout_ms = 2000,
+					.timeout_ms = timeout_ms,
 					.idle_ms = idle_ms };
 	struct world world;
 	struct end end;
@@ -202,25 +206,30 @@ static struct end play(const char *path, unsigned stop_at, unsigned cancel_at, u
 	return end;
 }
 
+static struct end play(const char *path, unsigned stop_at, unsigned cancel_at, unsigned idle_ms)
+{
+	return play_within(60000, path, stop_at, cancel_at, idle_ms);
+}
+
 static void test_streams(void **state)
 {
 	struct end end;
 
 	(void)state;
-	end = play("/chunks/3/5", 0, 0, 10000);
+	end = play("/chunks/3/5", 0, 0, 60000);
 	assert_false(end.failed);
 	assert_string_equal(stream.text, "piece 0\npiece 1\npiece 2\n");
 	assert_int_equal(end.len, 0);
 	assert_string_equal(stream.other.body, "hello");
 
-	end = play("/chunks/1000/5", 3, 0, 10000); /* enough: a good end */
+	end = play("/chunks/1000/5", 3, 0, 60000); /* enough: a good end */
 	assert_false(end.failed);
 	assert_int_equal(stream.pieces, 3);
 
-	(void)play("/chunks/1000/5", 0, 3, 10000);
+	(void)play("/chunks/1000/5", 0, 3, 60000);
 	assert_int_equal(stream.pieces, 3);
 
-	(void)play("/chunks/1000/5", 0, OPENING, 500);
+	(void)play("/chunks/1000/5", 0, OPENING, 60000);
 	assert_int_equal(stream.opened, 1);
 	assert_int_equal(stream.pieces, 0);
 
@@ -228,14 +237,15 @@ static void test_streams(void **state)
 	assert_kind(end, ERR_UNCERTAIN);
 	assert_non_null(strstr(end.err.msg, "sent nothing for 150 ms"));
 
-	end = play("/chunks/50/50", 0, 0, 10000); /* longer than timeout_ms, never silent */
+	/* longer than timeout_ms, never silent */
+	end = play_within(5000, "/chunks/110/50", 0, 0, 60000);
 	assert_false(end.failed);
-	assert_int_equal(stream.pieces, 50);
+	assert_int_equal(stream.pieces, 110);
 
-	end = play("/hang", 0, 0, 0);
+	end = play_within(2000, "/hang", 0, 0, 0);
 	assert_kind(end, ERR_UNCERTAIN);
 
-	end = play("/status/410", 0, 0, 10000); /* an error is not a piece */
+	end = play("/status/410", 0, 0, 60000); /* an error is not a piece */
 	assert_int_equal(end.status, 410);
 	assert_string_equal(end.body, "said");
 	assert_int_equal(stream.opened + stream.pieces, 0);
@@ -346,7 +356,9 @@ static void test_five_hundred_at_once(void **state)
 {
 	static struct end ends[500];
 	struct http_config config = { .name = "peer", .plain_loopback = true, .max_active = 64 };
-	struct http_request request = { .method = "POST", .body = "abc", .body_len = 3 };
+	struct http_request request = {
+		.method = "POST", .body = "abc", .body_len = 3, .timeout_ms = 100000
+	};
 	struct world world;
 
 	(void)state;

@@ -111,7 +111,7 @@ static void test_many(void **state)
 {
 	static struct end ends[200];
 	char url[100];
-	struct http_request request = { .method = "GET", .url = url };
+	struct http_request request = { .method = "GET", .url = url, .timeout_ms = 100000 };
 	struct http_config config = { .name = "page", .plain_loopback = true, .max_active = 64 };
 	struct world world;
 	struct http *first;

@@ -176,6 +176,7 @@ static void test_reads_are_tried_again(void **state)
 		end_free(&end);
 	}
 	world_do(&world, "clear", "{}");
+	request.timeout_ms = 10000;
 	world_do(&world, "fault", "{\"mode\":\"server_timeout\",\"verb\":\"get\"}");
 	{
 		struct end end = world_ask(&world, &request);
@@ -414,23 +415,33 @@ static void test_too_long(void **state)
 	world_close(&world);
 }
 
+static void on_cancelled(void *data, const struct kube_answer *answer, const struct err *err)
+{
+	(void)answer;
+	assert_non_null(err);
+	*(bool *)data = true;
+}
+
 static void test_cancel(void **state)
 {
 	struct kube_request request = get_workers();
 
 	(void)state;
 	for (unsigned turns = 0; turns < 10; turns++) {
-		struct end end = { 0 };
 		struct world world;
 		struct call *call;
+		bool ended = false, told;
 
 		world_open(&world);
 		world_do(&world, "fault", "{\"mode\":\"close\",\"verb\":\"get\"}");
-		call = kube_call(world.kube, &request, NULL, &end);
+		call = kube_call(world.kube, &request, on_cancelled, &ended);
 		for (unsigned i = 0; i < turns; i++)
 			(void)uv_run(&world.loop, UV_RUN_NOWAIT);
-		call_cancel(&call);
+		told = ended;
+		if (!told)
+			call_cancel(&call);
 		world_close(&world);
+		assert_true(ended == told);
 	}
 }
 

@@ -124,19 +124,14 @@ static void control(struct world *world, const char *name, const char *args)
 	assert_true(run_until(world, is_controlled));
 }
 
-static void world_open(struct world *world, unsigned connections)
+/* All but the socket, so that a fault is there before it. */
+static void world_begin(struct world *world)
 {
 	struct http_config http = { .name = "slack", .tls = { .ca_file = getenv("SLACK_CA") } };
 	struct ws_context_config ws = { .ca_file = getenv("SLACK_CA") };
-	struct slack_socket_config config = { .api_url = getenv("SLACK_API"),
-					      .app_token = getenv("SLACK_APP_TOKEN"),
-					      .connections = connections,
-					      .envelope = on_envelope,
-					      .state = on_state,
-					      .data = world };
 	struct err err;
 
-	if (config.api_url == NULL)
+	if (getenv("SLACK_API") == NULL)
 		fail_msg("run me by with_slack.py");
 	memset(world, 0, sizeof(*world));
 	loop_init(&world->loop);
@@ -146,7 +141,24 @@ static void world_open(struct world *world, unsigned connections)
 	control(world, "clear", "{}");
 	control(world, "violations", "{\"clear\":true}");
 	control(world, "reset", "{}");
+}
+
+static void world_connect(struct world *world, unsigned connections)
+{
+	struct slack_socket_config config = { .api_url = getenv("SLACK_API"),
+					      .app_token = getenv("SLACK_APP_TOKEN"),
+					      .connections = connections,
+					      .envelope = on_envelope,
+					      .state = on_state,
+					      .data = world };
+
 	world->socket = slack_socket_create(&world->loop, world->http, world->ws, &config);
+}
+
+static void world_open(struct world *world, unsigned connections)
+{
+	world_begin(world);
+	world_connect(world, connections);
 }
 
 static bool is_closed(const struct world *world)
@@ -350,9 +362,10 @@ static void test_a_hard_way_in(void **state)
 	for (size_t i = 0; i < N; i += 4) {
 		struct world world;
 
-		world_open(&world, 4);
+		world_begin(&world);
 		for (size_t n = i; n < i + 4 && n < N; n++)
 			control(&world, "fault", faults[n]);
+		world_connect(&world, 4);
 		if (!run_until(&world, four_ready))
 			fail_msg("%u ready after %s …: %s", world.ready, faults[i], world.err.msg);
 		for (size_t n = 0; n < 4; n++) {
@@ -372,8 +385,9 @@ static void test_refused_token(void **state)
 	struct world world;
 
 	(void)state;
-	world_open(&world, 2);
+	world_begin(&world);
 	control(&world, "token", "{\"which\":\"app\",\"state\":\"token_revoked\"}");
+	world_connect(&world, 2);
 	assert_true(run_until(&world, is_fatal));
 	assert_non_null(strstr(world.err.msg, "token_revoked"));
 	run_for(&world, 1500);

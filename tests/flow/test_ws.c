@@ -11,6 +11,8 @@
 
 #include "base/buf.h"
 
+enum { CLOSE_MS = 900 }; /* a peer has a little longer to answer a close */
+
 /* Names of the test resolve here; all else goes to the C library. */
 int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
 		struct addrinfo **ret_list);
@@ -69,8 +71,7 @@ static void test_echo_over_tls(void **state)
 	assert_string_equal(seen.last, "{\"a\":1}");
 	assert_true(seen.end.ours);
 	assert_int_equal(seen.end.status, 0);
-	server = world_ask(&world, "first");
-	assert_non_null(strstr(server, "text 7; close 1000 enough"));
+	server = world_saw(&world, "first", "text 7; close 1000 enough");
 	assert_non_null(strstr(server, "query key=first"));
 	assert_null(strstr(server, "unmasked"));
 	assert_null(strstr(server, "offers"));
@@ -111,41 +112,58 @@ static void test_what_the_peer_fragments(void **state)
 		world_end(&world, &seen);
 		assert_int_equal(seen.messages, rows[i / 2].messages);
 	}
-	assert_non_null(strstr(world_ask(&world, "f"), "pong one; pong two"));
+	(void)world_saw(&world, "f", "pong one; pong two");
 	world_close(&world);
 }
 
-/* A frame of every length form goes out in one piece, and all of the queue before the close. */
-static void test_sending(void **state)
+/* Closes after frames of every length.  false: the machine stood still for longer than a close
+ * waits for its peer, and what was under way was dropped. */
+static bool send_all_sizes(struct world *world, unsigned turn)
 {
 	static const size_t sizes[] = { 0, 1, 125, 126, 65535, 65536, 600000 };
-	char *text = calloc(1, 600000);
+	char *text = calloc(1, 600000), key[20], path[40];
 	struct seen seen = { 0 };
-	struct ws_config config = { 0 };
+	struct ws_config config = { .url = path };
 	struct buf expected;
-	struct world world;
+	uint64_t began_ms;
+	bool in_time;
 
-	(void)state;
 	memset(text, 'x', 600000);
 	buf_init(&expected, 1000);
-	world_open(&world);
-	config.url = world_url("127.0.0.1", "TLS", "/linger?key=sizes");
-	world_start(&world, &seen, &config);
+	(void)snprintf(key, sizeof(key), "sizes-%u", turn);
+	(void)snprintf(path, sizeof(path), "/linger?key=%s", key);
+	config.url = world_url("127.0.0.1", "TLS", path);
+	world_start(world, &seen, &config);
 	assert_false(ws_send(seen.ws, "early", 5));
-	assert_true(world_run_until(&world, &seen.opened, 1));
+	assert_true(world_run_until(world, &seen.opened, 1));
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		assert_true(ws_send(seen.ws, text, sizes[i]));
 		assert_true(buf_printf(&expected, "text %zu; ", sizes[i]));
 	}
 	assert_true(ws_queued(seen.ws) > 700000);
 	assert_true(buf_puts(&expected, "close 4001 bye"));
+	began_ms = uv_now(&world->loop);
 	ws_close(seen.ws, 4001, "bye");
-	world_end(&world, &seen);
-	if (strstr(world_ask(&world, "sizes"), buf_text(&expected)) == NULL)
-		fail_msg("%s", world_ask(&world, "sizes"));
-	world_close(&world);
+	world_end(world, &seen);
+	in_time = uv_now(&world->loop) - began_ms < CLOSE_MS;
+	if (in_time)
+		(void)world_saw(world, key, buf_text(&expected));
 	buf_finish(&expected);
 	free(text);
+	return in_time;
+}
+
+/* A frame of every length form goes out in one piece, and all of the queue before the close. */
+static void test_sending(void **state)
+{
+	struct world world;
+	unsigned turn = 0;
+
+	(void)state;
+	world_open(&world);
+	while (!send_all_sizes(&world, turn))
+		turn++;
+	world_close(&world);
 }
 
 static void test_queue_has_a_ceiling(void **state)
@@ -170,41 +188,31 @@ static void test_queue_has_a_ceiling(void **state)
 	assert_int_equal(seen.closed, 0);
 }
 
-static void test_pings(void **state)
+/* Pongs keep one, and data the other, for longer than dead_ms; the third hears neither. */
+static void test_liveness(void **state)
 {
-	struct seen seen = { 0 };
-	struct ws_config config = { .ping_ms = 100, .dead_ms = 3000 };
+	enum { DEAD_MS = 6000, PING_MS = 200 };
+	struct seen silent = { 0 }, chatty = { 0 }, pinged = { 0 };
+	struct ws_config config = { .ping_ms = PING_MS, .dead_ms = DEAD_MS };
 	struct world world;
 
 	(void)state;
 	world_open(&world);
 	config.url = world_url("127.0.0.1", "TLS", "/echo");
-	world_start(&world, &seen, &config);
-	assert_true(world_run_until(&world, &seen.pongs, 35)); /* longer than dead_ms */
-	assert_int_equal(seen.closed, 0);
-	ws_close(seen.ws, 1000, "");
-	world_end(&world, &seen);
-	world_close(&world);
-}
-
-static void test_liveness(void **state)
-{
-	struct seen silent = { 0 }, chatty = { 0 };
-	struct ws_config config = { .ping_ms = 60, .dead_ms = 2000 };
-	struct world world;
-
-	(void)state;
-	world_open(&world);
-	config.url = world_url("127.0.0.1", "TLS", "/chatty");
+	world_start(&world, &pinged, &config);
+	config.url = world_url("127.0.0.1", "TLS", "/chatty/130"); /* every 50 ms, and no pong */
 	world_start(&world, &chatty, &config);
 	config.dead_ms = 200;
+	config.ping_ms = 60;
 	config.url = world_url("127.0.0.1", "TLS", "/silent");
 	world_start(&world, &silent, &config);
 	world_end(&world, &silent);
 	assert_non_null(strstr(silent.err.msg, "nothing was heard"));
 	assert_false(silent.end.ours);
-	/* Without a pong, but data every 50 ms, for longer than dead_ms. */
-	assert_true(world_run_until(&world, &chatty.messages, 50));
+	assert_true(world_run_until(&world, &chatty.messages, 130));
+	assert_true(world_run_until(&world, &pinged.pongs, DEAD_MS / PING_MS + 1));
+	assert_int_equal(chatty.pongs, 0);
+	assert_int_equal(chatty.closed + pinged.closed, 0);
 	world_close(&world);
 }
 
@@ -352,8 +360,8 @@ static void test_leaving_from_inside(void **state)
 	world_run_for(&world, 50);
 	assert_int_equal(abandoned.messages, 1);
 	assert_int_equal(abandoned.closed, 0);
-	assert_non_null(strstr(world_ask(&world, "closed"), "close 1000 at once"));
-	assert_non_null(strstr(world_ask(&world, "abandoned"), "close 1000"));
+	(void)world_saw(&world, "closed", "close 1000 at once");
+	(void)world_saw(&world, "abandoned", "close 1000");
 	world_close(&world);
 }
 
@@ -444,7 +452,6 @@ int main(void)
 		cmocka_unit_test(test_what_the_peer_fragments),
 		cmocka_unit_test(test_sending),
 		cmocka_unit_test(test_queue_has_a_ceiling),
-		cmocka_unit_test(test_pings),
 		cmocka_unit_test(test_liveness),
 		cmocka_unit_test(test_addresses_are_tried_in_turn),
 		cmocka_unit_test(test_many_failures_leave_nothing),

@@ -9,7 +9,7 @@
 #include "../fakes/stall.h"
 #include "net/loop.h"
 
-enum { WATCHDOG_MS = 120000 };
+enum { WATCHDOG_MS = 250000 };
 
 static void on_watchdog(uv_timer_t *timer)
 {
@@ -113,6 +113,7 @@ static void on_open(void *data)
 	assert_non_null(seen->ws); /* never before ws_start returned */
 	assert_int_equal(seen->opened, 0);
 	seen->opened++;
+	seen->opened_ms = world_now(seen->world);
 	if (seen->on_open != NULL)
 		seen->on_open(seen);
 }
@@ -138,7 +139,7 @@ static void on_pong(void *data, uint32_t rtt_ms)
 	struct seen *seen = data;
 
 	assert_non_null(seen->ws);
-	assert_true(rtt_ms < 30000);
+	assert_true(rtt_ms < WORLD_LIMIT_MS);
 	seen->pongs++;
 }
 
@@ -193,4 +194,13 @@ const char *world_ask(struct world *world, const char *key)
 	ws_close(seen.ws, 1000, "thanks");
 	world_end(world, &seen);
 	return seen.last;
+}
+
+const char *world_saw(struct world *world, const char *key, const char *text)
+{
+	const char *saw = world_ask(world, key);
+
+	while (strstr(saw, text) == NULL) /* the watchdog ends what never is */
+		saw = world_ask(world, key);
+	return saw;
 }

@@ -10,7 +10,7 @@
 #include "base/err.h"
 #include "net/ws.h"
 
-enum { WORLD_LIMIT_MS = 30000 };
+enum { WORLD_LIMIT_MS = 90000 };
 
 struct world {
 	uv_loop_t loop;
@@ -27,7 +27,7 @@ struct seen { /* what one websocket told */
 	char last[512]; /* the last message's beginning */
 	struct ws_end end;
 	struct err err;
-	uint64_t started_ms, closed_ms; /* by world_now */
+	uint64_t started_ms, opened_ms, closed_ms; /* by world_now */
 	/* Called for each, when not NULL. */
 	void (*on_open)(struct seen *seen);
 	void (*on_message)(struct seen *seen, const char *text, size_t len);
@@ -50,5 +50,8 @@ void world_end(struct world *world, struct seen *seen); /* waits for closed */
 
 /* What the server saw of a connection with ?key=…; valid until the next call. */
 const char *world_ask(struct world *world, const char *key);
+
+/* … once it has seen this, for it may read later than we close. */
+const char *world_saw(struct world *world, const char *key, const char *text);
 
 #endif

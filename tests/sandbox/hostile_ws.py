@@ -222,9 +222,9 @@ async def silent(client, _):
     await client.serve(pong=False)
 
 
-async def chatty(client, _):
+async def chatty(client, args):
     """No pong ever, but data."""
-    for i in range(50):
+    for i in range(int(args[0])):
         await client.send(frame(b"%d" % i))
         await asyncio.sleep(0.05)
     await client.serve()

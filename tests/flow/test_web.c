@@ -164,6 +164,7 @@ static void test_rate_limit(void **state)
 {
 	struct ctx *ctx = *state;
 
+	clock_fake(1000000);
 	assert_non_null(post(ctx, &ctx->got[0], "C1"));
 	fake_http_answer(ctx->http, 0, 429, "{\"ok\":false,\"error\":\"ratelimited\"}", 30);
 	turns(ctx);
@@ -175,6 +176,7 @@ static void test_rate_limit(void **state)
 		slack_web_call(ctx->web, "views.publish", json_object(), 0, on_done, &ctx->got[3]));
 	assert_int_equal(fake_http_count(ctx->http), 2);
 	fake_http_answer(ctx->http, 1, 200, "{\"ok\":true}", -1);
+	clock_fake_advance(30);
 	while (fake_http_count(ctx->http) < 4)
 		(void)uv_run(&ctx->loop, UV_RUN_ONCE);
 	assert_int_equal(ctx->got[3].n, 1);

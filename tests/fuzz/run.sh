@@ -7,6 +7,6 @@ set -eu
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 mkdir -p "$scratch/new"
-"$1" -runs="${FUZZ_RUNS:-20000}" -seed=1 -max_total_time="${FUZZ_SECONDS:-60}" -timeout=10 \
+"$1" -runs="${FUZZ_RUNS:-20000}" -seed=1 -max_total_time="${FUZZ_SECONDS:-60}" -timeout=120 \
 	-error_exitcode=1 -timeout_exitcode=1 \
 	-artifact_prefix="${FUZZ_ARTIFACTS:-$PWD}/" -verbosity=0 "$scratch/new" "$2"

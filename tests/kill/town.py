@@ -138,6 +138,12 @@ class Town(World):
                     env.finish("operation_timeout")
         self.loop.run(over())
 
+    def late_answers(self):
+        """How often people were told that nothing was recorded, which a service says by right when its machine stood still."""
+        acks = [e.ack for e in list(self.standin.sockets.known.values()) if e.acked is not None and e.ack]
+        posts = [m.body for m in list(self.standin.store.of("C0OPS").values())]
+        return sum("othing was recorded" in words(said) for said in acks + posts)
+
     # People
 
     def send(self, call, **how):

@@ -21,7 +21,7 @@ from sandbox.postgres import Postgres, PostgresError  # noqa: E402
 TABLE = states.table()
 MODEL = (HERE / "request.pml").read_text(encoding="utf-8")
 BOOT = "00000000-0000-4000-8000-000000000001"
-HOW_LONG = 120
+HOW_LONG = 600
 
 
 def verify(folder, *options, model="request.pml"):
@@ -142,7 +142,7 @@ def db():
         config.write_text("slack: {app_token: {env: A}, bot_token: {env: B}, audit_channel: C0AUDIT}\n"
                           "database: {url: {env: D}, owner_url: {env: D}}\ncatalog: commands/\n", encoding="utf-8")
         done = subprocess.run([build / "opsd", "--config", config, "migrate"], capture_output=True, text=True, check=False,
-                              timeout=60, env={**os.environ, "A": "xapp-1", "B": "xoxb-1", "D": postgres.url(name, "owner")})
+                              timeout=HOW_LONG, env={**os.environ, "A": "xapp-1", "B": "xoxb-1", "D": postgres.url(name, "owner")})
         assert done.returncode == 0, done.stdout + done.stderr
         with postgres.session(name) as session:
             # somebody who is known and may nothing; the source is not needed

@@ -312,7 +312,7 @@ static void test_readers(void **state)
 	wait_value(&value);
 	assert_int_equal(jget_int(value.json, "owed", 0), 3);
 	assert_int_equal(jget_int(value.json, "replicas", 0), 2);
-	assert_in_range(jget_int(value.json, "directory.age_s", 0), 1, 30);
+	assert_in_range(jget_int(value.json, "directory.age_s", 0), 1, 300);
 	json_decref(value.json);
 	json_decref(filter);
 	json_decref(scope);

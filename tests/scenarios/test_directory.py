@@ -266,6 +266,19 @@ def test_throttling_is_waited_for(make):
     assert time.monotonic() - began >= 1, "X-Rate-Limit-Reset is kept"
 
 
+@pytest.mark.parametrize("kind, per_minute", [("slack", None), ("google", 300)])
+def test_pace_is_kept(make, kind, per_minute):
+    """Questions come no closer together than the source's setting says; Slack's own pace is one a second."""
+    desk = make(kind)
+    settings = {k: v for k, v in desk.settings.items() if k != "per_minute"}
+    desk.write({**settings, **({"per_minute": per_minute} if per_minute else {})})
+    began = time.monotonic()
+    desk.sync()
+    took, asked = time.monotonic() - began, [r for r in desk.source.requests if "/token" not in r]
+    assert len(asked) >= 4
+    assert took >= (len(asked) - 1) * 60 / (per_minute or 60), f"{asked} in {took} s"
+
+
 def test_scim_by_cursor(make):
     desk = make("scim", paging="cursor")
     desk.sync()

@@ -73,46 +73,33 @@ configure() { # directory, options
 	fi
 }
 
-run_suite() { # directory, suite
-	local dir=$1 suite=$2 name
-
-	name=run-$suite
-	echo "== $suite ($dir)"
+run_suites() { # directory, suites: their tests together, more of them than processors because most only wait
+	local dir=$1 name
+	shift
+	name=$(IFS=- && echo "run-$*")
+	echo "== $* ($dir)"
 	rm -f "$dir/meson-logs/$name.json"
-	meson test -C "$dir" --no-rebuild --suite "$suite" --logbase "$name" --print-errorlogs ||
-		[ -f "$dir/meson-logs/$name.json" ] || broken+=("suite $suite")
+	# It builds what these tests need first.
+	meson test -C "$dir" "${@/#/--suite=}" --logbase "$name" --num-processes $((2 * $(nproc))) --print-errorlogs ||
+		[ -f "$dir/meson-logs/$name.json" ] || broken+=("building $dir or running $*")
 	logs+=("$dir/meson-logs/$name.json")
 }
 
-build() { # directory, targets (all when none is named)
-	local dir=$1
-	shift
-	ninja -C "$dir" "$@"
-}
-
 with_plain_build() { # suites
-	local suite
-
-	configure build --buildtype=debugoptimized && build build || {
+	# All of it is built, tested or not.
+	configure build --buildtype=debugoptimized && ninja -C build || {
 		broken+=("building build")
 		return
 	}
-	for suite in "$@"; do
-		run_suite build "$suite"
-	done
+	run_suites build "$@"
 }
 
 with_sanitizers() { # suites
-	local suite
-
-	configure build-asan --buildtype=debugoptimized -Db_sanitize=address,undefined &&
-		build build-asan || {
-		broken+=("building build-asan")
+	configure build-asan --buildtype=debugoptimized -Db_sanitize=address,undefined || {
+		broken+=("configuring build-asan")
 		return
 	}
-	for suite in "$@"; do
-		run_suite build-asan "$suite"
-	done
+	run_suites build-asan "$@"
 }
 
 with_fuzzers() {
@@ -124,23 +111,19 @@ with_fuzzers() {
 		return
 	fi
 	CC=$clang configure build-fuzz --buildtype=debugoptimized -Dfuzz=true \
-		-Db_sanitize=address,undefined -Db_lundef=false && build build-fuzz fuzzers || {
-		broken+=("building build-fuzz")
+		-Db_sanitize=address,undefined -Db_lundef=false || {
+		broken+=("configuring build-fuzz")
 		return
 	}
-	run_suite build-fuzz fuzz
+	run_suites build-fuzz fuzz
 }
 
 with_failpoints() { # suites
-	local suite
-
-	configure build-fp --buildtype=debugoptimized -Dfailpoints=true && build build-fp opsd || {
-		broken+=("building build-fp")
+	configure build-fp --buildtype=debugoptimized -Dfailpoints=true || {
+		broken+=("configuring build-fp")
 		return
 	}
-	for suite in "$@"; do
-		run_suite build-fp "$suite"
-	done
+	run_suites build-fp "$@"
 }
 
 build_control_plane() {
@@ -148,14 +131,10 @@ build_control_plane() {
 	tests/controlplane/build.sh >/dev/null || [ $? -eq 77 ] || broken+=("building the control plane")
 }
 
-with_control_plane() {
-	build_control_plane
-	with_plain_build cluster
-}
-
 install_packages
 if $plane; then
-	with_control_plane
+	build_control_plane
+	with_plain_build cluster
 elif $named; then
 	: "${KUBECONFIG:?--cluster needs KUBECONFIG}"
 	CLUSTER=named with_plain_build cluster
@@ -171,8 +150,8 @@ elif $scenarios; then
 elif $quick; then
 	with_plain_build lint unit flow
 else
-	with_plain_build lint unit flow sql model scenarios page
-	with_control_plane
+	build_control_plane
+	with_plain_build lint unit flow sql model scenarios page cluster
 	with_failpoints kill
 	with_sanitizers unit flow
 	with_fuzzers

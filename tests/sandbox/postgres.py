@@ -100,7 +100,7 @@ class Postgres:
         self.serial = 0
         try:
             give(self.home)
-            shutil.copytree(self.fresh(), self.data, symlinks=True)
+            subprocess.run(["cp", "-a", self.fresh(), self.data], check=True)
             if os.geteuid() == 0:
                 subprocess.run(["chown", "-R", "postgres:postgres", self.data], check=True)
             os.chmod(self.data, 0o700)
@@ -263,7 +263,7 @@ class Postgres:
         self.serial += 1
         name = name or f"w{self.serial}_{secrets.token_hex(3)}"
         with self.session() as db:
-            db.run(f'create database "{name}" template "{template}" owner "{owner}" strategy file_copy')
+            db.run(f'create database "{name}" template "{template}" owner "{owner}"')
         return name
 
     def drop(self, name):

@@ -4,6 +4,8 @@ and each fault doing what it says."""
 
 import http.client
 import ssl
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import tls_cert
@@ -37,6 +39,15 @@ def found(kube, **rules):
     out = kube.ctl.call("wait", timeout=60, **rules)["found"]
     assert out, f"waited in vain for {rules}"
     return out
+
+
+def until(check, seconds=60):
+    """The first true value."""
+    end = time.monotonic() + seconds
+    while True:
+        value = check()
+        if value or time.monotonic() > end:
+            return value
 
 
 # Reading
@@ -444,11 +455,8 @@ def test_stuck_rollout_paused_and_quota(kube):
     assert stuck["status"]["readyReplicas"] == 2
     late = found(kube, kind="Deployment", ns="ads", name="workers-dev", want={"status": {"observedGeneration": 3}})
     assert late
-    for _ in range(100):
-        reasons = [c["reason"] for c in kube.c.get(APPS + "ads/deployments/workers-dev").json["status"]["conditions"]]
-        if "ProgressDeadlineExceeded" in reasons:
-            break
-    assert "ProgressDeadlineExceeded" in reasons
+    assert until(lambda: "ProgressDeadlineExceeded" in [
+        c["reason"] for c in kube.c.get(APPS + "ads/deployments/workers-dev").json["status"]["conditions"]])
     pods = kube.c.get(CORE + "ads/pods", labelSelector="app=workers-dev").json["items"]
     assert [p for p in pods if p["status"]["containerStatuses"][0]["state"].get("waiting", {}).get("reason") ==
             "ImagePullBackOff"]
@@ -523,12 +531,9 @@ def test_job_and_its_log(kube):
     while line := log.line():
         lines.append(line)
     assert [x.split(b" ", 1)[1] for x in lines] == [b"one\n", b"two\n", b"three\n"]
-    early = wait(kube, "Job", "run", want={"status": {"succeeded": 1}})
-    done = early
-    for _ in range(100):
-        done = kube.c.get(BATCH + "ads/jobs/run").json
-        if "completionTime" in done["status"]:
-            break
+    wait(kube, "Job", "run", want={"status": {"succeeded": 1}})
+    assert until(lambda: "completionTime" in kube.c.get(BATCH + "ads/jobs/run").json["status"])
+    done = kube.c.get(BATCH + "ads/jobs/run").json
     assert [c["type"] for c in done["status"]["conditions"]] == ["SuccessCriteriaMet", "Complete"]
     tail = kube.c("GET", CORE + f"ads/pods/{pod['metadata']['name']}/log", headers={"Accept": "*/*"}, tailLines=1)
     assert tail.body == b"three\n" and tail.type == "text/plain"
@@ -542,10 +547,8 @@ def test_job_fails_and_cron_job_history(kube):
     kube.ctl.job(name="run", outcome="fail")
     kube.c("POST", BATCH + "ads/jobs", {**JOB, "spec": {**JOB["spec"], "backoffLimit": 1}})
     wait(kube, "Job", "run", want={"status": {"failed": 2}})
-    for _ in range(200):
-        status = kube.c.get(BATCH + "ads/jobs/run").json["status"]
-        if len(status.get("conditions", [])) == 2:
-            break
+    assert until(lambda: len(kube.c.get(BATCH + "ads/jobs/run").json["status"].get("conditions", [])) == 2)
+    status = kube.c.get(BATCH + "ads/jobs/run").json["status"]
     assert status["conditions"][1]["type"] == "Failed" and status["conditions"][1]["reason"] == "BackoffLimitExceeded"
     cron = kube.c.patch(BATCH + "ads/cronjobs/compaction", {"spec": {"suspend": True, "successfulJobsHistoryLimit": 0}})
     assert cron.json["spec"]["suspend"] is True
@@ -576,11 +579,10 @@ def test_a_deleted_pod_comes_back(kube):
     assert admin("DELETE", CORE + "core/pods/queue-1").status == 200
     back = wait(kube, "Pod", "queue-1", "core", want={"status": {"phase": "Running"}})
     assert back["metadata"]["uid"] != first
-    for _ in range(200):
-        now = kube.c.get(CORE + "ads/pods", labelSelector="app=workers-prod").json["items"]
-        if len(now) == 6:
-            break
-    assert len(now) == 6 and name not in [p["metadata"]["name"] for p in now]
+
+    def names():
+        return [p["metadata"]["name"] for p in kube.c.get(CORE + "ads/pods", labelSelector="app=workers-prod").json["items"]]
+    assert until(lambda: len(names()) == 6 and name not in names())
 
 
 # Faults
@@ -618,6 +620,16 @@ def test_unknown_outcomes(kube):
     kube.ctl.fault(mode="hang_after", times=1, verb="patch")
     with pytest.raises(broken):
         kube.c.patch(WORKERS + "/scale", {"spec": {"replicas": 4}}, timeout=0.2)
+    wait(kube, "Deployment", "workers-prod", want={"spec": {"replicas": 4}})
+    with ThreadPoolExecutor() as pool:
+        kube.ctl.fault(mode="hold", times=1, verb="patch")
+        late = pool.submit(kube.c.patch, WORKERS + "/scale", {"spec": {"replicas": 6}})
+        assert until(lambda: kube.ctl.faults()["struck"].get("hold"))
+        assert kube.c.get(WORKERS).json["spec"]["replicas"] == 4 and not late.done()
+        kube.ctl.clear()
+        assert late.result().status == 200
+    assert kube.c.get(WORKERS).json["spec"]["replicas"] == 6
+    kube.c.patch(WORKERS + "/scale", {"spec": {"replicas": 4}})
     assert kube.c.get(WORKERS).json["spec"]["replicas"] == 4
     kube.ctl.fault(mode="truncate", times=1)
     with pytest.raises(broken):

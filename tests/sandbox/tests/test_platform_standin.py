@@ -2,6 +2,7 @@
 """The stand-in for the platform's API against a plain client."""
 
 import http.client
+import time
 
 import pytest
 from kube_client import Client
@@ -100,7 +101,9 @@ def test_faults(platform):
     platform.ctl.fault(mode="hang", times=1)
     with pytest.raises(broken):
         platform.c.get("/datasets", timeout=0.2)
-    asked = platform.ctl.requests()["requests"]
+    end = time.monotonic() + 60
+    while (asked := platform.ctl.requests()["requests"])[-1]["status"] is not None and time.monotonic() < end:
+        pass                # it may not have read what we did not wait for
     assert [r["status"] for r in asked][:2] == [503, 200] and asked[-1]["status"] is None
 
 

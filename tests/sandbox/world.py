@@ -36,6 +36,7 @@ LEAKS = ROOT / "tests" / "scenarios" / "lsan.txt"
 READY_SECONDS = 60
 STOP_SECONDS = 30
 WAIT = 60.0
+NOT_RECORDED = "Nothing was recorded and nothing will happen"
 ID = re.compile(r"\bR[0-9A-HJKMNP-TV-Z]{15}\b")
 
 
@@ -457,12 +458,30 @@ class World:
 
     # People
 
-    def slash(self, user, text, channel="C0OPS", **more):
-        """Type a command; {"outcome", "elapsed_ms", "ack", "text"} where text is what the ack said."""
-        done = self.slack.slash(user=user, channel=channel, text=text, wait=True, **more)
-        assert done["outcome"] == "acked", done
-        done["text"] = words(done["ack"])
+    def slash(self, user, text, channel="C0OPS", once=False, **more):
+        """Type a command; {"outcome", "elapsed_ms", "ack", "text"} where text is what the ack said.
+
+        Who is told that nothing was recorded types it again, as that asks for. It is right when the database took longer
+        than it may (0.7 s for a lock), so never at once; `once` is for those who want to hear it."""
+        for _ in range(1 if once else 5):
+            began = time.monotonic()
+            done = self.slack.slash(user=user, channel=channel, text=text, wait=True, **more)
+            assert done["outcome"] == "acked", done
+            done["text"] = words(done["ack"])
+            if NOT_RECORDED not in done["text"] or time.monotonic() - began < 0.7:
+                break
         return done
+
+    def told(self, user, text, *contains, channel="C0OPS"):
+        """Type a command; the answer that holds all of these: the acknowledgement, or what comes after it."""
+        since = self.last_ts(user, channel)
+        self.slash(user, text, channel=channel)
+        return self.see(user, list(contains), channel=channel, since=since)
+
+    def refusals(self, channel="C0OPS"):
+        """How many commands were answered with that nothing was recorded: a database that stands still takes none."""
+        rows = self.slack.messages(channel=channel, limit=1000)["messages"]
+        return sum(NOT_RECORDED in words(m) for m in rows)
 
     def see(self, user, contains, channel="C0OPS", **more):
         """Wait for what this person sees in the channel."""

@@ -88,7 +88,7 @@ def test_killed_when_it_had_said_that_nothing_was_recorded(world, run):
     known(world)
     world.sql("alter function ops.disown rename to unheard_of")     # the question what became of it leads to nothing
     world.postgres.pause()
-    assert "Nothing was recorded" in world.slash("U0ANA", NUDGE)["text"]
+    assert "Nothing was recorded" in world.slash("U0ANA", NUDGE, once=True)["text"]
     world.kill()
     world.postgres.resume()
     rid = eventually(lambda: world.requests(command="workers nudge"), what="the record")[0]["id"]

@@ -17,7 +17,7 @@ NOTHING_HERE = "Nothing comes of this"      # says the replica that finds the de
 
 
 def refused(world, user, text):
-    done = world.slash(user, text)
+    done = world.slash(user, text, once=True)
     assert NOTHING in done["text"], done
     return done
 

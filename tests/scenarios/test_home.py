@@ -4,6 +4,7 @@
 import json
 
 from sandbox.world import eventually, request_id, words
+from test_later import at_zone
 
 NUDGE = "workers nudge team=ads count=4 for=2h reason=queue"
 PROD = "workers scale team=ads role=prod count=8 reason=load"
@@ -53,7 +54,7 @@ def test_temporary_change_is_steered_from_the_tab(world):
 
 def test_keep_and_cancel(world):
     rid = temporary(world)
-    preview = world.ask("U0ANA", "workers scale team=ads role=dev count=6 at=23:59 reason=tonight")
+    preview = world.ask("U0ANA", f"workers scale team=ads role=dev count=6 at={at_zone(2)[1]} reason=tonight")
     world.click("U0ANA", preview, "confirm")
     waiting = request_id(preview)
     world.wait_state(waiting, "scheduled")

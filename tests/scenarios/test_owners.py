@@ -14,7 +14,7 @@ SCALE = 'workers scale team=ads role=dev count=4 reason="the queue grows"'
 def make(make_world):
     def build(**kube):
         return make_world(kube={"workloads": "instant", "hpa_ms": 50, "argo_ms": 50, **kube},
-                          config={"follow": {"stays_seconds": 2}})
+                          config={"follow": {"stays_seconds": 60}})
     return build
 
 

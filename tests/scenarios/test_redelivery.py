@@ -18,7 +18,7 @@ from sandbox.slack.values import NoSuchElement
 from sandbox.world import eventually, words
 
 MANY = int(os.environ.get("OPSD_REDELIVERIES", "10000"))
-SECONDS = max(60, MANY // 80)
+SECONDS = max(300, MANY // 20)
 UNDER_WAY = 60          # deliveries that nobody has acknowledged yet
 ENDED = "('succeeded', 'failed', 'denied', 'rejected', 'expired', 'cancelled')"
 
@@ -108,7 +108,7 @@ class Storm:
 
 @pytest.fixture
 def long(time_limit):
-    signal.alarm(SECONDS + 60)
+    signal.alarm(2 * SECONDS)
 
 
 def test_thousands_of_redeliveries_and_double_clicks(loop, postgres, long):
@@ -119,8 +119,8 @@ def test_thousands_of_redeliveries_and_double_clicks(loop, postgres, long):
         since, town.began = town.db.value("select clock_timestamp()"), 0
         storm = Storm(town, random.Random(seed))
         loop.run(storm.run(MANY), SECONDS)
-        eventually(lambda: all(e.acked is not None for e in storm.sent), 15, "every delivery to be acknowledged")
-        town.end(60)            # one post a second and channel
+        eventually(lambda: all(e.acked is not None for e in storm.sent), what="every delivery to be acknowledged")
+        town.end(120)           # one post a second and channel
         assert not town.sql(f"select id, state from ops.request where state not in {ENDED} and state <> 'unknown'")
         town.envelope = storm.by_id.get
         problems = invariants.check(town, since, [e.id for e in storm.first])
@@ -130,8 +130,9 @@ def test_thousands_of_redeliveries_and_double_clicks(loop, postgres, long):
         assert set(against) <= {"response_url: used too often"}, against
         asked = town.db.value("select count(*) from ops.request where text like 'kill %'")
         effects = list(invariants.effects(town))
-        # a database that is too busy takes one in too late, and its person knows
-        refused = [e for e in storm.first if "Nothing was recorded" in words(e.ack)]
+        # a database that is too busy takes one in too late, and its person knows: from the replica whose try that was,
+        # or from the other one, which found it disowned
+        refused = [e for e in storm.first if any(x in words(e.ack) for x in ("Nothing was recorded", "Nothing comes of this"))]
         assert int(asked) <= 108 <= int(asked) + len(refused) and len(effects) > 20
         assert len({(rid, what) for rid, what, _, _ in effects}) == len(effects)
         print(f"{len(storm.sent)} deliveries of {asked} intents, {len(effects)} effects, seed {seed}")

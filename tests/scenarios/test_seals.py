@@ -27,6 +27,8 @@ def once(build_world):
         for n in range(2):
             world.slash("U0ANA", "workers status team=ads")
             world.running[0].wait_log("audit log sealed", count=n + 1)
+            world.see("U0ANA", ["workers-dev"])
+            world.wait_told()
         newest = "select (select max(seal_no) from ops.audit_seal) = (select max(seal_no) from ops.audit_signature) as same"
         eventually(lambda: world.sql(newest)[0]["same"] == "t", what="signatures")
         world.stop()
@@ -126,7 +128,7 @@ def with_checkpoints(world, count=1):
 def test_audit_channel_is_told_a_seal(sealed):
     """What it says is what the log has, and proves it."""
     with_checkpoints(sealed)
-    eventually(lambda: checkpoints(sealed), timeout=40, what="a seal in the audit channel")
+    eventually(lambda: checkpoints(sealed), timeout=120, what="a seal in the audit channel")
     first, = checkpoints(sealed)
     number, digest, key = first.split(":")
     row = sealed.sql("select hash, key_id from ops.audit_seal join ops.audit_signature using (seal_no) where seal_no = $1", number)
@@ -148,7 +150,7 @@ def test_end_that_was_cut_off(sealed):
     sealed.db.run("insert into ops.audit_checkpoint values (2, now() - interval '1 hour')")
     with_checkpoints(sealed, 2)
     sealed.slash("U0ANA", "workers status team=ads")
-    eventually(lambda: checkpoints(sealed), timeout=40, what="a seal in the audit channel")
+    eventually(lambda: checkpoints(sealed), timeout=120, what="a seal in the audit channel")
     for opsd in list(sealed.running):
         sealed.stop(opsd)
     noted, = checkpoints(sealed)

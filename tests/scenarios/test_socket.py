@@ -22,13 +22,39 @@ def hellos(world):
     return world.slack.stats()["envelopes"]["hello"]
 
 
+def numbers(world):
+    """Of the sockets that are open."""
+    return [s["number"] for s in world.slack.state()["sockets"] if s["open"]]
+
+
+def has_gone(world, number):
+    eventually(lambda: number not in [s["number"] for s in world.slack.state()["sockets"]], what=f"socket {number} to go")
+
+
+def unanswered(world, text):
+    """A command that the intake waits with, behind a lock; opsd stands still. The number of its socket.
+
+    The intake waits for no longer than 0.7 s: a machine that stood still meanwhile has it answered, and another one is sent."""
+    def tried():
+        world.opsd.resume()
+        sent = world.slack.slash(user="U0ANA", channel="C0OPS", text=text)["envelope_id"]
+        eventually(lambda: world.sql("select 1 from pg_stat_activity where wait_event_type = 'Lock' "
+                                     "and datname = current_database()") or record(sent)["outcome"], what="the intake to wait")
+        world.opsd.pause()
+        return record(sent)["socket"] if record(sent)["outcome"] is None else None
+
+    def record(sent):
+        return next(a for a in world.slack.acks()["acks"] if a["envelope_id"] == sent)
+    return eventually(tried, what="a command that waits")
+
+
 def by_command(world, command="workers status"):
     return world.requests(command=command)
 
 
 @pytest.mark.parametrize("connections,rounds", [(1, 20), (2, 4)])
 def test_refreshes_in_a_row_lose_no_command(make_world, connections, rounds):
-    """Slack warns each socket and closes it soon after its successor was greeted; a ticket takes 400 ms."""
+    """Slack warns each socket and closes it as soon as its successor has heard the greeting; a ticket takes 400 ms."""
     world = make_world(config={"slack": {"connections": connections}})
     world.slash("U0ANA", STATUS)
     world.slack.fault(name="open", mode="slow", ms=400)
@@ -37,17 +63,18 @@ def test_refreshes_in_a_row_lose_no_command(make_world, connections, rounds):
         count=count, rate=20, users=["U0ANA", "U0BEN", "U0DIA"], text=STATUS)))
     thread.start()
     for i in range(rounds):
-        old = [s["number"] for s in world.slack.state()["sockets"] if s["open"]]
-        seen = hellos(world)
+        old = numbers(world)
         for number in old:
-            world.slack.refresh(kind="warning" if i % 2 == 0 else "refresh_requested", socket=number, after=10)
-        world.slack.wait("sockets", hello=seen + len(old))
+            world.slack.refresh(kind="warning" if i % 2 == 0 else "refresh_requested", socket=number, close=False)
+        eventually(lambda: world.opsd.metrics()["opsd_slack_sockets_opened_total"] == (i + 2) * connections, what="its successors")
         for number in old:
             world.slack.socket(mode="close", socket=number)
+        for number in old:              # one that goes while its successor goes too is not read to its end
+            has_gone(world, number)
     thread.join()
-    assert result["outcomes"] == {"acked": count}, result
-    assert result["ack_ms"]["max"] < 1500, result
-    assert len(by_command(world)) == before + count, "each is one request: none lost, none twice"
+    assert result["outcomes"] == {"acked": count}, result           # within Slack's three seconds
+    taken = before + count - world.refusals()
+    assert len(by_command(world)) == taken, "each is one request: none lost, none twice"
     eventually(lambda: all(r["state"] == "succeeded" for r in by_command(world)), what="all reads to be answered")
     stats = world.opsd.metrics()
     assert stats["opsd_slack_sockets_refreshed_total"] == rounds * connections
@@ -58,19 +85,19 @@ def test_acknowledgement_outlives_its_socket(make_world):
     """Slack closes the old socket while a command of it is being recorded: the acknowledgement goes by the new one."""
     world = make_world(config={"slack": {"connections": 1}})
     world.slash("U0ANA", STATUS)
-    old, seen = [s["number"] for s in world.slack.state()["sockets"] if s["open"]], hellos(world)
+    old, = numbers(world)
+    world.slack.refresh(kind="warning", socket=old, close=False)
+    eventually(lambda: world.opsd.metrics()["opsd_slack_sockets_opened_total"] == 2, what="its successor")
     with world.postgres.session(world.database) as blocker:
         blocker.run("begin; lock table ops.delivery in access exclusive mode")
-        world.slack.slash(user="U0ANA", channel="C0OPS", text=STATUS)
-        eventually(lambda: world.sql("select 1 from pg_stat_activity where wait_event_type = 'Lock' "
-                                     "and datname = current_database()"), what="the command to wait")
-        world.slack.refresh(kind="warning", socket=old[0], close=False)
-        world.slack.wait("sockets", hello=seen + 1)
-        world.slack.socket(mode="close", socket=old[0])
-        eventually(lambda: old[0] not in [s["number"] for s in world.slack.state()["sockets"]], what="the old one to go")
+        while unanswered(world, STATUS) != old:         # Slack takes the two in turn
+            pass
+        world.slack.socket(mode="close", socket=old)
+        world.opsd.resume()
+        has_gone(world, old)
         blocker.run("rollback")
-    eventually(lambda: world.slack.stats()["envelopes"]["acked"] == 2, what="the acknowledgement")
-    assert world.slack.stats()["envelopes"]["timeout"] == 0
+    eventually(lambda: all(a["outcome"] for a in world.slack.acks()["acks"]), what="the acknowledgements")
+    assert {a["outcome"] for a in world.slack.acks()["acks"]} == {"acked"}
     assert world.opsd.metrics()["opsd_slack_acks_moved_total"] == 1
 
 
@@ -179,7 +206,7 @@ def test_odd_frames_do_no_harm(make_world):
 def test_broken_frames_cost_one_socket_at_most(make_world, kinds):
     world = make_world(violations=True, switches={"ack_deadline": 1.0})
     for kind in kinds:
-        number = max(s["number"] for s in world.slack.state()["sockets"] if s["open"])
+        number = max(eventually(lambda: numbers(world), what="a socket"))
         world.slack.inject(kind=kind, socket=number)
         if kind in ("half_frame", "huge_header"):       # the rest of it never comes
             world.slack.socket(mode="abort", socket=number)
@@ -207,7 +234,10 @@ def test_a_command_that_comes_twice_is_one_request(world, same_id):
     world.slack.fault(name="duplicate", same_id=same_id, after=50, type="slash_commands")
     for _ in range(5):
         world.slash("U0ANA", STATUS)
-    eventually(lambda: world.slack.stats()["envelopes"]["acked"] >= (6 if same_id else 11), what="all acks")
+    def answers():
+        counts = world.slack.stats()["envelopes"]
+        return counts["acked"] + counts["duplicate_acks"] >= 11
+    eventually(answers, what="all acks")
     assert len(by_command(world)) == 6
     world.wait_told()
 
@@ -268,11 +298,13 @@ def test_fifty_submits_are_one_request(world):
 
 def test_redelivery_after_a_missed_acknowledgement(make_world):
     """Slack gave up on the first delivery and brings it again: still one request."""
-    world = make_world(switches={"redeliver_slash": True, "ack_deadline": 0.3}, violations=True)
+    world = make_world(switches={"redeliver_slash": True}, violations=True)
     world.slash("U0ANA", STATUS)
     world.opsd.pause()
+    world.slack.switch(ack_deadline=0.3)
     out = world.slack.slash(user="U0ANA", channel="C0OPS", text=STATUS, wait=True)
     assert out["outcome"] == "operation_timeout"
+    world.slack.switch(ack_deadline=3.0)
     world.opsd.resume()
     eventually(lambda: world.slack.stats()["envelopes"]["redelivered"] >= 1, what="a redelivery")
     eventually(lambda: len(by_command(world)) >= 2 and all(r["state"] == "succeeded" for r in by_command(world)),
@@ -286,15 +318,12 @@ def test_acknowledgement_moves_to_another_socket(world):
     world.slash("U0ANA", STATUS)
     with world.postgres.session(world.database) as blocker:
         blocker.run("begin; lock table ops.delivery in access exclusive mode")
-        world.slack.slash(user="U0ANA", channel="C0OPS", text=STATUS)
-        eventually(lambda: world.sql("select 1 from pg_stat_activity where wait_event_type = 'Lock' "
-                                     "and datname = current_database()"), what="the intake to wait")
-        number = world.slack.acks()["acks"][-1].get("socket")
-        world.slack.socket(mode="abort", **({"socket": number} if number else {}))
-        world.slack.wait("sockets", count=1)
+        world.slack.socket(mode="abort", socket=unanswered(world, STATUS))
+        world.opsd.resume()
+        eventually(lambda: world.opsd.metrics()["opsd_slack_sockets_lost_total"] >= 1, what="the loss to be seen")
         blocker.run("commit")
-    done = world.slack.wait("ack", count=2, outcome="acked", user="U0ANA")
-    assert done["acks"] == 2
+    eventually(lambda: all(a["outcome"] for a in world.slack.acks()["acks"]), what="the acknowledgements")
+    assert {a["outcome"] for a in world.slack.acks()["acks"]} == {"acked"}
     assert world.opsd.metrics()["opsd_slack_acks_moved_total"] >= 1
     eventually(lambda: all(r["state"] == "succeeded" for r in by_command(world)), what="both to be answered")
 
@@ -305,7 +334,8 @@ def test_two_replicas_share_the_work(make_world):
     world = make_world(2)
     result = world.slack.burst(count=40, rate=40, users=["U0ANA", "U0BEN"], text=STATUS)
     assert result["outcomes"] == {"acked": 40}
-    eventually(lambda: len([r for r in by_command(world) if r["state"] == "succeeded"]) == 40, what="40 answers")
+    taken = 40 - world.refusals()
+    eventually(lambda: len([r for r in by_command(world) if r["state"] == "succeeded"]) == taken, what="40 answers")
     boots = world.sql("select count(distinct boot_id) as n from ops.delivery")
     assert boots[0]["n"] == "2", "both have taken some"
     world.wait_told()
@@ -324,15 +354,15 @@ def test_two_replicas_and_the_same_envelope_on_both(make_world):
 def test_rolling_restart_serves_on(make_world):
     """One replica leaves by SIGTERM under load; what it had begun it ends, the other takes the rest."""
     world = make_world(2)
-    result = {}
+    count, under_way, result = 150, 2, {}
     thread = threading.Thread(target=lambda: result.update(Control(world.standin.base_url).burst(
-        count=60, rate=30, text=STATUS, users=["U0ANA"])))
+        count=count, concurrency=under_way, text=STATUS, users=["U0ANA"])))
     thread.start()
     eventually(lambda: world.slack.stats()["envelopes"]["acked"] >= 10, what="the load to run")
     assert world.stop() == 0
     thread.join()
-    # a command that was on its way to a socket when it closed is Slack's to report; no more than one a socket
-    assert result["outcomes"]["acked"] >= 58 and set(result["outcomes"]) <= {"acked", "operation_timeout"}, result
+    # a command that was on its way to a socket when it closed is Slack's to report; no more than are under way at once
+    assert result["outcomes"]["acked"] >= count - under_way and set(result["outcomes"]) <= {"acked", "operation_timeout"}, result
     eventually(lambda: all(r["state"] == "succeeded" for r in by_command(world)), what="all answers")
-    assert result["outcomes"]["acked"] <= len(by_command(world)) <= 60
+    assert result["outcomes"]["acked"] - world.refusals() <= len(by_command(world)) <= count
     world.wait_told()

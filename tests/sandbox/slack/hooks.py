@@ -24,7 +24,7 @@ class Triggers:
 
     def new(self, user, view=None):
         ident = f"{next(self.serial)}.{int(time.time() * 1000) % 10**10}.{secrets.token_hex(16)}"
-        self.known[ident] = {"user": user, "view": view, "made": self.s.clock(), "used": False}
+        self.known[ident] = {"user": user, "view": view, "made": self.s.patient_clock(), "used": False}
         if len(self.known) > KEEP:
             self.known.popitem(last=False)
         return ident
@@ -37,7 +37,7 @@ class Triggers:
             raise Refused("invalid_trigger_id")
         if found["used"]:
             raise Refused("exchanged_trigger_id")
-        if self.s.clock() - found["made"] > self.s.switch.trigger_life:
+        if self.s.patient_clock() - found["made"] > self.s.switch.trigger_life:
             raise Refused("expired_trigger_id")
         found["used"] = True
         return found

@@ -101,6 +101,10 @@ class SlackStandin:
         """Monotonic seconds, moved on by the control API's `age`."""
         return time.monotonic() + self.age
 
+    def patient_clock(self):
+        """The same, which stands still while the machine does if that is wished."""
+        return self.clock() - self.stalled()
+
     def violation(self, what):
         """Something that the app did against the protocol."""
         self.violation_count += 1

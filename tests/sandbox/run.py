@@ -210,7 +210,7 @@ def serve_with(options, stop):
     with LoopThread() as loop, Postgres() as postgres:
         world = Sandbox(loop, postgres, options, kube=PACE, switches={"pacing": True},
                         template=(lambda world: "template1") if options.no_opsd else None)
-        page = followers = None
+        page, followers = None, []
         try:
             page = AuditPage(lambda: postgres.session(world.database))
             world.standin.page_config.update(audit=page.url)
@@ -234,11 +234,16 @@ def serve_with(options, stop):
                     say(f"sandbox: opsd ended with {dead[0].child.returncode}: its last words are above")
                     return 1
             return 0
+        except (AssertionError, PostgresError):
+            print(f"sandbox: the last words of PostgreSQL:\n{postgres.log()}", file=sys.stderr)
+            raise
         finally:
             for opsd in list(world.running):
                 status = world.stop(opsd)
                 if status:
                     print(f"sandbox: opsd ended with {status}", file=sys.stderr)
+            for thread in followers:
+                thread.join(60)         # its last words
             if page:
                 page.stop()
             world.tear_down()

@@ -12,6 +12,7 @@ import tls_cert
 from kube_client import APPLY, APPS, BATCH, CORE, JSON_PATCH, MERGE, STRATEGIC, Client
 from sandbox.kube import KubeStandin
 from sandbox.slack.client import Control, ControlError
+from sandbox.world import eventually
 
 WORKERS = APPS + "ads/deployments/workers-prod"
 SETTINGS = CORE + "ads/configmaps/settings"
@@ -429,12 +430,15 @@ def test_watch_faults(kube, how):
 # Controllers
 
 def test_rollout_by_steps_and_superseded(kube):
-    kube.ctl.settings(step_ms=40)
+    w = kube.c.stream(APPS + "ads/deployments", watch=1, fieldSelector="metadata.name=workers-prod")
     note = {"spec": {"template": {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "t1"}}}}}
     a = kube.c.patch(WORKERS, note).json
     assert a["metadata"]["generation"] == 2 and a["status"]["observedGeneration"] == 1
-    seen = wait(kube, "Deployment", "workers-prod", want={"status": {"observedGeneration": 2}})
+    seen = w.event()["object"]
+    while seen["status"]["observedGeneration"] < 2:
+        seen = w.event()["object"]
     assert seen["status"].get("updatedReplicas", 0) < 6
+    w.close()
     done = wait(kube, "Deployment", "workers-prod", want={"status": {"updatedReplicas": 6, "replicas": 6,
                                                                      "availableReplicas": 6,
                                                                      "unavailableReplicas": None}})
@@ -500,9 +504,12 @@ def test_argo_heals(kube):
     d = kube.c.get(WORKERS).json
     assert d["metadata"]["annotations"]["argocd.argoproj.io/tracking-id"] == \
         "ads-workers:apps/Deployment:ads/workers-prod"
+    w = kube.c.stream("/apis/argoproj.io/v1alpha1/namespaces/argocd/applications", watch=1)
     kube.c.patch(WORKERS + "/scale", {"spec": {"replicas": 20}}, fieldManager="opsd")
-    app = found(kube, kind="Application", ns="argocd", name="ads-workers", want={"status": {"sync": {
-        "status": "OutOfSync"}}})
+    app = w.event()["object"]
+    while app["status"]["sync"]["status"] != "OutOfSync":
+        app = w.event()["object"]
+    w.close()
     assert app["spec"]["syncPolicy"]["automated"]["selfHeal"] is True
     back = wait(kube, "Deployment", "workers-prod", want={"spec": {"replicas": 6}})
     owner = [m for m in back["metadata"]["managedFields"] if m["manager"] == "argocd-controller" and
@@ -523,8 +530,11 @@ JOB = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "run"}, "sp
 
 def test_job_and_its_log(kube):
     kube.ctl.job(name="run", lines=["one", "two", "three"], run_ms=90)
+    w = kube.c.stream(BATCH + "ads/jobs", watch=1)
     kube.c("POST", BATCH + "ads/jobs", JOB)
-    wait(kube, "Job", "run", want={"status": {"ready": 1}})
+    while w.event()["object"]["status"].get("ready") != 1:
+        pass
+    w.close()
     pod = kube.c.get(CORE + "ads/pods", labelSelector="batch.kubernetes.io/job-name=run").json["items"][0]
     log = kube.c.stream(CORE + f"ads/pods/{pod['metadata']['name']}/log", follow="true", timestamps="true")
     lines = []

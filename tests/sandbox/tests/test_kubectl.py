@@ -31,7 +31,7 @@ def cluster(loop_thread, tmp_path_factory):
 
     def kubectl(*args, ns="ads", text=None, status=0):
         done = subprocess.run(["kubectl", "--request-timeout=60s", "-n", ns, *args], input=text, capture_output=True,
-                              text=True, timeout=30,
+                              text=True, timeout=120,
                               env={**os.environ, "KUBECONFIG": str(folder / "config"), "HOME": str(folder)})
         assert status is None or done.returncode == status, f"kubectl {args}: {done.stdout}{done.stderr}"
         return done.stdout + done.stderr

@@ -8,6 +8,7 @@ import pytest
 from kube_client import Client
 from sandbox.platform_api import PlatformStandin
 from sandbox.slack.client import Control
+from sandbox.world import eventually
 
 
 @pytest.fixture
@@ -53,11 +54,10 @@ def test_what_it_refuses(platform):
 
 
 def ended(platform, task):
-    for _ in range(400):
+    def check():
         view = platform.c.get(f"/tasks/{task}").json
-        if view["state"] not in ("queued", "running"):
-            return view
-    raise AssertionError("the task does not end")
+        return view if view["state"] not in ("queued", "running") else None
+    return eventually(check, what="the task to end")
 
 
 def test_tasks_and_their_key(platform):

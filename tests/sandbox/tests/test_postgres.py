@@ -65,7 +65,7 @@ def test_run_gives_its_command_the_addresses():
     here = Path(postgres.__file__)
     script = "import os; print(os.environ['DATABASE_URL'], os.environ['PGDATABASE']); raise SystemExit(7)"
     done = subprocess.run([here, "run", "--database", "mine", "--", sys.executable, "-c", script], capture_output=True,
-                          text=True, timeout=30)
+                          text=True, timeout=120)
     assert done.returncode == 7 and done.stdout.split()[1] == "mine" and "127.0.0.1" in done.stdout
 
 
@@ -76,6 +76,6 @@ def test_run_ends_cleanly_when_told_to():
     pid = int(run.stdout.readline())
     run.send_signal(signal.SIGTERM)
     run.stdout.close()
-    assert run.wait(20) == 143
+    assert run.wait(120) == 143
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)

@@ -398,10 +398,12 @@ def test_ack_forms(slack):
 def test_refresh_warning_keeps_delivering(slack):
     k = slack.app.dial()
     k.message()
-    slack.ctl.refresh(kind="warning", after=0.4)
+    slack.ctl.refresh(kind="warning", close=False)
     assert k.message()["reason"] == "warning"
     slack.ctl.slash(user="U0ANA")
     assert k.message()["type"] == "slash_commands"
+    slack.ctl.refresh(kind="warning", after=0.1)
+    assert k.message()["reason"] == "warning"
     assert k.frame()[0] == 8
     slack.ctl.wait("sockets", count=0, at_most=0)
 
@@ -492,13 +494,14 @@ def test_ack_on_another_socket_is_switchable(slack):
 
 
 def test_a_lost_socket_takes_its_command_along(slack):
-    slack.ctl.switch(ack_deadline=0.3, redeliver_slash=True)
+    slack.ctl.switch(redeliver_slash=True)
     k = slack.app.dial()
     k.message()
     slack.ctl.slash(user="U0ANA", text="mine")
     k.message()
     slack.ctl.socket(mode="abort")
     assert k.frame()[0] is None
+    slack.ctl.switch(ack_deadline=0.3)
     slack.ctl.wait("ack", outcome="operation_timeout")
     again = slack.app.dial()
     again.message()

@@ -18,6 +18,11 @@ from test_rbac import grant
 pytestmark = pytest.mark.skipif(not Path("/usr/lib/postgresql").is_dir(), reason="no PostgreSQL server is installed")
 
 ACCOUNT = "follower"
+NEVER = "opsd.test/never"       # kwok: the state that the containers wait in
+RUNS = {"phase": "Running", "conditions": [{"type": t, "status": "True"} for t in
+                                           ("Initialized", "Ready", "ContainersReady", "PodScheduled")],
+        "containerStatuses": [{"name": "worker", "image": "x", "imageID": "", "ready": True, "started": True, "restartCount": 0,
+                               "state": {"running": {}}}]}
 AT = APPS + "ads/deployments/workers-dev"
 SCALE = "workers scale team=ads role=dev count={} reason=load"
 SECONDS = 90            # for a word of the message: the machine may have much else to do
@@ -62,18 +67,27 @@ def account(real):
 
 @pytest.fixture
 def town(real, account, loop_thread, postgres):
-    """Two workers, each of which counts as available after 4 seconds."""
+    """Two workers; what is made beside them is under way until the test has it started."""
     seeded = next(o for o in seed.objects() if o["kind"] == "Deployment" and o["metadata"]["name"] == "workers-dev")
     obj = {"apiVersion": kinds.named("Deployment").api_version, **seeded}
-    obj["spec"] = {**obj["spec"], "replicas": 2, "minReadySeconds": 4}
+    obj["spec"] = {**obj["spec"], "replicas": 2}
+    obj["spec"]["template"]["metadata"].setdefault("annotations", {})[NEVER] = "ContainerCreating"
     obj.pop("status", None)
     wait(lambda: real.admin.get(AT).status == 404, "the last test's workers to be gone", SECONDS)
     real.plane.make(obj)
-    wait(lambda: available(real) == 2, "two workers", SECONDS)
+    wait(lambda: start(real) or available(real) == 2, "two workers", SECONDS)
     with Town(loop_thread, postgres, account) as world:
         world.start()
         yield world
     real.admin("DELETE", AT, {"propagationPolicy": "Foreground"})
+
+
+def start(real):
+    """The pods that wait run now."""
+    pods = CORE + "ads/pods"
+    for pod in real.admin.get(pods).json["items"]:
+        if pod["status"].get("phase") == "Pending" and pod["status"].get("containerStatuses"):
+            real.admin.patch(f"{pods}/{pod['metadata']['name']}/status", {"status": RUNS})
 
 
 def available(real):
@@ -88,9 +102,11 @@ def change(town, count):
     return rid
 
 
-def says(town, rid, *parts):
-    """Waits until the one message of this request says so; its words."""
+def says(town, rid, *parts, starts=None):
+    """Waits until the one message of this request says so; its words. starts: the plane, whose pods are started meanwhile."""
     def mine():
+        if starts:
+            start(starts)
         found = [words(m) for m in town.slack.messages(channel="D00ANA")["messages"] if rid in words(m)]
         assert len(found) <= 1, found
         return found[0] if found and all(p in found[0] for p in parts) else None
@@ -122,11 +138,11 @@ def test_api_server_dies_in_between(town, real):
     since = (real.plane.folder / "audit.log").stat().st_size
     rid = change(town, 4)
     assert "░" in says(town, rid, "Under way", "2 of 4")
-    assert {("deployments", 200), ("pods", 200)} <= streams(real, since)
+    eventually(lambda: {("deployments", 200), ("pods", 200)} <= streams(real, since), SECONDS, "both watches")
     real.plane.kill_api()
     since = (real.plane.folder / "audit.log").stat().st_size
     real.plane.start_api()          # it refuses everything until it has read the roles
-    says(town, rid, "Complete", "4 of 4")
+    says(town, rid, "Complete", "4 of 4", starts=real)
     eventually(lambda: ("deployments", 200) in streams(real, since), SECONDS, "the watch to go on")
     says(town, rid, "still so after 15 seconds")
     assert ended(town, rid) == "done"
@@ -142,7 +158,7 @@ def test_api_server_stays_away(town, real):
         says(town, rid, "Not known how far it is")
     finally:
         real.plane.start_api()
-    says(town, rid, "4 of 4", "still so")
+    says(town, rid, "4 of 4", "still so", starts=real)
     assert ended(town, rid) == "done"
 
 
@@ -155,7 +171,7 @@ def test_quota(town, real):
         says(town, rid, "Stuck", "exceeded quota: small", "has used up its quota", f"undo {rid}")
         real.admin("DELETE", CORE + "ads/resourcequotas/small")
         real.admin.patch(AT, {"metadata": {"labels": {"nudged": "yes"}}})      # else it tries again after a while
-        says(town, rid, "Complete")
+        says(town, rid, "Complete", starts=real)
     finally:
         real.admin("DELETE", CORE + "ads/resourcequotas/small")
 
@@ -163,7 +179,8 @@ def test_quota(town, real):
 def test_autoscaler_undoes_it(town, real):
     """Who did it is named by the cluster's record of the field."""
     rid = change(town, 4)
-    says(town, rid, "Complete")
+    says(town, rid, "Under way", "2 of 4")
+    says(town, rid, "Complete", starts=real)
     real.plane.make({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
                      "metadata": {"name": "workers-dev", "namespace": "ads"},
                      "spec": {"minReplicas": 1, "maxReplicas": 3,
@@ -179,7 +196,7 @@ def test_somebody_deploys_on_top(town, real):
     """Not failed: another change took its place. What they deploy cannot start, which is theirs to look after."""
     rid = change(town, 4)
     says(town, rid, "Under way")
-    done = real.admin.patch(AT, {"spec": {"template": {"metadata": {"annotations": {"opsd.test/never": "ImagePullBackOff"}}}}},
+    done = real.admin.patch(AT, {"spec": {"template": {"metadata": {"annotations": {NEVER: "ImagePullBackOff"}}}}},
                             fieldManager="deployer")
     assert done.status == 200, done.body
     says(town, rid, "Not followed any more: another change came on top", "by deployer at 2")
@@ -188,7 +205,7 @@ def test_somebody_deploys_on_top(town, real):
 
 def test_image_cannot_be_pulled(town, real):
     """The reason is of a pod of the new revision, while the old ones go on running."""
-    done = real.admin.patch(AT, {"spec": {"template": {"metadata": {"annotations": {"opsd.test/never": "ImagePullBackOff"}}}}})
+    done = real.admin.patch(AT, {"spec": {"template": {"metadata": {"annotations": {NEVER: "ImagePullBackOff"}}}}})
     assert done.status == 200, done.body
     wait(lambda: real.admin.get(AT).json["status"].get("updatedReplicas"), "a pod of the new revision", SECONDS)
     rid = change(town, 4)

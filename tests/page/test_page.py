@@ -94,7 +94,7 @@ def page(driver):
     world = World()
     with LoopThread() as loop:
         async def start():
-            return await SlackStandin(pacing=False, page_config={"kube": world.url, "audit": world.url + "/_/audit"}).start()
+            return await SlackStandin(pacing=False, patient=True, page_config={"kube": world.url, "audit": world.url + "/_/audit"}).start()
         standin = loop.run(start())
         bot = Bot(standin, world)
         it = Page(driver, standin, world)
@@ -109,15 +109,15 @@ def page(driver):
 
 
 def test_a_change_from_command_to_audit(page):
-    assert "opsd connected" in page.get("link").text
+    page.until(lambda: "opsd connected" in page.get("link").text)
     page.type("/ops help")
-    assert "Only visible to you" in page.see("What you can do").text
-    assert "acknowledged in" in page.until(lambda: page.get("ack").text)
+    page.until(lambda: "Only visible to you" in page.see("What you can do").text)
+    page.until(lambda: "acknowledged in" in page.get("ack").text)
     page.type('/ops workers scale team=ads role=prod count=20 for=2h reason="backlog"')
     page.see("Argo CD owns this field")
     page.shot("1-preview")
     page.click("person-U0BEN")
-    assert not any("Argo CD" in m for m in page.messages())
+    page.until(lambda: not any("Argo CD" in m for m in page.messages()))
     page.click("person-U0ANA")
     page.see("Argo CD owns this field")
     page.click("action-ask")
@@ -171,7 +171,7 @@ def test_modal(page):
     page.get("input-reason")
     page.click("modal-x")
     page.until(lambda: not page.all("modal")[0].is_displayed())
-    closed = [a for a in page.ctl.acks()["acks"] if a["kind"] == "close"][-1]["payload"]
+    closed = page.until(lambda: [a for a in page.ctl.acks()["acks"] if a["kind"] == "close"])[-1]["payload"]
     assert closed["is_cleared"] is True
 
 
@@ -217,10 +217,10 @@ def test_people_unread_and_places(page):
     page.see("lunch?")
     page.until(lambda: "1" not in page.get("channel-random").text)
     page.click("person-U0OUT")
-    assert [c.text.split("\n")[-1] for c in page.d.find_elements(By.CSS_SELECTOR, "#channels .chan")] == ["partner"]
+    page.until(lambda: [c.text.split("\n")[-1] for c in page.d.find_elements(By.CSS_SELECTOR, "#channels .chan")] == ["partner"])
     page.type("/ops help")
     page.until(lambda: "another workspace" in page.get("ack").text)
-    assert "/_/slash" in page.errors()[0]          # the refusal, logged by the browser
+    page.until(lambda: "/_/slash" in page.errors()[0])     # the refusal, logged by the browser
     page.click("person-U0OLD")
     page.until(lambda: "deactivated" in page.get("me").text)
 
@@ -243,7 +243,7 @@ def test_narrow_and_without_sources(driver):
         standin = loop.run(start())
         page = Page(driver, standin, None)
         page.size(1000, 700)
-        assert "not connected" in page.get("link").text
+        page.until(lambda: "not connected" in page.get("link").text)
         wide = driver.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
         assert wide
         page.shot("a-narrow")
@@ -267,4 +267,5 @@ def test_what_is_open_survives_new_messages(page):
     page.see("line 29")
     assert Select(page.get("input-status")).first_selected_option.text == "Late"
     assert page.d.switch_to.active_element.get_attribute("data-test") == "input-status"
-    assert page.d.execute_script("const l = document.getElementById('log'); return l.scrollHeight - l.scrollTop - l.clientHeight") < 5
+    page.until(lambda: page.d.execute_script(
+        "const l = document.getElementById('log'); return l.scrollHeight - l.scrollTop - l.clientHeight") < 5)

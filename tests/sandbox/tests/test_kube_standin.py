@@ -12,7 +12,6 @@ import tls_cert
 from kube_client import APPLY, APPS, BATCH, CORE, JSON_PATCH, MERGE, STRATEGIC, Client
 from sandbox.kube import KubeStandin
 from sandbox.slack.client import Control, ControlError
-from sandbox.world import eventually
 
 WORKERS = APPS + "ads/deployments/workers-prod"
 SETTINGS = CORE + "ads/configmaps/settings"

@@ -20,7 +20,7 @@ async def main(argv):
         authority = Authority("test CA")
         ca_file = folder / "ca.pem"
         ca_file.write_bytes(authority.cert.public_bytes(serialization.Encoding.PEM))
-        standin = await SlackStandin(pacing=False, patient=True).start(tls=context(authority.issue(folder, "slack")))
+        standin = await SlackStandin(pacing=False, patient=True, ack_deadline=60).start(tls=context(authority.issue(folder, "slack")))
         env = dict(os.environ, SLACK_CA=str(ca_file), SLACK_BASE=standin.base_url,
                    SLACK_API=standin.api_url, SLACK_APP_TOKEN=standin.app_token)
         program = await asyncio.create_subprocess_exec(*argv, env=env)

@@ -53,20 +53,21 @@ class Launched:
 
 
 @pytest.fixture
-def launch(tmp_path):
-    tmp_path.chmod(0o755)
-    for parent in tmp_path.parents:
-        if parent.stat().st_uid == os.getuid() and str(parent).startswith(os.path.realpath("/tmp") + "/"):
-            parent.chmod(0o755)         # PostgreSQL's user must reach its folder
+def launch():
+    """PostgreSQL's user must reach the folder: not one of pytest's, which every other pytest closes to others when it
+    begins, in the middle of ours."""
     started = []
+    with tempfile.TemporaryDirectory(prefix="opsd-launch-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
 
-    def start(*args, **env):
-        started.append(Launched(*args, folder=tmp_path, **env))
-        return started[-1]
-    yield start
-    for one in started:
-        if one.child.poll() is None:
-            one.end()
+        def start(*args, **env):
+            started.append(Launched(*args, folder=folder, **env))
+            return started[-1]
+        yield start
+        for one in started:
+            if one.child.poll() is None:
+                one.end()
 
 
 def test_without_opsd(launch):

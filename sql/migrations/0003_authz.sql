@@ -178,59 +178,64 @@ create type authz.decision as (
 	directory_age interval
 );
 
--- p_risk: of the command, when it is higher than that of its action.  One statement: in a function that runs
--- once in a transaction each further statement or expression costs as much as a look-up.
+-- p_risk: of the command, when it is higher than that of its action.  Short statements: what one statement names is set
+-- up each time, also what this person and action do not need; all of them see the snapshot of the caller.
 create function authz.decide(p_person bigint, p_cap text, p_action text, p_params jsonb, p_risk integer default 0)
 returns authz.decision
 language plpgsql stable as $$
 declare
 	d authz.decision;
 	now_ timestamptz := clock_timestamp();
+	x record; -- the action, the person, and the snapshot that they are from
+	g record; -- the grant that decides
 begin
-	select x.code = 'allowed', x.code, case when x.code in ('allowed', 'forbidden', 'members_unknown') then x.grant_id end,
-			case when x.code in ('allowed', 'forbidden', 'members_unknown') then x.stable_key end, x.generation, x.revision, x.age
-		into d
-		from (
-			select case
-					when a.action_id is null then 'unknown_action'
-					when p.person_id is null then 'unknown_person'
-					when p.state <> 'active' or p.kind <> 'human' then 'person_not_active'
-					when g.origin is distinct from 'break_glass' and (s.fetch_started_at is null
-						or now_ - s.fetch_started_at > coalesce(a.deny_after, authz.max_age(greatest(a.risk, p_risk)))
-						or now_ - s.fetch_started_at < interval '-5 minutes') then 'directory_stale'
-					-- a grant cannot have been written with this parameter in mind
-					when exists (
-						select 1 from jsonb_object_keys(case jsonb_typeof(p_params) when 'object' then p_params end) k
-						where k not in (select ap.param from authz.action_param ap where ap.action_id = a.action_id))
-						then 'undeclared_scope'
-					when g.unread then 'members_unknown'
-					when g.effect = 'forbid' then 'forbidden'
-					when g.effect = 'allow' and case when exists (
-						select 1 from authz.sod_rule r where a.action_id in (r.a, r.b)) then
-						(authz.sod_conflict(p_person, a.action_id, p_params, now_)).person_id is not null end then 'separated'
-					when g.effect = 'allow' then 'allowed'
-					else 'no_matching_grant' end as code,
-				g.grant_id, g.stable_key, s.generation,
-				(select max(v.revision) from authz.revision v) as revision, now_ - s.fetch_started_at as age
-			from (values (1)) one
-			left join authz.action a on a.name = p_action and a.enabled
-			left join dir.person p on p.person_id = p_person
-			left join dir.source s on s.source_id = p.source_id
-			left join lateral (
-				select c.grant_id, c.effect, c.stable_key, c.origin, c.unread from (
-					select y.* from (
-						select t.grant_id, t.effect, t.stable_key, t.origin, false as unread from authz.permit t
-						where t.action_id = a.action_id and (t.capability = p_cap or t.effect = 'forbid') and t.valid @> now_
-						  and (t.person_id = p_person or t.group_id = any (
-							array(select m.group_id from dir.membership m where m.person_id = p_person)))
-						union all -- what is forbidden to a group is forbidden to whoever may be in it
-						select t.grant_id, t.effect, t.stable_key, t.origin, true from authz.permit t
-						join dir.grp u on u.group_id = t.group_id and u.state = 'active' and dir.unread(u)
-						where t.action_id = a.action_id and t.effect = 'forbid' and t.group_id is not null and t.valid @> now_) y
-					order by (y.effect = 'forbid') desc, y.unread, (y.origin = 'break_glass') desc, y.grant_id
-					offset 0) c -- offset: scopes are looked at in this order, and no further than the first that fits
-				where authz.scope_ok(c.grant_id, c.effect, a.action_id, p_params)
-				limit 1) g on true) x;
+	select a.action_id, a.deny_after, greatest(a.risk, p_risk) as risk, p.person_id,
+			p.state = 'active' and p.kind = 'human' as active, s.generation, now_ - s.fetch_started_at as age
+		into x
+		from (values (1)) one
+		left join authz.action a on a.name = p_action and a.enabled
+		left join dir.person p on p.person_id = p_person
+		left join dir.source s on s.source_id = p.source_id;
+	d.generation := x.generation;
+	d.directory_age := x.age;
+	d.revision := (select max(v.revision) from authz.revision v);
+	select c.grant_id, c.effect, c.stable_key, c.origin, c.unread into g from (
+		select y.* from (
+			select t.grant_id, t.effect, t.stable_key, t.origin, false as unread from authz.permit t
+			where t.action_id = x.action_id and (t.capability = p_cap or t.effect = 'forbid') and t.valid @> now_
+			  and (t.person_id = p_person or t.group_id = any (
+				array(select m.group_id from dir.membership m where m.person_id = p_person)))
+			union all -- what is forbidden to a group is forbidden to whoever may be in it
+			select t.grant_id, t.effect, t.stable_key, t.origin, true from authz.permit t
+			join dir.grp u on u.group_id = t.group_id and u.state = 'active' and dir.unread(u)
+			where t.action_id = x.action_id and t.effect = 'forbid' and t.group_id is not null and t.valid @> now_) y
+		order by (y.effect = 'forbid') desc, y.unread, (y.origin = 'break_glass') desc, y.grant_id
+		offset 0) c -- offset: scopes are looked at in this order, and no further than the first that fits
+		where authz.scope_ok(c.grant_id, c.effect, x.action_id, p_params)
+		limit 1;
+	d.code := case
+		when x.action_id is null then 'unknown_action'
+		when x.person_id is null then 'unknown_person'
+		when x.active is not true then 'person_not_active'
+		when g.origin is distinct from 'break_glass' and (x.age is null or x.age < interval '-5 minutes'
+			or x.age > coalesce(x.deny_after, authz.max_age(x.risk))) then 'directory_stale'
+		-- a grant cannot have been written with this parameter in mind
+		when jsonb_typeof(p_params) = 'object' and p_params - array(select ap.param from authz.action_param ap
+			where ap.action_id = x.action_id) <> '{}' then 'undeclared_scope'
+		when g.unread then 'members_unknown'
+		when g.effect = 'forbid' then 'forbidden'
+		when g.effect = 'allow' then 'allowed'
+		else 'no_matching_grant' end;
+	if d.code = 'allowed' and exists (select 1 from authz.sod_rule r where x.action_id in (r.a, r.b)) then
+		if (authz.sod_conflict(p_person, x.action_id, p_params, now_)).person_id is not null then
+			d.code := 'separated';
+		end if;
+	end if;
+	d.allowed := d.code = 'allowed';
+	if d.code in ('allowed', 'forbidden', 'members_unknown') then
+		d.grant_id := g.grant_id;
+		d.grant_key := g.stable_key;
+	end if;
 	return d;
 end $$;
 

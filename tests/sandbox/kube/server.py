@@ -3,28 +3,24 @@
 
 import asyncio
 import json
-import sys
 import time
 from collections import Counter, deque
-from pathlib import Path
 from urllib.parse import parse_qsl, unquote
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from ports import free_port
 
-from ports import free_port  # noqa: E402
-
-from ..slack.wire import Conn  # noqa: E402
-from . import seed, status, views  # noqa: E402
-from .access import Access, User, service_user  # noqa: E402
-from .api import Api, read_body  # noqa: E402
-from .behave import Behave  # noqa: E402
-from .control import Control  # noqa: E402
-from .faults import Faults  # noqa: E402
-from .kinds import POD, QUOTA, find  # noqa: E402
-from .logs import Logs  # noqa: E402
-from .patch import merge  # noqa: E402
-from .status import TRUE, Failure, answer, dumps  # noqa: E402
-from .store import Store  # noqa: E402
+from ..slack.wire import Conn
+from . import seed, status, views
+from .access import Access, User, service_user
+from .api import Api, read_body
+from .behave import Behave
+from .control import Control
+from .faults import Faults
+from .kinds import POD, QUOTA, find
+from .logs import Logs
+from .patch import merge
+from .status import TRUE, Failure, answer, dumps
+from .store import Store
 
 TOKEN = "sandbox-kube-token"
 SETTINGS = {

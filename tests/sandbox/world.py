@@ -483,6 +483,15 @@ class World:
         rows = self.slack.messages(channel=channel, limit=1000)["messages"]
         return sum(NOT_RECORDED in words(m) for m in rows)
 
+    def answers(self):
+        """How many acknowledgements have come, those of a second delivery too."""
+        counts = self.slack.stats()["envelopes"]
+        return counts["acked"] + counts["duplicate_acks"]
+
+    def wait_answered(self):
+        """Until each delivery was acknowledged or given up by Slack."""
+        eventually(lambda: all(a["outcome"] for a in self.slack.acks()["acks"]), what="every acknowledgement")
+
     def see(self, user, contains, channel="C0OPS", **more):
         """Wait for what this person sees in the channel."""
         return self.slack.wait("message", channel=channel, user=user, contains=contains, **more)

@@ -299,7 +299,7 @@ def test_fifty_racing_approvers_are_one_decision(make_world):
     finished(world, rid, "succeeded", 1)
     assert len(votes(world, rid)) == 1
     assert events(world, rid).count("approved") == 1 and events(world, rid).count("started") == 1
-    eventually(lambda: all(a["outcome"] for a in world.slack.acks()["acks"]), what="every click to be acknowledged")
+    world.wait_answered()
     winner = votes(world, rid)[0]["slack_user"]
     for user in users[:5]:
         if user != winner:      # whoever was late hears it, and who was first

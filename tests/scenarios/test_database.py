@@ -7,18 +7,17 @@ import time
 
 import pytest
 
-from sandbox.world import eventually, request_id, words
+from sandbox.world import NOT_RECORDED, eventually, request_id, words
 
 STATUS = "workers status team=ads"
 NUDGE = "workers nudge team=ads count=4 reason=queue"
 SCALE = "workers scale team=ads role=dev count=4 reason=queue"
-NOTHING = "Nothing was recorded and nothing will happen"
 NOTHING_HERE = "Nothing comes of this"      # says the replica that finds the delivery disowned by another one
 
 
 def refused(world, user, text):
     done = world.slash(user, text, once=True)
-    assert NOTHING in done["text"], done
+    assert NOT_RECORDED in done["text"], done
     return done
 
 
@@ -50,7 +49,7 @@ def test_stopped_database(world):
     still(world)
     assert len(world.requests()) == 1
     done = world.slash("U0ANA", NUDGE)
-    assert NOTHING not in done["text"]
+    assert NOT_RECORDED not in done["text"]
     eventually(lambda: world.kube.replicas() == 4, what="the change")
 
 
@@ -84,7 +83,7 @@ def test_frozen_database(world, known):
     still(world)
     assert len(acted(world)) == before
     world.opsd.wait_ready()
-    assert NOTHING not in world.slash("U0ANA", NUDGE)["text"]
+    assert NOT_RECORDED not in world.slash("U0ANA", NUDGE)["text"]
     eventually(lambda: world.kube.replicas() == 4, what="the change")
 
 
@@ -126,7 +125,7 @@ def test_form_while_frozen_stays_open_with_the_reason(world):
     world.postgres.pause()
     values = {"team": "ads", "role": "dev", "count": "4", "reason": "form"}
     done = world.slack.submit(user="U0ANA", values=values)
-    assert done["outcome"] == "acked" and not done["banner"] and NOTHING in str(done["errors"]), done
+    assert done["outcome"] == "acked" and not done["banner"] and NOT_RECORDED in str(done["errors"]), done
     world.postgres.resume()
     world.opsd.wait_ready()
     world.opsd.wait_log("not recorded, made sure of")
@@ -139,23 +138,18 @@ HELD = """select l.pid from pg_locks l join pg_stat_activity a using (pid) where
     and not l.granted and a.query like '%ops.receive(%' and a.datname = current_database()"""
 
 
-def answers(world):
-    counts = world.slack.stats()["envelopes"]
-    return counts["acked"] + counts["duplicate_acks"]
-
-
 def held_intake(world, count, then, text=NUDGE):
     """What Slack was answered first when something was asked for while no delivery can be recorded.  then(blocker) is
     tried until it is true or, since the intake waits for a lock for a while only, `count` answers are there; None:
     it came too late for that."""
-    before = answers(world)
+    before = world.answers()
     with world.postgres.session(world.database) as blocker:
         blocker.run("begin; lock table ops.delivery in access exclusive mode")
         world.slack.slash(user="U0ANA", channel="C0OPS", text=text)
-        done = eventually(lambda: then(blocker) or answers(world) == before + count and "too late", what="the intake to wait")
+        done = eventually(lambda: then(blocker) or world.answers() == before + count and "too late", what="the intake to wait")
         if done == "too late":
             blocker.run("rollback")
-    eventually(lambda: answers(world) == before + count, what="all answers")
+    eventually(lambda: world.answers() == before + count, what="all answers")
     if done == "too late":
         at_rest(world)
         return None
@@ -184,7 +178,7 @@ def test_connection_cut_in_flight(world):
     while told is None:
         world.opsd.wait_ready()
         told = held_intake(world, 1, cut)
-    assert NOTHING in told, told
+    assert NOT_RECORDED in told, told
     world.opsd.wait_ready()
     still(world)
     world.slash("U0ANA", NUDGE)
@@ -196,8 +190,8 @@ def test_twins_are_one_asking(world):
     world.slash("U0ANA", STATUS)
     world.see("U0ANA", ["workers-dev"])
     world.wait_told()
-    told = NOTHING
-    while told is None or NOTHING in told:      # as legal, when this took longer than the intake waits
+    told = NOT_RECORDED
+    while told is None or NOT_RECORDED in told:      # as legal, when this took longer than the intake waits
         before = world.opsd.metrics()["opsd_slack_envelopes_total"]
         world.slack.fault(name="duplicate", times=1, same_id=False, type="slash_commands")
 
@@ -268,7 +262,7 @@ def test_one_delivery_at_two_replicas(two_replicas, which):
         told = lose_one_answer(world, n, which)
         if told is None:
             continue
-        if NOTHING in told or NOTHING_HERE in told:
+        if NOT_RECORDED in told or NOTHING_HERE in told:
             still(world, patches)
         else:
             eventually(lambda: world.kube.replicas() == n, what="the change")
@@ -286,7 +280,7 @@ def test_one_delivery_disowned_before_its_twin(two_replicas, which):
     while told is None:
         patches, before = len(world.kube.patches()), len(acted(world))
         told = lose_one_answer(world, 5, which, first="disowned")
-    assert NOTHING in told or NOTHING_HERE in told, told
+    assert NOT_RECORDED in told or NOTHING_HERE in told, told
     still(world, patches)
     assert len(acted(world)) == before
 
@@ -297,7 +291,7 @@ def test_connections_cut_when_idle_cost_nothing(world):
         world.cut_connections()
         world.slash("U0ANA", STATUS)        # within Slack's three seconds
     eventually(world.opsd.ready, what="/readyz")
-    assert NOTHING not in world.slash("U0ANA", STATUS)["text"]
+    assert NOT_RECORDED not in world.slash("U0ANA", STATUS)["text"]
 
 
 @pytest.mark.parametrize("how", ["fast", "kill"])
@@ -335,7 +329,7 @@ def test_slow_statements_do_not_stop_the_loop(world):
         blocker.run("begin; lock table ops.message in access exclusive mode")
         for _ in range(3):
             done = world.slash("U0ANA", STATUS)
-            assert NOTHING not in done["text"], done        # as it would be after a second and a half
+            assert NOT_RECORDED not in done["text"], done        # as it would be after a second and a half
         assert world.opsd.get("/healthz")[0] == 200
         blocker.run("rollback")
     eventually(lambda: all(r["state"] == "succeeded" for r in world.requests()), what="all to be answered")

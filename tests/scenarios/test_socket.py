@@ -96,7 +96,7 @@ def test_acknowledgement_outlives_its_socket(make_world):
         world.opsd.resume()
         has_gone(world, old)
         blocker.run("rollback")
-    eventually(lambda: all(a["outcome"] for a in world.slack.acks()["acks"]), what="the acknowledgements")
+    world.wait_answered()
     assert {a["outcome"] for a in world.slack.acks()["acks"]} == {"acked"}
     assert world.opsd.metrics()["opsd_slack_acks_moved_total"] == 1
 
@@ -234,10 +234,7 @@ def test_a_command_that_comes_twice_is_one_request(world, same_id):
     world.slack.fault(name="duplicate", same_id=same_id, after=50, type="slash_commands")
     for _ in range(5):
         world.slash("U0ANA", STATUS)
-    def answers():
-        counts = world.slack.stats()["envelopes"]
-        return counts["acked"] + counts["duplicate_acks"] >= 11
-    eventually(answers, what="all acks")
+    eventually(lambda: world.answers() >= 11, what="all acks")
     assert len(by_command(world)) == 6
     world.wait_told()
 
@@ -322,7 +319,7 @@ def test_acknowledgement_moves_to_another_socket(world):
         world.opsd.resume()
         eventually(lambda: world.opsd.metrics()["opsd_slack_sockets_lost_total"] >= 1, what="the loss to be seen")
         blocker.run("commit")
-    eventually(lambda: all(a["outcome"] for a in world.slack.acks()["acks"]), what="the acknowledgements")
+    world.wait_answered()
     assert {a["outcome"] for a in world.slack.acks()["acks"]} == {"acked"}
     assert world.opsd.metrics()["opsd_slack_acks_moved_total"] >= 1
     eventually(lambda: all(r["state"] == "succeeded" for r in by_command(world)), what="both to be answered")

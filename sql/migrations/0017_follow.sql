@@ -32,8 +32,12 @@ declare
 	target_ text;
 begin
 	select s.target into target_ from ops.step s where s.request_id = p_id order by s.attempt desc limit 1;
+	-- One that is being written down just now goes on: ends and looks share transactions, so that one of each that waited for
+	-- the other's rows would stand still until the server sees the deadlock.
 	update ops.follow f set ended = 'superseded', wake_at = null, claimed_by = null, fence = f.fence + 1
-		where f.target = target_ and f.wake_at is not null and f.since ->> 'told' is null;
+		where f.request_id = any (array(select x.request_id from ops.follow x
+			where x.target = target_ and x.wake_at is not null and x.since ->> 'told' is null
+			for no key update skip locked));
 	insert into ops.follow (request_id, target, since, wake_at)
 		values (p_id, target_, p_outcome, clock_timestamp() + interval '1 second') on conflict do nothing;
 end $$;

@@ -11,8 +11,8 @@
 #define A (&replicas[0])
 #define B (&replicas[1])
 
-/* A change that succeeded and is to be followed. */
-static struct request *changed(struct replica *replica)
+/* A change that succeeded and is to be followed: that is written with its end. */
+static struct request *settled(struct replica *replica)
 {
 	struct request *rq = make("workers scale", "ana", "{\"team\":\"ads\",\"count\":1}", NULL);
 	struct end end = receive(replica, rq);
@@ -25,6 +25,14 @@ static struct request *changed(struct replica *replica)
 				"generation", 4, "follow", 1);
 	end = settle(replica, rq, REQUEST_SUCCEEDED);
 	expect_good(&end);
+	return rq;
+}
+
+/* The same, and a look at it is due. */
+static struct request *changed(struct replica *replica)
+{
+	struct request *rq = settled(replica);
+
 	expect_sql(
 		"SELECT bool_and(wake_at > clock_timestamp()) FROM ops.follow WHERE ended IS NULL "
 		"AND claimed_by IS NULL AND done_at IS NULL AND fence = 0",
@@ -208,6 +216,26 @@ static void test_changed_again(void **state)
 	request_destroy(third);
 }
 
+/* What looks found is written for many rows at once: a settle that waited for one of them could be
+ * what they wait for. */
+static void test_settle_waits_for_no_look(void **state)
+{
+	struct request *first = changed(A), *second;
+	struct claimed claimed = claim(A);
+	struct db_session *session = aside();
+
+	(void)state;
+	aside_run(session, "BEGIN; UPDATE ops.follow SET since = since");
+	second = settled(A);
+	aside_run(session, "COMMIT");
+	db_session_close(session);
+	expect_sql("SELECT count(*) FROM ops.follow WHERE ended IS NULL", "2");
+	assert_true(mark(A, claimed.row, "{\"since\":{},\"done\":true,\"again_ms\":60000}"));
+	json_decref(claimed.row);
+	request_destroy(first);
+	request_destroy(second);
+}
+
 static void test_ends(void **state)
 {
 	static const struct {
@@ -279,9 +307,13 @@ static void test_not_followed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		STORE_TEST(test_claim_and_mark), STORE_TEST(test_held),
-		STORE_TEST(test_dead_replica),   STORE_TEST(test_changed_again),
-		STORE_TEST(test_ends),           STORE_TEST(test_not_followed),
+		STORE_TEST(test_claim_and_mark),
+		STORE_TEST(test_held),
+		STORE_TEST(test_dead_replica),
+		STORE_TEST(test_changed_again),
+		STORE_TEST(test_settle_waits_for_no_look),
+		STORE_TEST(test_ends),
+		STORE_TEST(test_not_followed),
 	};
 
 	return world_main(tests, sizeof(tests) / sizeof(tests[0]));

@@ -26,8 +26,10 @@ create index follow_by_age on ops.follow using brin (begun_at) with (pages_per_r
 
 -- Called by settle.  What is changed again before anybody was told of the change before is followed once, from the
 -- second change on: the first one is no news any more, and looks are requests to the cluster.
+-- By its index, entry by entry: only such a scan forgets the entries of earlier changes of the object, else each change
+-- of it would walk over all that were made since the last vacuum.
 create function ops.follow_begin(p_id text, p_outcome json) returns void
-language plpgsql as $$
+language plpgsql set enable_seqscan = off set enable_bitmapscan = off as $$
 declare
 	target_ text;
 begin

@@ -24,6 +24,7 @@ const char *str_nearest(const char *s, const char *const *names, size_t n);
  * untouched). */
 size_t str_utf8_next(const char *s, size_t n, uint32_t *ret_cp);
 bool str_utf8_valid(const char *s, size_t n);
+size_t str_utf8_prefix(const char *s, size_t max);    /* bytes of the longest prefix within max */
 size_t str_utf16_len(const char *s);                  /* UTF-16 units, as Slack counts text */
 size_t str_utf16_prefix(const char *s, size_t units); /* bytes of the longest prefix within units */
 

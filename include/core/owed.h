@@ -38,6 +38,16 @@ void owed_destroy(struct owed *owed);
  */
 bool owed_edited(const struct owed *owed);
 
+/* What shares room in a sender: no lane waits for what Slack slows down in another.  The numbers
+ * are those of ops.message.lane. */
+enum owed_lane {
+	OWED_AUDIT,   /* lines of the audit channel */
+	OWED_REPLIES, /* answers to people */
+	OWED_CARDS, /* what is edited, and notes beside it: by the pace of a channel or a method */
+	OWED_LANES
+};
+enum owed_lane owed_lane(const struct owed *owed);
+
 enum owed_end { OWED_DELIVERED, OWED_LATER, OWED_DEAD };
 struct owed_mark {
 	int64_t id;
@@ -52,7 +62,8 @@ struct owed_mark {
 struct owed_port { /* filled by app from the store */
 	void *ctx;
 	void (*room)(void *ctx, unsigned room);
-	struct call *(*claim)(void *ctx, unsigned limit, call_done_fn done, void *data);
+	struct call *(*claim)(void *ctx, const unsigned limits[OWED_LANES], call_done_fn done,
+			      void *data);
 	struct call *(*mark)(void *ctx, struct owed_mark *marks, unsigned n, call_done_fn done,
 			     void *data);
 };

@@ -30,9 +30,10 @@ void store_outbox_set_unclaimed(struct store *store, void (*unclaimed)(void *dat
  * requester's reply before the line of the audit channel. */
 void store_outbox_room(struct store *store, unsigned room);
 
-/* Claims up to limit due rows (30 s lease, attempts + 1), oldest first; at most half of them for
- * the audit channel while people wait too. */
-struct call *store_outbox_claim(struct store *store, unsigned limit, call_done_fn done, void *data);
+/* Claims due rows (30 s lease, attempts + 1), oldest first, up to a limit for each lane; answers to
+ * people come first. */
+struct call *store_outbox_claim(struct store *store, const unsigned limits[OWED_LANES],
+				call_done_fn done, void *data);
 
 /* One commit for all marks; a dead row also writes an audit entry.  Sets twin; marks are lent. */
 struct call *store_outbox_mark(struct store *store, struct owed_mark *marks, unsigned n,

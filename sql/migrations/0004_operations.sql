@@ -185,7 +185,9 @@ create table ops.message (
 	id           bigint generated always as identity primary key,
 	request_id   text collate "C" not null,
 	kind         ops.owed_kind not null,
-	prio         smallint not null, -- 0: the audit channel; 1: people
+	-- Each has its own room in a sender, so that what Slack slows down keeps no other waiting (core/owed.h).
+	lane         smallint not null generated always as (case when kind = 'audit' then 0
+		when kind in ('card', 'ask', 'doubt', 'review', 'progress') then 2 else 1 end) stored,
 	channel      text collate "C",
 	slack_user   text collate "C",
 	response_url text,
@@ -207,7 +209,7 @@ create table ops.message (
 		else delivered_at is null and dead_at is null and body is not null end)
 ) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
 	autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 50000);
-create index message_due on ops.message (prio, due_at) where due_at is not null;
+create index message_due on ops.message (lane, due_at) where due_at is not null;
 create index message_card on ops.message (request_id, id) where kind = 'card';
 create unique index message_edited on ops.message (request_id, kind) where kind in ('doubt', 'progress');
 create index message_by_age on ops.message using brin (created_at) with (pages_per_range = 32, autosummarize = on);

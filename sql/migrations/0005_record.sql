@@ -132,9 +132,9 @@ declare
 	answer text;
 begin
 	with m as (
-		insert into ops.message (request_id, kind, prio, channel, slack_user, response_url, body, created_at, due_at,
+		insert into ops.message (request_id, kind, channel, slack_user, response_url, body, created_at, due_at,
 			claimed_by, attempts)
-		select r.id, x.kind, (x.kind <> 'audit')::integer, x.channel, x.slack_user, x.url, p_facts::json, now_,
+		select r.id, x.kind, x.channel, x.slack_user, x.url, p_facts::json, now_,
 			case when x.mine then now_ + ops.message_lease() else now_ end,
 			case when x.mine then p_boot end, x.mine::integer
 		-- the reply first: the person waits, the channel has its pace
@@ -154,8 +154,8 @@ end $$;
 create function ops.alarm(p_body json, p_request text) returns void
 language plpgsql as $$
 begin
-	insert into ops.message (request_id, kind, prio, channel, body, due_at)
-		select coalesce(p_request, ''), 'audit', 0, s.audit_channel, p_body, clock_timestamp()
+	insert into ops.message (request_id, kind, channel, body, due_at)
+		select coalesce(p_request, ''), 'audit', s.audit_channel, p_body, clock_timestamp()
 		from ops.setting s where s.audit_channel is not null;
 end $$;
 

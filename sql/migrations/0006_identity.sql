@@ -43,8 +43,8 @@ begin
 	if found then
 		perform ops.audit_note(null, p_person, p_user, p_observer, 'link.created', 'success',
 			'{"email":' || ops.js(p_email) || ',"how":"email","team":' || ops.js(p_team) || '}');
-		insert into ops.message (request_id, kind, prio, slack_user, body, due_at)
-			values ('', 'link', 1, p_user, json_build_object('email', p_email), clock_timestamp());
+		insert into ops.message (request_id, kind, slack_user, body, due_at)
+			values ('', 'link', p_user, json_build_object('email', p_email), clock_timestamp());
 		return 'ok';
 	end if;
 	i := ops.identify_by_link(p_team, p_user); -- another replica made it just now, or the person has another account

@@ -62,9 +62,9 @@ begin
 		return w;
 	end if;
 	frozen := ops.frozen(r, p_plan);
-	insert into ops.message (request_id, kind, prio, channel, slack_user, response_url, body, created_at, due_at, claimed_by,
+	insert into ops.message (request_id, kind, channel, slack_user, response_url, body, created_at, due_at, claimed_by,
 		attempts)
-	values (r.id, 'preview', 1, r.channel, r.slack_user, r.response_url,
+	values (r.id, 'preview', r.channel, r.slack_user, r.response_url,
 		case when frozen is null then p_preview else (p_preview::jsonb || jsonb_build_object('frozen', frozen))::json end, now_,
 		case when p_room > 0 then now_ + ops.message_lease() else now_ end, case when p_room > 0 then p_boot end,
 		case when p_room > 0 then 1 else 0 end)
@@ -250,9 +250,9 @@ begin
 		ops.entry(r, now_, p_observer, p_state, ops.final_outcome(p_state), p_announce::text,
 			(p_outcome -> 'evidence')::text));
 	with m as (
-		insert into ops.message (request_id, kind, prio, channel, slack_user, response_url, body, created_at, due_at,
+		insert into ops.message (request_id, kind, channel, slack_user, response_url, body, created_at, due_at,
 			claimed_by, attempts)
-		select p_id, x.kind, (x.kind <> 'audit')::integer, x.channel, x.slack_user, x.url, x.body, now_,
+		select p_id, x.kind, x.channel, x.slack_user, x.url, x.body, now_,
 			case when x.mine then now_ + ops.message_lease() else now_ end,
 			case when x.mine then p_boot end, x.mine::integer
 		-- the reply first: the person waits, the channel has its pace

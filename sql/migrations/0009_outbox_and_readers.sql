@@ -2,25 +2,25 @@
 -- The outbox, the readers, and who may call what.
 set local role opsd_owner;
 
--- Claims what is due, oldest first.  At most half of a claim is for the audit channel while people wait too: the
--- channel has its pace, and must not keep replies from those who asked.  attempts: earlier tries.  ts: of one that is
+-- Claims what is due, oldest first, up to a limit for each lane (p_limits, from lane 0 on); people first.
+-- attempts: earlier tries.  ts: of one that is
 -- edited, the message to edit; of a note, the card that it belongs to.  Of a limit that it does not know the planner
 -- takes a tenth of all messages for due, and would walk over them in a merge: by key, one after the other, instead.
-create function ops.outbox_claim(p_boot uuid, p_limit integer)
+create function ops.outbox_claim(p_boot uuid, p_limits integer[])
 returns table (id bigint, kind text, request_id text, channel text, slack_user text, response_url text, body text,
 	attempts integer, created_ms bigint, ts text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 	set enable_seqscan = off set enable_mergejoin = off set enable_hashjoin = off set jit = off as $$
 declare
 	now_ timestamptz := clock_timestamp();
-	left_ integer := p_limit;
-	n integer;
+	lane_ integer;
 begin
-	for turn in 0..2 loop -- the channel, people, the channel again
+	foreach lane_ in array array[1, 2, 0] loop
+		continue when p_limits[lane_ + 1] = 0;
 		return query
 			with due as materialized (
-				select m.id from ops.message m where m.prio = turn % 2 and m.due_at <= now_
-				order by m.due_at limit case turn when 0 then (p_limit + 1) / 2 else left_ end
+				select m.id from ops.message m where m.lane = lane_ and m.due_at <= now_
+				order by m.due_at limit p_limits[lane_ + 1]
 				for no key update skip locked),
 			u as (
 				update ops.message m set due_at = now_ + ops.message_lease(), claimed_by = p_boot,
@@ -34,9 +34,6 @@ begin
 					case when u.kind in ('card', 'doubt', 'progress') then u.ts when u.kind = 'ask' then (select c.ts from ops.message c
 						where c.request_id = u.request_id and c.kind = 'card' order by c.id desc limit 1) end
 				from u order by u.created_at, u.id;
-		get diagnostics n = row_count;
-		left_ := left_ - n;
-		exit when left_ <= 0;
 	end loop;
 end $$;
 
@@ -262,7 +259,7 @@ grant execute on function
 	ops.renew(uuid, json, text[], bigint[]),
 	ops.sweep(json, integer),
 	ops.warm(),
-	ops.outbox_claim(uuid, integer),
+	ops.outbox_claim(uuid, integer[]),
 	ops.outbox_mark(uuid, json, bigint[], text[], text[], bigint[], text[], text[]),
 	ops.may(text, text),
 	ops.acting(bigint, text)

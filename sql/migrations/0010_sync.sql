@@ -628,8 +628,8 @@ begin
 	end if;
 	update dir.sync_run x set told = says where x.run_id = p_run;
 	if p_channel is not null then
-		insert into ops.message (request_id, kind, prio, channel, body, due_at)
-			values ('sync-' || p_run, 'audit', 0, p_channel, facts::json, clock_timestamp());
+		insert into ops.message (request_id, kind, channel, body, due_at)
+			values ('sync-' || p_run, 'audit', p_channel, facts::json, clock_timestamp());
 	end if;
 end $$;
 

@@ -375,8 +375,8 @@ begin
 			unheard = false, expires_at = a.expires_at, wake_at = ops.round_timer(a)
 		where q.id = p_id returning * into r;
 	perform ops.redraw(p_id); -- an older card says that it is out of date
-	insert into ops.message (request_id, kind, prio, channel, body, created_at, due_at, rev)
-		values (p_id, 'card', 1, p_channel, '{}', now_, now_, 1);
+	insert into ops.message (request_id, kind, channel, body, created_at, due_at, rev)
+		values (p_id, 'card', p_channel, '{}', now_, now_, 1);
 	perform ops.audit_request(r, p_observer, 'asked', 'attempt', ops.facts(r, null, null), ops.canonical(jsonb_build_object(
 		'asked', a.asked, 'digest', p_digest, 'expires', ops.iso(a.expires_at), 'round', a.round, 'rules', p_rules)));
 	w.state := r.state;
@@ -402,8 +402,8 @@ begin
 		where y.request_id = a.request_id and y.round = a.round returning * into a;
 	update ops.request q set wake_at = ops.round_timer(a) where q.id = r.id;
 	select * into card from ops.message m where m.request_id = r.id and m.kind = 'card' order by m.id desc limit 1;
-	insert into ops.message (request_id, kind, prio, channel, body, created_at, due_at)
-		values (r.id, 'ask', 1, card.channel, json_build_object('request', r.id, 'command', r.command, 'asked',
+	insert into ops.message (request_id, kind, channel, body, created_at, due_at)
+		values (r.id, 'ask', card.channel, json_build_object('request', r.id, 'command', r.command, 'asked',
 			ops.people_json(more), 'expires_ms', ops.ms(a.expires_at)), now_, now_ + interval '1 second');
 	perform ops.redraw(r.id);
 	perform ops.audit_request(r, p_observer, 'escalated', 'attempt', ops.facts(r, null, null),

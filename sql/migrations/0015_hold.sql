@@ -60,8 +60,8 @@ begin
 	perform ops.audit_note(f.id, f.person_id, p_user, p_observer, p_event, 'success',
 		ops.canonical(ops.freeze_json(f)::jsonb));
 	perform ops.redraw_open();
-	insert into ops.message (request_id, kind, prio, channel, body, created_at, due_at)
-		select f.id, 'audit', 0, s.audit_channel, json_build_object('request', f.id, 'outcome', p_outcome,
+	insert into ops.message (request_id, kind, channel, body, created_at, due_at)
+		select f.id, 'audit', s.audit_channel, json_build_object('request', f.id, 'outcome', p_outcome,
 				'command', case p_outcome when 'frozen' then 'freeze' else 'unfreeze' end, 'args', f.what, 'reason', p_reason,
 				'who', json_build_object('name', coalesce(p_observer ->> 'login', 'opsd'))), now_, now_
 			from ops.setting s where p_outcome is not null and s.audit_channel is not null;
@@ -324,8 +324,8 @@ language plpgsql as $$
 declare
 	now_ timestamptz := clock_timestamp();
 begin
-	insert into ops.message (request_id, kind, prio, channel, body, created_at, due_at, rev)
-		select p_id, 'doubt', 1, coalesce(s.approval_channel, s.audit_channel), '{}', now_, now_, 1
+	insert into ops.message (request_id, kind, channel, body, created_at, due_at, rev)
+		select p_id, 'doubt', coalesce(s.approval_channel, s.audit_channel), '{}', now_, now_, 1
 			from ops.setting s where coalesce(s.approval_channel, s.audit_channel) is not null
 		on conflict do nothing;
 end $$;
@@ -513,8 +513,8 @@ begin
 	if not found then
 		return false;
 	end if;
-	insert into ops.message (request_id, kind, prio, slack_user, body, created_at, due_at, rev)
-		values (p_id, 'progress', 1, who.slack_user, p_facts, now_, now_, 1)
+	insert into ops.message (request_id, kind, slack_user, body, created_at, due_at, rev)
+		values (p_id, 'progress', who.slack_user, p_facts, now_, now_, 1)
 		on conflict (request_id, kind) where kind in ('doubt', 'progress') do update set
 			rev = ops.message.rev % 32000 + 1, body = excluded.body, delivered_at = null, dead_at = null,
 			attempts = case when ops.message.due_at is null then 0 else ops.message.attempts end,

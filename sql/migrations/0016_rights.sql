@@ -457,8 +457,8 @@ begin
 		update ops.review set reminders = reminders + 1,
 				remind_at = now_ + least(interval '1 hour' * (1 << least(v.reminders, 5)), interval '24 hours')
 			where request_id = v.request_id;
-		insert into ops.message (request_id, kind, prio, channel, body, due_at)
-			select v.request_id, 'review', 1, coalesce(s.approval_channel, s.audit_channel), ops.review_json(v), now_ from ops.setting s
+		insert into ops.message (request_id, kind, channel, body, due_at)
+			select v.request_id, 'review', coalesce(s.approval_channel, s.audit_channel), ops.review_json(v), now_ from ops.setting s
 			where coalesce(s.approval_channel, s.audit_channel) is not null;
 		perform ops.audit_note(v.request_id, v.person_id, null, p_observer, 'access.review_due', 'attempt',
 			'{"grant":' || ops.js(v.grant_key) || ',"reminders":' || v.reminders || '}');

@@ -225,11 +225,12 @@ static void owed_room(void *ctx, unsigned room)
 	store_outbox_room(service->store, room);
 }
 
-static struct call *owed_claim(void *ctx, unsigned limit, call_done_fn done, void *data)
+static struct call *owed_claim(void *ctx, const unsigned limits[OWED_LANES], call_done_fn done,
+			       void *data)
 {
 	struct service *service = ctx;
 
-	return store_outbox_claim(service->store, limit, done, data);
+	return store_outbox_claim(service->store, limits, done, data);
 }
 
 static struct call *owed_mark(void *ctx, struct owed_mark *marks, unsigned n, call_done_fn done,

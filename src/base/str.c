@@ -180,6 +180,15 @@ bool str_utf8_valid(const char *s, size_t n)
 	return true;
 }
 
+size_t str_utf8_prefix(const char *s, size_t max)
+{
+	size_t n = strnlen(s, max);
+
+	while (n > 0 && ((unsigned char)s[n] & 0xC0) == 0x80)
+		n--;
+	return n;
+}
+
 /* Bytes and UTF-16 units of the character at s; a bad byte counts as one of each. */
 static size_t utf16_step(const char *s, size_t n, size_t *ret_units)
 {

@@ -107,14 +107,9 @@ struct request *intake_request(struct intake *intake, const struct envelope *env
 	return rq;
 }
 
-/* What was typed, cut at a whole character. */
 static const char *kept_text(struct request *rq, const char *text)
 {
-	size_t n = strnlen(text, TEXT_KEPT_MAX);
-
-	while (n > 0 && ((unsigned char)text[n] & 0xC0) == 0x80)
-		n--;
-	return arena_strndup(rq->arena, text, n);
+	return arena_strndup(rq->arena, text, str_utf8_prefix(text, TEXT_KEPT_MAX));
 }
 
 static void set_command(struct request *rq, const struct command *command, json_t *args)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sender.c - posts what is owed.  A message is on one list at a time: waiting (audit or person), or
+ * sender.c - posts what is owed.  A message is in one place at a time: it waits in its lane, or is
  * in the hands of a struct post.  What a lease has outlived is dropped here: whoever claims it next
  * sends it.
  */
@@ -21,18 +21,30 @@
 #include "slack/web.h"
 
 enum {
-	QUEUE_MAX = 100, /* claimed and not yet sent */
-	AUDIT_MAX = 40,  /* of them for the audit channel, which has its pace: two posts */
-	CLAIM_MAX = 50,  /* rows a claim */
+	REPLY_POSTS = 16, /* under way at once */
+	CARD_POSTS = 4,
 	MARKS_MAX = 128, /* marks a commit; at so many no new post is started */
-	MARKS_TOTAL = MARKS_MAX + RENDER_AUDIT_LINES + 16 +
-		      1,   /* with what posts under way may still add */
-	PERSON_POSTS = 16, /* replies under way at once */
+	MARKS_TOTAL = MARKS_MAX + RENDER_AUDIT_LINES + REPLY_POSTS +
+		      CARD_POSTS, /* with what posts under way may still add */
 	POLL_MS = FAILPOINT_MS(1000),
 	FLUSH_MS = 40, /* marks wait so long for company: a commit of its own for each is dear */
 	TRUST_MS = 20 * 1000, /* of the 30 s lease: later a message may be somebody else's */
 	LATER_MIN_MS = FAILPOINT_MS(2000),
 	LATER_MAX_MS = 300 * 1000,
+};
+
+/* What waits here, claimed and not yet sent; and posts under way at once. */
+static const struct {
+	unsigned waiting, posts;
+} lane_max[OWED_LANES] = {
+	[OWED_AUDIT] = { 2 * RENDER_AUDIT_LINES, 1 }, /* two seconds of the channel's pace */
+	[OWED_REPLIES] = { 60, REPLY_POSTS },
+	[OWED_CARDS] = { 20, CARD_POSTS },
+};
+
+struct lane {
+	struct list waiting;
+	unsigned posts;
 };
 
 struct post { /* one message to Slack: one owed, or several lines of the audit channel */
@@ -60,9 +72,9 @@ struct sender {
 	struct owed_port port;
 	uv_timer_t poll, flush, pace;
 	unsigned handles;
-	struct list audit, people, posts;
-	unsigned person_posts;
-	bool audit_busy;
+	struct lane lanes[OWED_LANES];
+	struct list posts;
+	bool was_full; /* replies were left to a claim */
 	struct call *claiming, *marking;
 	struct owed_mark marks[MARKS_TOTAL];
 	unsigned n_marks, n_marking;
@@ -80,21 +92,37 @@ static void post_step(struct post *post);
 
 static unsigned queued(const struct sender *sender)
 {
-	return (unsigned)(sender->audit.count + sender->people.count);
+	size_t n = 0;
+
+	for (unsigned i = 0; i < OWED_LANES; i++)
+		n += sender->lanes[i].waiting.count;
+	return (unsigned)n;
 }
 
-/* 1: only the reply, which must not wait behind a long queue of the audit channel. */
+static unsigned lane_room(const struct sender *sender, enum owed_lane lane)
+{
+	size_t n = sender->lanes[lane].waiting.count;
+
+	return n < lane_max[lane].waiting ? lane_max[lane].waiting - (unsigned)n : 0;
+}
+
+/* Room for replies; 1: for no line of the audit channel beside it. */
 static void tell_room(struct sender *sender)
 {
-	unsigned n = queued(sender);
-	unsigned room = QUEUE_MAX - (n < QUEUE_MAX ? n : QUEUE_MAX);
+	unsigned room = lane_room(sender, OWED_REPLIES);
 
 	if (sender->stopping || sender->n_marks >= MARKS_MAX)
 		room = 0;
-	else if (room > 1 && sender->audit.count >= AUDIT_MAX)
+	else if (room > 1 && lane_room(sender, OWED_AUDIT) == 0)
 		room = 1;
-	sender->stats.queued = n;
+	sender->stats.queued = queued(sender);
 	sender->port.room(sender->port.ctx, room);
+	if (room == 0)
+		sender->was_full = true;
+	else if (sender->was_full && room > lane_max[OWED_REPLIES].waiting / 2) {
+		sender->was_full = false;
+		sender_wake(sender); /* people wait for what was left behind */
+	}
 }
 
 static void check_drained(struct sender *sender)
@@ -172,17 +200,6 @@ static void on_flush(uv_timer_t *timer)
 	flush(timer->data);
 }
 
-/* Cut at a whole character. */
-static void copy_text(char *to, size_t size, const char *text)
-{
-	size_t n = strlen(text) < size ? strlen(text) : size - 1;
-
-	while (n > 0 && ((unsigned char)text[n] & 0xC0) == 0x80)
-		n--;
-	memcpy(to, text, n);
-	to[n] = '\0';
-}
-
 static void add_mark(struct sender *sender, const struct owed *owed, enum owed_end end,
 		     const char *ts, int64_t later_ms, const char *error)
 {
@@ -195,7 +212,9 @@ static void add_mark(struct sender *sender, const struct owed *owed, enum owed_e
 	(void)snprintf(mark->ts, sizeof(mark->ts), "%s", ts != NULL ? ts : "");
 	if (end == OWED_DELIVERED && (str_eq(owed->kind, "audit") || owed_edited(owed)))
 		(void)snprintf(mark->channel, sizeof(mark->channel), "%s", owed->channel);
-	copy_text(mark->error, sizeof(mark->error), error != NULL ? error : "");
+	if (error != NULL)
+		(void)snprintf(mark->error, sizeof(mark->error), "%.*s",
+			       (int)str_utf8_prefix(error, sizeof(mark->error) - 1), error);
 }
 
 /* posts */
@@ -223,9 +242,7 @@ static bool is_progress(const struct post *post)
  */
 static bool in_channel(const struct post *post)
 {
-	return is_audit(post) || str_eq(post->owed[0]->kind, "ask") ||
-	       str_eq(post->owed[0]->kind, "review") ||
-	       (owed_edited(post->owed[0]) && !is_progress(post));
+	return owed_lane(post->owed[0]) != OWED_REPLIES && !is_progress(post);
 }
 
 static void post_end(struct post *post, enum owed_end end, const char *ts, int64_t later_ms,
@@ -246,10 +263,7 @@ static void post_end(struct post *post, enum owed_end end, const char *ts, int64
 		log_warn(end == OWED_DEAD ? "message given up" : "message delayed",
 			 LOG_STR("request", post->owed[0]->request),
 			 LOG_STR("kind", post->owed[0]->kind), LOG_STR("error", error));
-	if (is_audit(post))
-		sender->audit_busy = false;
-	else
-		sender->person_posts--;
+	sender->lanes[owed_lane(post->owed[0])].posts--;
 	list_remove(&sender->posts, &post->node);
 	post_free(post);
 	if (sender->n_marks >= MARKS_MAX / 2 || (sender->stopping && sender->posts.count == 0))
@@ -454,11 +468,13 @@ static void post_step(struct post *post)
 	}
 }
 
-static struct post *post_new(struct sender *sender)
+static struct post *post_new(struct sender *sender, struct owed *owed)
 {
 	struct post *post = xcalloc(1, sizeof(*post));
 
 	post->sender = sender;
+	post->owed[post->n++] = owed;
+	sender->lanes[owed_lane(owed)].posts++;
 	list_push(&sender->posts, &post->node);
 	return post;
 }
@@ -500,27 +516,25 @@ static bool must_wait(struct sender *sender, const struct owed *owed)
 static void start_audit(struct sender *sender)
 {
 	const json_t *facts[RENDER_AUDIT_LINES];
-	struct owed *owed = list_entry(list_first(&sender->audit), struct owed, node);
+	struct list *waiting = &sender->lanes[OWED_AUDIT].waiting;
+	struct owed *owed = list_entry(list_first(waiting), struct owed, node);
 	struct post *post;
 
 	if (must_wait(sender, owed))
 		return;
-	owed = take(&sender->audit);
+	owed = take(waiting);
 	if (owed == NULL)
 		return;
-	post = post_new(sender);
-	sender->audit_busy = true;
+	post = post_new(sender, owed);
 	post->step = owed->attempts > 0 ? POST_FIND : POST_CHANNEL;
-	post->owed[post->n++] = owed;
 	/* One that must be looked for goes alone; the others share a message while they wait for
 	 * the pace. */
-	while (post->step == POST_CHANNEL && post->n < RENDER_AUDIT_LINES &&
-	       sender->audit.count > 0) {
-		struct owed *next = list_entry(list_first(&sender->audit), struct owed, node);
+	while (post->step == POST_CHANNEL && post->n < RENDER_AUDIT_LINES && waiting->count > 0) {
+		struct owed *next = list_entry(list_first(waiting), struct owed, node);
 
 		if (next->attempts > 0 || !str_eq(next->channel, owed->channel))
 			break;
-		next = take(&sender->audit);
+		next = take(waiting);
 		if (next == NULL)
 			break;
 		post->owed[post->n++] = next;
@@ -531,16 +545,14 @@ static void start_audit(struct sender *sender)
 	post_step(post);
 }
 
-static void start_person(struct sender *sender)
+static void start_one(struct sender *sender, enum owed_lane lane)
 {
-	struct owed *owed = take(&sender->people);
+	struct owed *owed = take(&sender->lanes[lane].waiting);
 	struct post *post;
 
 	if (owed == NULL)
 		return;
-	post = post_new(sender);
-	sender->person_posts++;
-	post->owed[post->n++] = owed;
+	post = post_new(sender, owed);
 	post->message = posting_render(owed);
 	if (is_progress(post)) /* not looked for: an app may not read direct messages */
 		post->step = owed->ts != NULL ? POST_UPDATE : POST_OPEN_DM;
@@ -556,15 +568,20 @@ static void start_person(struct sender *sender)
 	post_step(post);
 }
 
+static bool may_start(const struct sender *sender, enum owed_lane lane)
+{
+	return sender->lanes[lane].posts < lane_max[lane].posts &&
+	       sender->lanes[lane].waiting.count > 0 && sender->n_marks < MARKS_MAX;
+}
+
 static void pump(struct sender *sender)
 {
-	if (sender->n_marks >= MARKS_MAX)
-		return;
-	if (!sender->audit_busy && sender->audit.count > 0)
+	if (may_start(sender, OWED_AUDIT))
 		start_audit(sender);
-	while (sender->person_posts < PERSON_POSTS && sender->people.count > 0 &&
-	       sender->n_marks < MARKS_MAX)
-		start_person(sender);
+	while (may_start(sender, OWED_REPLIES))
+		start_one(sender, OWED_REPLIES);
+	while (may_start(sender, OWED_CARDS))
+		start_one(sender, OWED_CARDS);
 	tell_room(sender);
 }
 
@@ -572,7 +589,7 @@ void sender_add(void *data, struct owed *owed)
 {
 	struct sender *sender = data;
 
-	list_push(str_eq(owed->kind, "audit") ? &sender->audit : &sender->people, &owed->node);
+	list_push(&sender->lanes[owed_lane(owed)].waiting, &owed->node);
 	pump(sender);
 }
 
@@ -595,14 +612,18 @@ void sender_wake(struct sender *sender)
 static void on_poll(uv_timer_t *timer)
 {
 	struct sender *sender = timer->data;
-	unsigned n = queued(sender);
+	unsigned limits[OWED_LANES], sum = 0;
 
 	pump(sender);
 	check_drained(sender);
-	if (sender->stopping || sender->claiming != NULL || n + CLAIM_MAX > QUEUE_MAX ||
+	for (unsigned i = 0; i < OWED_LANES; i++) {
+		limits[i] = lane_room(sender, i);
+		sum += limits[i];
+	}
+	if (sender->stopping || sender->claiming != NULL || sum == 0 ||
 	    sender->n_marks >= MARKS_MAX)
 		return;
-	sender->claiming = sender->port.claim(sender->port.ctx, CLAIM_MAX, on_claimed, sender);
+	sender->claiming = sender->port.claim(sender->port.ctx, limits, on_claimed, sender);
 }
 
 struct sender *sender_create(uv_loop_t *loop, struct slack_web *web, const struct owed_port *port)
@@ -612,8 +633,8 @@ struct sender *sender_create(uv_loop_t *loop, struct slack_web *web, const struc
 	sender->loop = loop;
 	sender->web = web;
 	sender->port = *port;
-	list_init(&sender->audit);
-	list_init(&sender->people);
+	for (unsigned i = 0; i < OWED_LANES; i++)
+		list_init(&sender->lanes[i].waiting);
 	list_init(&sender->posts);
 	uv_timer_init(loop, &sender->poll);
 	uv_timer_init(loop, &sender->flush);
@@ -670,8 +691,8 @@ void sender_destroy(struct sender *sender)
 		call_cancel(&post->call);
 		post_free(post);
 	}
-	drop_all(&sender->audit);
-	drop_all(&sender->people);
+	for (unsigned i = 0; i < OWED_LANES; i++)
+		drop_all(&sender->lanes[i].waiting);
 	uv_close((uv_handle_t *)&sender->poll, on_closed);
 	uv_close((uv_handle_t *)&sender->flush, on_closed);
 	uv_close((uv_handle_t *)&sender->pace, on_closed);

@@ -12,6 +12,15 @@ bool owed_edited(const struct owed *owed)
 	       str_eq(owed->kind, "progress");
 }
 
+enum owed_lane owed_lane(const struct owed *owed)
+{
+	if (str_eq(owed->kind, "audit"))
+		return OWED_AUDIT;
+	if (owed_edited(owed) || str_eq(owed->kind, "ask") || str_eq(owed->kind, "review"))
+		return OWED_CARDS;
+	return OWED_REPLIES;
+}
+
 void owed_destroy(struct owed *owed)
 {
 	if (owed == NULL)

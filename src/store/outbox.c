@@ -128,13 +128,15 @@ static bool take_claimed(struct job *job, const struct db_answer *answer, struct
 	return true;
 }
 
-struct call *store_outbox_claim(struct store *store, unsigned limit, call_done_fn done, void *data)
+struct call *store_outbox_claim(struct store *store, const unsigned limits[OWED_LANES],
+				call_done_fn done, void *data)
 {
 	struct job *job = job_create(store, NULL, done, data);
 	struct params params = { 0 };
 
 	params_text(&params, store->boot_id);
-	params_int(&params, limit);
+	params_take(&params, xasprintf("{%u,%u,%u}", limits[OWED_AUDIT], limits[OWED_REPLIES],
+				       limits[OWED_CARDS]));
 	job->take = take_claimed;
 	return job_start(job, store->work, "ops_outbox_claim",
 			 "SELECT * FROM ops.outbox_claim($1, $2)", &params, CLAIM_MS);

@@ -49,7 +49,7 @@ LIFE = {
     "renew": (None, f"ops.renew({ME}, array['R$n'], array[1::bigint])"),
     "settle": (None, f"""ops.settle({ME}, 'R$n', 1, 'succeeded', null, '{{"done":"x"}}', null, null, null,
         '{{"request":"R$n"}}', '{{"request":"R$n"}}', 'C0AUDIT', 0)"""),
-    "claim what is owed": (None, f"ops.outbox_claim({BOOT}, 2)"),
+    "claim what is owed": (None, f"ops.outbox_claim({BOOT}, array[2, 2, 2])"),
     "mark as delivered": (f"create temp table if not exists owed as select 0::bigint as id; truncate owed; insert into owed "
                           f"select id from ops.message where due_at is not null order by due_at desc limit 2",
                           f"""ops.outbox_mark({ME}, (select array_agg(id) from owed), array['delivered', 'delivered'],

@@ -35,8 +35,8 @@ from past p cross join lateral (values (0, 'allowed'), (1, case when p.state in 
 	(2, p.state::text)) e(n, event)
 where e.event is not null;
 
-insert into ops.message (request_id, kind, prio, channel, slack_user, created_at, delivered_at, ts)
-select p.id, k.kind, (k.kind <> 'audit')::int, 'C1', 'U' || p.person, p.at, p.at, p.i || '.1'
+insert into ops.message (request_id, kind, channel, slack_user, created_at, delivered_at, ts)
+select p.id, k.kind, 'C1', 'U' || p.person, p.at, p.at, p.i || '.1'
 from past p, (values ('audit'::ops.owed_kind), ('reply')) k(kind) where p.at > now() - interval '7 days';
 
 insert into ops.delivery (dedup, envelope_id, request_id, kind, boot_id, received_at)

@@ -12,7 +12,7 @@
 #include "chat/sender.h"
 #include "slack/web.h"
 
-enum { CALLS_MAX = 100, MARKS_SEEN_MAX = 500 };
+enum { CALLS_MAX = 200, MARKS_SEEN_MAX = 500 };
 
 struct reply { /* what the scripted Slack answers, in order; the last one repeats */
 	enum slack_class class;
@@ -28,7 +28,7 @@ static struct {
 	json_t *args[CALLS_MAX];
 	struct owed_mark marks[MARKS_SEEN_MAX];
 	size_t n_marks, mark_commits, mark_failures;
-	unsigned room;
+	unsigned room, claims, limits[OWED_LANES];
 	int64_t wait_ms; /* what the channel makes wait, once */
 	int64_t twin;    /* this message was posted by somebody else before */
 	struct sender *sender;
@@ -101,9 +101,12 @@ static void port_room(void *ctx, unsigned room)
 	st.room = room;
 }
 
-static struct call *port_claim(void *ctx, unsigned limit, call_done_fn done, void *data)
+static struct call *port_claim(void *ctx, const unsigned limits[OWED_LANES], call_done_fn done,
+			       void *data)
 {
-	(void)ctx, (void)limit;
+	(void)ctx;
+	st.claims++;
+	memcpy(st.limits, limits, sizeof(st.limits));
 	return call_later(&st.loop, NULL, done, data);
 }
 
@@ -423,10 +426,10 @@ static void test_room_shrinks(void **state)
 {
 	(void)state;
 	begin(ok, 1);
-	assert_int_equal(st.room, 100);
+	assert_int_equal(st.room, 60);
 	for (int64_t i = 1; i <= 40; i++) /* the first is under way */
 		sender_add(st.sender, owed(i, "audit", 0));
-	assert_int_equal(st.room, 61);
+	assert_int_equal(st.room, 60);
 	sender_add(st.sender, owed(41, "audit", 0));
 	assert_int_equal(st.room,
 			 1); /* of more than two messages of outcomes the channel gets no more */
@@ -447,6 +450,49 @@ static struct owed *card(const char *ts, const char *state, bool reposted)
 			       "command", "workers scale", "state", state, "digest", "d",
 			       "approval", "reposted", reposted);
 	return card;
+}
+
+/* A long queue of the audit channel, or of cards to edit, keeps no reply waiting. */
+static void test_a_slow_lane_delays_no_reply(void **state)
+{
+	size_t calls;
+
+	(void)state;
+	begin(ok, 1);
+	for (int64_t i = 1; i <= 70; i++)
+		sender_add(st.sender, owed(i, "audit", 0));
+	for (int64_t i = 71; i <= 110; i++)
+		sender_add(st.sender, card(NULL, "open", false));
+	assert_int_equal(st.room, 1);
+	calls = st.n_calls; /* none has been answered */
+	sender_add(st.sender, owed(111, "reply", 0));
+	assert_int_equal(st.n_calls, calls + 1);
+	assert_string_equal(st.methods[calls], "respond");
+	sender_wake(st.sender);
+	while (st.claims == 0)
+		uv_run(&st.loop, UV_RUN_ONCE);
+	assert_int_equal(st.limits[OWED_AUDIT], 0);
+	assert_int_equal(st.limits[OWED_REPLIES], 60);
+	assert_int_equal(st.limits[OWED_CARDS], 0);
+	end();
+	assert_int_equal(st.n_marks, 111);
+}
+
+/* What was written while there was no room is claimed as soon as there is. */
+static void test_room_again_is_used_at_once(void **state)
+{
+	(void)state;
+	begin(ok, 1);
+	for (int64_t i = 1; i <= 76; i++) /* 16 are under way */
+		sender_add(st.sender, owed(i, "reply", 0));
+	assert_int_equal(st.room, 0);
+	for (int turn = 0; st.claims == 0; turn++) { /* far sooner than the next poll */
+		assert_true(turn < 50);
+		uv_run(&st.loop, UV_RUN_NOWAIT);
+	}
+	assert_true(st.limits[OWED_REPLIES] > 30);
+	end();
+	assert_int_equal(st.n_marks, 76);
 }
 
 static void test_card_is_posted_then_edited(void **state)
@@ -558,6 +604,8 @@ int main(void)
 		cmocka_unit_test(test_the_pace_is_waited_for_here),
 		cmocka_unit_test(test_a_late_twin_is_taken_back),
 		cmocka_unit_test(test_room_shrinks),
+		cmocka_unit_test(test_a_slow_lane_delays_no_reply),
+		cmocka_unit_test(test_room_again_is_used_at_once),
 		cmocka_unit_test(test_card_is_posted_then_edited),
 		cmocka_unit_test(test_card_of_an_earlier_try_is_edited),
 		cmocka_unit_test(test_deleted_card_is_posted_once_more),

@@ -188,7 +188,7 @@ def test_alarm_in_the_audit_channel(make_world, postgres):
     eventually(lambda: world.opsd.metrics().get('opsd_directory_sync_failing{source="company"}') == 0)
     assert world.opsd.metrics()['opsd_directory_source_age_seconds{source="company"}'] < 60
     with postgres.session(world.database, "opsd_cron") as db:
-        for statement in ("insert into ops.message (request_id, kind, prio, channel) values ('x', 'audit', 0, 'C0')",
+        for statement in ("insert into ops.message (request_id, kind, channel) values ('x', 'audit', 'C0')",
                           "select * from ops.message", "select * from ops.audit",
                           "insert into ops.audit (at, event, outcome, body) values (now(), 'x', 'success', '{}')",
                           "delete from authz.permit", "update authz.permit set reason = 'x'",

@@ -21,8 +21,8 @@ def owe(world, tell):
     """A line for the audit channel that no replica has in its hands; the seconds until one has taken it, without those in
     which the machine stood still."""
     rid = f"R{time.monotonic_ns() % 10 ** 15:015d}"
-    world.sql("insert into ops.message (request_id, kind, prio, channel, body, created_at, due_at) "
-              "values ($1, 'audit', 0, 'C0AUDIT', json_build_object('request', $1::text, 'outcome', 'frozen', 'command', 'freeze', "
+    world.sql("insert into ops.message (request_id, kind, channel, body, created_at, due_at) "
+              "values ($1, 'audit', 'C0AUDIT', json_build_object('request', $1::text, 'outcome', 'frozen', 'command', 'freeze', "
               "'who', json_build_object('name', 'test')), clock_timestamp(), clock_timestamp())", rid)
     began = time.monotonic() - stalled()
     if tell:

@@ -379,11 +379,20 @@ struct end renew(struct replica *replica)
 	return end;
 }
 
-struct end outbox_claim(struct replica *replica, unsigned limit)
+struct end outbox_claim_lanes(struct replica *replica, unsigned audit, unsigned replies,
+			      unsigned cards)
 {
+	unsigned limits[OWED_LANES] = {
+		[OWED_AUDIT] = audit, [OWED_REPLIES] = replies, [OWED_CARDS] = cards
+	};
 	struct end end = { 0 };
 
-	store_outbox_claim(replica->store, limit, on_end, &end);
+	store_outbox_claim(replica->store, limits, on_end, &end);
 	wait_end(&end);
 	return end;
+}
+
+struct end outbox_claim(struct replica *replica, unsigned limit)
+{
+	return outbox_claim_lanes(replica, limit, limit, limit);
 }

@@ -66,6 +66,8 @@ struct end begin(struct replica *replica, struct request *rq);
 struct end settle(struct replica *replica, struct request *rq, enum request_state state);
 struct end claim_due(struct replica *replica);
 struct end renew(struct replica *replica);
-struct end outbox_claim(struct replica *replica, unsigned limit);
+struct end outbox_claim(struct replica *replica, unsigned limit); /* of each lane */
+struct end outbox_claim_lanes(struct replica *replica, unsigned audit, unsigned replies,
+			      unsigned cards);
 
 #endif

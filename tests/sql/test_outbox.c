@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/str.h"
+#include "base/xalloc.h"
 #include "store/audit.h"
 
 #define A (&replicas[0])
@@ -57,6 +59,16 @@ static struct end mark(struct replica *replica, struct owed_mark *marks, unsigne
 	return end;
 }
 
+/* Of what was claimed, one of this kind. */
+static int64_t id_of(const struct replica *replica, const char *kind)
+{
+	for (size_t i = 0; i < replica->n_owed; i++)
+		if (str_eq(replica->owed[i]->kind, kind))
+			return replica->owed[i]->id;
+	fail_msg("no %s was claimed", kind);
+	return 0;
+}
+
 static void test_order(void **state)
 {
 	struct request *first = over(A), *second = over(B);
@@ -64,37 +76,65 @@ static void test_order(void **state)
 
 	(void)state;
 	assert_int_equal(A->n_owed + B->n_owed, 0);
-	end = outbox_claim(A, 3);
+	end = outbox_claim_lanes(A, 2, 1, 1);
 	expect_good(&end);
 	assert_int_equal(A->n_owed, 3);
-	assert_string_equal(A->owed[0]->kind, "audit");
+	assert_string_equal(A->owed[0]->kind, "reply"); /* people first */
 	assert_string_equal(A->owed[0]->request, first->id);
+	assert_string_equal(A->owed[0]->channel, "C1");
+	assert_string_equal(A->owed[0]->user, "U-ana");
+	assert_string_equal(A->owed[0]->response_url, "https://hooks.example/1");
+	assert_int_equal(A->owed[0]->attempts, 0);
+	assert_true(A->owed[0]->created_ms > 0);
 	assert_string_equal(A->owed[1]->kind, "audit");
-	assert_string_equal(A->owed[1]->request, second->id);
-	assert_string_equal(A->owed[2]->kind, "reply");
-	assert_string_equal(A->owed[2]->request, first->id);
-	assert_string_equal(A->owed[2]->channel, "C1");
-	assert_string_equal(A->owed[2]->user, "U-ana");
-	assert_string_equal(A->owed[2]->response_url, "https://hooks.example/1");
-	assert_int_equal(A->owed[2]->attempts, 0);
-	assert_true(A->owed[2]->created_ms > 0);
+	assert_string_equal(A->owed[1]->request, first->id);
+	assert_string_equal(A->owed[2]->kind, "audit");
+	assert_string_equal(A->owed[2]->request, second->id);
 	end = outbox_claim(B, 10); /* what A claimed is A's */
 	expect_good(&end);
 	assert_int_equal(B->n_owed, 1);
 	assert_string_equal(B->owed[0]->request, second->id);
-	/* A long queue for the channel leaves room for a person, and takes what is left. */
+	/* A lane without room keeps its rows, and none from another lane. */
 	good("UPDATE ops.message SET due_at = clock_timestamp(), claimed_by = NULL");
-	good("INSERT INTO ops.message (request_id, kind, prio, body, due_at)"
-	     " SELECT 'R', 'audit', 0, '{}', clock_timestamp() - interval '1 s' FROM "
+	good("INSERT INTO ops.message (request_id, kind, body, due_at)"
+	     " SELECT 'R', 'audit', '{}', clock_timestamp() - interval '1 s' FROM "
 	     "generate_series(1, 20)");
 	owed_forget(A);
-	end = outbox_claim(A, 10);
+	end = outbox_claim_lanes(A, 0, 10, 0);
 	expect_good(&end);
-	assert_int_equal(A->n_owed, 10);
-	expect_sql("SELECT count(*) FROM ops.message WHERE prio = 1 AND due_at > clock_timestamp()",
-		   "2");
+	assert_int_equal(A->n_owed, 2);
+	expect_sql("SELECT count(*) FROM ops.message WHERE kind = 'audit' AND claimed_by IS NULL",
+		   "22");
 	request_destroy(first);
 	request_destroy(second);
+}
+
+/* The lane of a kind is said here and there: the same. */
+static void test_lanes(void **state)
+{
+	static const char *const kinds[] = { "audit", "reply",    "preview", "card",  "ask",
+					     "doubt", "progress", "link",    "review" };
+
+	(void)state;
+	expect_sql("SELECT cardinality(enum_range(NULL::ops.owed_kind))", "9");
+	for (size_t i = 0; i < 9; i++) {
+		struct owed owed = { .kind = xstrdup(kinds[i]) };
+		char *lane = xasprintf("%d", (int)owed_lane(&owed));
+		char *sql = xasprintf("INSERT INTO ops.message (request_id, kind, body, due_at)"
+				      " VALUES ('R-lane', '%s', '{}', clock_timestamp())",
+				      kinds[i]);
+
+		good(sql);
+		free(sql);
+		sql = xasprintf("SELECT lane FROM ops.message WHERE request_id = 'R-lane' AND "
+				"kind = '%s'",
+				kinds[i]);
+		expect_sql(sql, lane);
+		free(sql);
+		free(lane);
+		free(owed.kind);
+	}
+	good("DELETE FROM ops.message WHERE request_id = 'R-lane'");
 }
 
 static void test_marks(void **state)
@@ -108,8 +148,8 @@ static void test_marks(void **state)
 
 	(void)state;
 	expect_good(&end);
-	marks[0].id = A->owed[0]->id;
-	marks[1].id = A->owed[1]->id;
+	marks[0].id = id_of(A, "audit");
+	marks[1].id = id_of(A, "reply");
 	end = mark(B, &marks[1], 1); /* not the holder */
 	expect_good(&end);
 	expect_sql("SELECT count(*) FROM ops.message WHERE claimed_by IS NOT NULL", "2");
@@ -157,8 +197,8 @@ static void test_poison(void **state)
 	good("UPDATE ops.message SET attempts = 19 WHERE kind = 'reply'");
 	end = outbox_claim(A, 10);
 	expect_good(&end);
-	marks[0].id = A->owed[0]->id;
-	marks[1].id = A->owed[1]->id;
+	marks[0].id = id_of(A, "audit");
+	marks[1].id = id_of(A, "reply");
 	end = mark(A, marks, 2);
 	expect_good(&end);
 	expect_sql("SELECT count(*) FROM ops.message WHERE dead_at IS NOT NULL AND response_url IS "
@@ -337,8 +377,9 @@ static int setup(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		OUTBOX_TEST(test_order), OUTBOX_TEST(test_marks),   OUTBOX_TEST(test_poison),
-		OUTBOX_TEST(test_room),  OUTBOX_TEST(test_readers), OUTBOX_TEST(test_progress),
+		OUTBOX_TEST(test_order),    OUTBOX_TEST(test_lanes), OUTBOX_TEST(test_marks),
+		OUTBOX_TEST(test_poison),   OUTBOX_TEST(test_room),  OUTBOX_TEST(test_readers),
+		OUTBOX_TEST(test_progress),
 	};
 
 	return world_main(tests, sizeof(tests) / sizeof(tests[0]));

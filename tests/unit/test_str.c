@@ -110,6 +110,10 @@ static void test_utf16(void **state)
 	(void)state;
 	assert_int_equal(str_utf16_len(""), 0);
 	assert_int_equal(str_utf16_len(text), 5);
+	assert_int_equal(str_utf8_prefix("a\xc3\xa9z", 1), 1);
+	assert_int_equal(str_utf8_prefix("a\xc3\xa9z", 2), 1); /* no half of a character */
+	assert_int_equal(str_utf8_prefix("a\xc3\xa9z", 3), 3);
+	assert_int_equal(str_utf8_prefix("a\xc3\xa9z", 9), 4);
 	assert_int_equal(str_utf16_prefix(text, 0), 0);
 	assert_int_equal(str_utf16_prefix(text, 1), 1);
 	assert_int_equal(str_utf16_prefix(text, 2), 3);

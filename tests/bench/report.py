@@ -28,6 +28,8 @@ LINES = [
     ("ack p99, 50 commands a second", "open.ack_ms.p99", "ms", 2),
     ("reply p50, 1 outstanding", "one.reply_ms.p50", "ms", 2),
     ("reply p99, {many} outstanding", "many.reply_ms.p99", "ms", 2),
+    ("slowest reply, 1 outstanding", "one.reply_ms.max", "ms", 1),
+    ("slowest reply, {many} outstanding", "many.reply_ms.max", "ms", 1),
     ("deaf at a refresh, ticket takes 400 ms", "refresh.deaf_seconds", "s", 2),
     ("start to ready", "start_ms", "ms", 0),
     ("commits a command, {many} outstanding", "many.commits", "", 2),
@@ -53,6 +55,8 @@ def aims(runs):
     at_most("RSS after the commands", "rss_after", 16, "MB")
     at_most("deaf time at a refresh", "refresh.deaf_seconds", 0, "s")
     at_most("ack p99 at 50 commands a second", "open.ack_ms.p99", 20, "ms")
+    at_most("slowest reply, 1 outstanding", "one.reply_ms.max", 1000, "ms")
+    at_most("slowest reply, many outstanding", "many.reply_ms.max", 1000, "ms")
     at_most("commits a command, 1 outstanding", "one.commits", 4, firm=True)
     at_most("commits a command, many outstanding", "many.commits", 4, firm=True)
     for name in ("open", "one", "many", "refresh"):

@@ -2,8 +2,8 @@
 /*
  * socket.c - Socket Mode: one state machine a connection, and what they are together.
  *
- * Every slot has one current connection, and at most one that drains: it was told to go, its
- * successor dials already, and it is still read and answered.  A connection that fails is dialled
+ * Every slot has one current connection, and some that drain: they were told to go, a successor
+ * dials already, and they are still read and answered.  A connection that fails is dialled
  * again as itself, with a new generation.  Events of a websocket that was left never come
  * (ws_abandon), so no event can meet the wrong state.
  */
@@ -30,6 +30,7 @@
 
 enum {
 	SLOTS_MAX = 4,
+	DRAINS_MAX = 3,       /* of a slot; Slack lets an app have ten connections */
 	STAGGER_MS = 250,     /* dials at the same moment are refused with 409 */
 	OPEN_MS = 10000,      /* apps.connections.open */
 	CONNECT_MS = 10000,   /* TCP, TLS, upgrade */
@@ -175,15 +176,6 @@ static struct conn *current(struct slack_socket *socket, uint32_t slot)
 	return NULL;
 }
 
-static struct conn *draining(struct slack_socket *socket, uint32_t slot)
-{
-	for (struct conn *conn = next_conn(socket, NULL); conn; conn = next_conn(socket, conn)) {
-		if (conn->slot == slot && conn->state == CONN_DRAINING)
-			return conn;
-	}
-	return NULL;
-}
-
 /* --- one connection: life and failures --- */
 
 static void on_gone(uv_handle_t *handle)
@@ -263,16 +255,21 @@ static void dial_in(struct conn *conn, uint32_t ms, const char *why)
 	conn_enter(conn, conn->wait_ms > 0 ? CONN_BACKOFF : CONN_OPENING, why);
 }
 
-/* Told to go: the successor dials, this one is still read.  Never more than one drains a slot.  At
- * once, unless sockets are refreshed over and over before any is stable. */
+/* Told to go: the successor dials, this one is still read.  At once, unless sockets are refreshed
+ * over and over before any is stable. */
 static void conn_replace(struct conn *conn, const char *why)
 {
 	struct slack_socket *socket = conn->socket;
-	struct conn *older = draining(socket, conn->slot), *next;
 	struct slot *slot = &socket->slots[conn->slot];
+	struct conn *oldest = NULL, *next;
+	unsigned drains = 0;
 
-	if (older != NULL)
-		conn_enter(older, CONN_GONE, "its successor goes too");
+	for (next = next_conn(socket, NULL); next; next = next_conn(socket, next)) {
+		if (next->slot == conn->slot && next->state == CONN_DRAINING && drains++ == 0)
+			oldest = next;
+	}
+	if (drains == DRAINS_MAX)
+		conn_enter(oldest, CONN_GONE, "too many drain");
 	socket->stats->refreshed++;
 	conn_enter(conn, CONN_DRAINING, why);
 	next = conn_create(socket, conn->slot);

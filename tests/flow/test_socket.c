@@ -184,6 +184,33 @@ static void test_old_one_is_left_when_drained(void **state)
 	world_close(&world);
 }
 
+/* Refreshed again and again: those that were told to go are read, but not without end. */
+static void test_all_that_drain_are_read(void **state)
+{
+	struct world world;
+
+	(void)state;
+	world_open(&world, 1);
+	world_run(&world, 1);
+	world_let_in(&world, 0);
+	for (unsigned i = 0; i < 4; i++) {
+		world_run(&world, 1000);
+		world.envelopes = 0;
+		for (unsigned k = 0; k <= i; k++)
+			fake_ws_say(k, SLASH);
+		assert_int_equal(world.envelopes, i + 1);
+		fake_ws_say(i, DISCONNECT("refresh_requested"));
+		assert_int_equal(fake_ws_at(0)->life, i < 3 ? FAKE_WS_OPEN : FAKE_WS_ABANDONED);
+		world_let_in(&world, i + 1);
+	}
+	world_run(&world, 3600 * 1000);
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(fake_ws_at(i)->life, FAKE_WS_ABANDONED);
+	assert_int_equal(fake_ws_at(4)->life, FAKE_WS_OPEN);
+	assert_int_equal(world_stats(&world)->lost, 0);
+	world_close(&world);
+}
+
 static void test_old_one_stays_until_there_is_another(void **state)
 {
 	struct world world;
@@ -318,6 +345,7 @@ int main(void)
 		cmocka_unit_test(test_odd_frames),
 		cmocka_unit_test(test_warning_overlaps),
 		cmocka_unit_test(test_old_one_is_left_when_drained),
+		cmocka_unit_test(test_all_that_drain_are_read),
 		cmocka_unit_test(test_old_one_stays_until_there_is_another),
 		cmocka_unit_test(test_deaf_time_is_counted),
 		cmocka_unit_test(test_slots_do_not_mix),

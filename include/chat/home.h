@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * home - the home tab of a person: what is temporary or waits, what waits for their approval, the
- * freezes in force, and what they can run.  Pure.  No list is longer than HOME_ITEMS, so that all
- * of it fits into the blocks that Slack takes.
+ * freezes in force, and what they can run.  Pure.  No list is longer than HOME_ITEMS, that of the
+ * commands not than HOME_COMMANDS, so that all of it fits into the blocks that Slack takes.
  */
 #ifndef OPSD_CHAT_HOME_H
 #define OPSD_CHAT_HOME_H
@@ -13,7 +13,7 @@
 
 struct catalog;
 
-enum { HOME_ITEMS = 6 };
+enum { HOME_ITEMS = 6, HOME_COMMANDS = 60 };
 
 struct home_view {
 	const struct catalog *catalog;

@@ -56,6 +56,9 @@ struct button {
 };
 void blocks_buttons(struct blocks *blocks, const char *block_id, const struct button *buttons,
 		    size_t n);
+/* A line with a button beside it: one block, so that neither is cut off without the other. */
+void blocks_plain_button(struct blocks *blocks, const char *text, const char *block_id,
+			 const struct button *button);
 
 /* Inputs of a modal; block_id and action_id are both name. */
 struct option {

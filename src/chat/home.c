@@ -120,33 +120,45 @@ static bool may_use(const json_t *may, const char *action)
 	return false;
 }
 
+static void put_command(struct blocks *blocks, const struct command *command)
+{
+	const struct button open = { .text = "Open form",
+				     .action_id = "open_form",
+				     .value = command->title };
+	char *line = xasprintf("%s: %s", command->title, command->about);
+	char *block_id = xasprintf("open %s", command->title);
+
+	blocks_plain_button(blocks, line, block_id, &open);
+	free(line);
+	free(block_id);
+}
+
 static void put_commands(struct blocks *blocks, const struct home_view *view)
 {
-	size_t shown = 0;
+	size_t n = 0, left = 0;
+	char *line;
 
 	blocks_header(blocks, "What you can run");
 	if (!json_is_array(view->may))
 		blocks_plain(blocks, words_may_unknown());
 	for (size_t i = 0; i < catalog_commands(view->catalog); i++) {
 		const struct command *command = catalog_command(view->catalog, i);
-		const struct button open = { .text = "Open form",
-					     .action_id = "open_form",
-					     .value = command->title };
-		char *line, *block_id;
 
 		if (!may_use(view->may, command->action))
 			continue;
-		line = xasprintf("%s: %s", command->title, command->about);
-		block_id = xasprintf("open %s", command->title);
-		blocks_plain(blocks, line);
-		blocks_buttons(blocks, block_id, &open, 1);
-		free(line);
-		free(block_id);
-		shown++;
+		if (n < HOME_COMMANDS)
+			put_command(blocks, command);
+		left += n >= HOME_COMMANDS;
+		n++;
 	}
-	if (shown == 0)
+	if (n == 0)
 		blocks_plain(blocks, "There is no command that you may run. Ask the data platform "
 				     "team for a grant.");
+	if (left > 0) {
+		line = xasprintf("There are %zu more: the word help lists all of them.", left);
+		blocks_context(blocks, line);
+		free(line);
+	}
 }
 
 json_t *home_view(const struct home_view *view)

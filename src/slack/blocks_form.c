@@ -22,6 +22,7 @@ enum {
 	CONFIRM_TEXT = 300,
 	CONFIRM_BUTTON = 30,
 	LABEL_UNITS = 2000,
+	LINE_UNITS = 2950, /* 3000 */
 	PLACEHOLDER_UNITS = 150,
 	OPTIONS = 100,
 	OPTION_UNITS = 75,
@@ -71,9 +72,9 @@ static json_t *button_of(const struct button *button)
 	return element;
 }
 
-static void add_actions(struct blocks *blocks, const char *block_id, size_t part, json_t *elements)
+/* part: of a block that was too long for one; 1: the first. */
+static void add_control(struct blocks *blocks, const char *block_id, size_t part, json_t *block)
 {
-	json_t *block = json_pack("{s:s, s:o}", "type", "actions", "elements", elements);
 	char *id;
 
 	if (block_id != NULL) {
@@ -83,6 +84,24 @@ static void add_actions(struct blocks *blocks, const char *block_id, size_t part
 		free(id);
 	}
 	blocks_add(blocks, block);
+}
+
+static void add_actions(struct blocks *blocks, const char *block_id, size_t part, json_t *elements)
+{
+	add_control(blocks, block_id, part,
+		    json_pack("{s:s, s:o}", "type", "actions", "elements", elements));
+}
+
+void blocks_plain_button(struct blocks *blocks, const char *text, const char *block_id,
+			 const struct button *button)
+{
+	json_t *block = json_pack("{s:s, s:o}", "type", "section", "text",
+				  blocks_plain_text(text, LINE_UNITS));
+	json_t *element = button_of(button);
+
+	if (element != NULL)
+		(void)json_object_set_new(block, "accessory", element);
+	add_control(blocks, block_id, 1, block);
 }
 
 void blocks_buttons(struct blocks *blocks, const char *block_id, const struct button *buttons,

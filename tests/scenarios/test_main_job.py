@@ -313,8 +313,7 @@ def test_home_tab_shows_commands_and_opens_a_form(world):
     world.see("U0ANA", ["workers-dev"])
     world.slack.home(user="U0ANA", wait=True)
     home = world.slack.wait("home", user="U0ANA", contains="workers scale")
-    block = next(b for b in home["blocks"] if b["type"] == "actions"
-                 and any(e.get("value") == "workers scale" for e in b["elements"]))
+    block = next(b for b in home["blocks"] if b.get("accessory", {}).get("value") == "workers scale")
     world.slack.click(user="U0ANA", home=True, action_id="open_form", block_id=block["block_id"], wait=True)
     world.slack.wait("view", user="U0ANA", contains="workers scale")
     world.slack.submit(user="U0ANA", values={"team": "ads", "role": "dev", "count": "5", "reason": "from home"})

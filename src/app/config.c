@@ -37,7 +37,7 @@ static const struct setting settings[] = {
 	{ "catalog", SET_FILE, "\"commands/\"", false, true, 0, 0,
 	  "folder of the command declarations" },
 	{ "clusters", SET_FREE, "{}", false, true, 0, 0, "Kubernetes clusters" },
-	{ "database.connections", SET_INT, "3", false, false, 1, 8,
+	{ "database.connections", SET_INT, "2", false, false, 1, 8,
 	  "connections for work, besides the one for intake" },
 	{ "database.grants_url", SET_SECRET, NULL, false, false, 0, 0,
 	  "role of opsd grants apply; default: url" },

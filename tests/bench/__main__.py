@@ -15,7 +15,7 @@ from sandbox.slack.client import Control
 
 from . import report
 from .database import Postgres, flush_ms
-from .measure import Run
+from .measure import Run, in_turns
 from .proc import Process
 from .subjects import Opsd, Peer
 
@@ -104,8 +104,11 @@ def main():
         if not chosen:
             return 3
         world = World(folder, options.flush)
-        for subject in chosen:
-            runs[subject.name] = Run(world, subject, options, say).run()
+        measured = [Run(world, subject, options, say) for subject in chosen]
+        for run in measured:
+            runs[run.subject.name] = run.run()
+        if len(measured) > 1:
+            in_turns(measured)
     finally:
         if world:
             world.stop()

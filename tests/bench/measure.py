@@ -2,12 +2,14 @@
 """One program under the load: the phases, and what is read before and after each."""
 
 import os
+import statistics
 import time
 
 from . import proc
 from .profile import profile
 
 WARM, SOAK, SOAK_STEP = 200, 100000, 10000
+TURNS = 5
 OPEN_RATE, OPEN_COUNT = 50, 600
 PROBES = 200            # at 50 a second: four seconds around a refresh
 STATS_DELAY = 10.5      # an idle session reports its commits after ten seconds
@@ -163,3 +165,28 @@ class Run:
         finally:
             self.out["exit"] = self.process.stop()
         return self.out
+
+    def turn(self):
+        """The wide load once more, on a program that was just started."""
+        self.process = self.subject.start(self.world)
+        try:
+            self.world.control.wait("sockets", count=1, timeout=20)
+            self.load(WARM, concurrency=self.options.concurrency)
+            cpu = proc.cpu_of(self.process.pid)
+            out = self.load(self.options.commands, concurrency=self.options.concurrency)
+            self.settle()
+            return {"per_second": out["per_second"],
+                    "cpu_ms": (proc.cpu_of(self.process.pid) - cpu) * 1000 / max(1, out["done"])}
+        finally:
+            self.process.stop()
+
+
+def in_turns(runs):
+    """What is compared is measured in turns: a machine that others use has another pace every few minutes."""
+    rows = {run: [] for run in runs}
+    for n in range(TURNS):
+        for run in runs:
+            run.say(f"{run.subject.name}: turn {n + 1} of {TURNS}")
+            rows[run].append(run.turn())
+    for run in runs:
+        run.out["turns"] = {key: round(statistics.median(row[key] for row in rows[run]), 4) for key in rows[run][0]}

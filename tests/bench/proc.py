@@ -76,7 +76,7 @@ class Process:
         self.argv, self.log = argv, log
         self.lines, self.heard = [], threading.Condition()
         self.started = time.monotonic()
-        with open(log, "wb") as out:
+        with open(log, "ab") as out:  # it may be started again
             # it ends with the bench, however that ends
             self.child = subprocess.Popen(["setpriv", "--pdeathsig=KILL", "--", *argv], stdin=subprocess.DEVNULL,
                                           stdout=subprocess.PIPE if lines else out, stderr=out, env=env, cwd=cwd)

@@ -15,9 +15,11 @@ def deep(run, path):
 # what, path in a run, unit, digits
 LINES = [
     ("CPU a command, {many} outstanding", "many.cpu_ms", "ms", 3),
+    ("CPU a command, {many} outstanding, in turns", "turns.cpu_ms", "ms", 3),
     ("CPU a command, 1 outstanding", "one.cpu_ms", "ms", 3),
     ("PostgreSQL's CPU a command, {many} outstanding", "many.postgres_cpu_ms", "ms", 3),
     ("commands a second, {many} outstanding", "many.per_second", "/s", 0),
+    ("commands a second, {many} outstanding, in turns", "turns.per_second", "/s", 0),
     ("commands a second, 1 outstanding", "one.per_second", "/s", 0),
     ("RSS idle", "rss_idle", "MB", 1),
     ("RSS after {commands} commands", "rss_after", "MB", 1),
@@ -71,9 +73,9 @@ def aims(runs):
     if peer:
         def ratio(path):
             return deep(opsd, path) / max(1e-9, deep(peer, path))
-        seen = ratio("many.cpu_ms")
+        seen = ratio("turns.cpu_ms")
         aim("CPU a command at most half of the peer's", seen <= 0.5, round(seen, 3))
-        seen = ratio("many.per_second")
+        seen = ratio("turns.per_second")
         aim("commands a second at least half of the peer's", seen >= 0.5, round(seen, 3))
         seen = ratio("rss_after")
         aim("RSS after the commands below the peer's", seen < 1, round(seen, 3))
@@ -89,12 +91,12 @@ def number(value, unit, digits):
 def table(runs, concurrency):
     opsd, peer = runs.get("opsd"), runs.get("peer")
     commands = (opsd or peer)["commands"]
-    lines = [f"{'':48}{'opsd':>14}{'peer (Go)':>14}{'ratio':>8}"]
+    lines = [f"{'':50}{'opsd':>14}{'peer (Go)':>14}{'ratio':>8}"]
     for what, path, unit, digits in LINES:
         a, b = deep(opsd, path), deep(peer, path)
         ratio = f"{a / b:.2f}" if a is not None and b else ""
         what = what.format(many=concurrency, commands=f"{commands:,}")
-        lines.append(f"{what:48}{number(a, unit, digits):>14}{number(b, unit, digits):>14}{ratio:>8}")
+        lines.append(f"{what:50}{number(a, unit, digits):>14}{number(b, unit, digits):>14}{ratio:>8}")
     return lines
 
 

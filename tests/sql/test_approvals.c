@@ -189,6 +189,7 @@ static void test_who_may_vote(void **state)
 	expect_vote(rq, "sam", "deny", "voted_already");
 	expect_sql("SELECT count(*) FROM ops.vote", "1");
 	expect_sql("SELECT count(*) FROM ops.audit WHERE event = 'vote.refused'", "8");
+	json_decref(other->plan);
 	other->plan = NULL;
 	snprintf(other->digest, sizeof(other->digest), "%064d", 1);
 	expect_vote(other, "sam", "approve", "stale_card");

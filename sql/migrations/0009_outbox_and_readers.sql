@@ -3,9 +3,9 @@
 set local role opsd_owner;
 
 -- Claims what is due, oldest first, up to a limit for each lane (p_limits, from lane 0 on); people first.
--- attempts: earlier tries.  ts: of one that is
--- edited, the message to edit; of a note, the card that it belongs to.  Of a limit that it does not know the planner
--- takes a tenth of all messages for due, and would walk over them in a merge: by key, one after the other, instead.
+-- attempts: earlier tries.  ts: of one that is edited, the message to edit; of a note, the card that it belongs to.
+-- Of a limit that it does not know the planner takes a tenth of all messages for due, and would walk over them in a
+-- merge: by key, one after the other, instead.
 create function ops.outbox_claim(p_boot uuid, p_limits integer[])
 returns table (id bigint, kind text, request_id text, channel text, slack_user text, response_url text, body text,
 	attempts integer, created_ms bigint, ts text)

@@ -135,7 +135,7 @@ static void put_command(struct blocks *blocks, const struct command *command)
 
 static void put_commands(struct blocks *blocks, const struct home_view *view)
 {
-	size_t n = 0, left = 0;
+	size_t n = 0;
 	char *line;
 
 	blocks_header(blocks, "What you can run");
@@ -146,16 +146,15 @@ static void put_commands(struct blocks *blocks, const struct home_view *view)
 
 		if (!may_use(view->may, command->action))
 			continue;
-		if (n < HOME_COMMANDS)
+		if (n++ < HOME_COMMANDS)
 			put_command(blocks, command);
-		left += n >= HOME_COMMANDS;
-		n++;
 	}
 	if (n == 0)
 		blocks_plain(blocks, "There is no command that you may run. Ask the data platform "
 				     "team for a grant.");
-	if (left > 0) {
-		line = xasprintf("There are %zu more: the word help lists all of them.", left);
+	if (n > HOME_COMMANDS) {
+		line = xasprintf("There are %zu more: the word help lists all of them.",
+				 n - HOME_COMMANDS);
 		blocks_context(blocks, line);
 		free(line);
 	}

@@ -133,11 +133,16 @@ void blocks_header(struct blocks *blocks, const char *text)
 				     blocks_plain_text(text, HEADER_UNITS)));
 }
 
+json_t *blocks_plain_section(const char *text)
+{
+	return json_pack("{s:s, s:o}", "type", "section", "text",
+			 blocks_plain_text(text, TEXT_UNITS));
+}
+
 void blocks_plain(struct blocks *blocks, const char *text)
 {
 	if (!str_empty(text))
-		blocks_add(blocks, json_pack("{s:s, s:o}", "type", "section", "text",
-					     blocks_plain_text(text, TEXT_UNITS)));
+		blocks_add(blocks, blocks_plain_section(text));
 }
 
 static json_t *context_of(const char *text)

@@ -22,7 +22,6 @@ enum {
 	CONFIRM_TEXT = 300,
 	CONFIRM_BUTTON = 30,
 	LABEL_UNITS = 2000,
-	LINE_UNITS = 2950, /* 3000 */
 	PLACEHOLDER_UNITS = 150,
 	OPTIONS = 100,
 	OPTION_UNITS = 75,
@@ -73,7 +72,7 @@ static json_t *button_of(const struct button *button)
 }
 
 /* part: of a block that was too long for one; 1: the first. */
-static void add_control(struct blocks *blocks, const char *block_id, size_t part, json_t *block)
+static void add_with_id(struct blocks *blocks, const char *block_id, size_t part, json_t *block)
 {
 	char *id;
 
@@ -88,20 +87,18 @@ static void add_control(struct blocks *blocks, const char *block_id, size_t part
 
 static void add_actions(struct blocks *blocks, const char *block_id, size_t part, json_t *elements)
 {
-	add_control(blocks, block_id, part,
+	add_with_id(blocks, block_id, part,
 		    json_pack("{s:s, s:o}", "type", "actions", "elements", elements));
 }
 
 void blocks_plain_button(struct blocks *blocks, const char *text, const char *block_id,
 			 const struct button *button)
 {
-	json_t *block = json_pack("{s:s, s:o}", "type", "section", "text",
-				  blocks_plain_text(text, LINE_UNITS));
-	json_t *element = button_of(button);
+	json_t *block = blocks_plain_section(text), *element = button_of(button);
 
 	if (element != NULL)
 		(void)json_object_set_new(block, "accessory", element);
-	add_control(blocks, block_id, 1, block);
+	add_with_id(blocks, block_id, 1, block);
 }
 
 void blocks_buttons(struct blocks *blocks, const char *block_id, const struct button *buttons,

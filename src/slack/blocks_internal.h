@@ -21,4 +21,7 @@ json_t *blocks_text(const char *text, size_t limit);
 /* A plain_text object of that; emoji names stay as they are written. */
 json_t *blocks_plain_text(const char *text, size_t limit);
 
+/* A section of one. */
+json_t *blocks_plain_section(const char *text);
+
 #endif

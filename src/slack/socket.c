@@ -264,9 +264,9 @@ static void conn_replace(struct conn *conn, const char *why)
 	struct conn *oldest = NULL, *next;
 	unsigned drains = 0;
 
-	for (next = next_conn(socket, NULL); next; next = next_conn(socket, next)) {
-		if (next->slot == conn->slot && next->state == CONN_DRAINING && drains++ == 0)
-			oldest = next;
+	for (struct conn *it = next_conn(socket, NULL); it; it = next_conn(socket, it)) {
+		if (it->slot == conn->slot && it->state == CONN_DRAINING && drains++ == 0)
+			oldest = it;
 	}
 	if (drains == DRAINS_MAX)
 		conn_enter(oldest, CONN_GONE, "too many drain");

@@ -69,6 +69,7 @@ declare
 	st text := 'received';
 	code_ text;
 	detail_ text;
+	undo_ text;
 	open_ boolean;
 	answer ops.answer;
 begin
@@ -101,6 +102,17 @@ begin
 		end if;
 		st := case when code_ = 'step_up' then 'received' when d.allowed is not true then 'denied'
 			when p_risk = 0 then 'running' else 'allowed' end;
+	end if;
+	if p_undoes is not null and st in ('received', 'allowed') then
+		-- one undo of a request, however many ask for it in the same moment: its row is the lock
+		perform from ops.request q where q.id = p_undoes for no key update;
+		select ops.canonical(jsonb_build_object('undo', jsonb_build_object('id', v.id, 'state', v.state, 'name', v.person_name)))
+			into undo_ from ops.request v where v.undoes = p_undoes and v.kind = 'undo' and v.state <= 'succeeded' limit 1;
+		if found then
+			st := 'denied';
+			code_ := 'undone_already';
+			detail_ := undo_;
+		end if;
 	end if;
 	open_ := st in ('received', 'allowed', 'running');
 	insert into ops.request (id, created_at, state, team, slack_user, channel, response_url, kind, envelope_id,

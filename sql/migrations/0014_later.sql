@@ -438,15 +438,13 @@ begin
 			order by at, q.id limit p_limit) x)::text;
 end $$;
 
--- What is needed to undo a request, and what has been done about it already; null: there is none of this id.
+-- What is needed to undo a request, and its revert; null: there is none of this id.
 create function ops.undoable(p_id text) returns text
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
 	select json_build_object('id', p.id, 'kind', p.kind, 'state', p.state, 'command', p.command, 'args', p.args, 'secret',
 		p.shown is not null, 'plan', p.plan, 'changed', exists (select 1 from ops.step s where s.request_id = p.id),
 		'revert', (select json_build_object('id', v.id, 'state', v.state, 'token', ops.ms(v.starts_at)::text)
-			from ops.request v where v.undoes = p.id and v.kind = 'revert'),
-		'undo', (select json_build_object('id', v.id, 'state', v.state) from ops.request v
-			where v.undoes = p.id and v.kind = 'undo' and v.state <= 'succeeded' order by v.id desc limit 1))::text
+			from ops.request v where v.undoes = p.id and v.kind = 'revert'))::text
 	from ops.request p where p.id = p_id
 $$;
 

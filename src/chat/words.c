@@ -373,6 +373,9 @@ char *words_refusal(const json_t *facts)
 		words_put_frozen(&buf, jget(facts, "detail.frozen"));
 	else if (jget(facts, "detail.holder") != NULL)
 		words_put_busy(&buf, jget(facts, "detail.holder"));
+	else if (jget(facts, "detail.undo") != NULL)
+		words_put_undone(&buf, jget_str_or(facts, "undoes", "?"),
+				 jget(facts, "detail.undo"));
 	else if (str_eq(jget_str(facts, "code"), "approver_denied") &&
 		 jget_str(facts, "detail.by") != NULL)
 		buf_printf(&buf, "%s did not approve this: %s", jget_str(facts, "detail.by"),

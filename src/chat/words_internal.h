@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* words_internal - pieces of sentences that words.c, words_hold.c and words_rights.c
- * share. */
+/* words_internal - pieces of sentences that words.c, words_hold.c, words_later.c and
+ * words_rights.c share. */
 #ifndef OPSD_CHAT_WORDS_INTERNAL_H
 #define OPSD_CHAT_WORDS_INTERNAL_H
 
@@ -18,5 +18,6 @@ const char *words_code(const char *code);     /* why somebody was refused */
 void words_put_freezes(struct buf *buf, const json_t *frozen); /* a sentence each */
 void words_put_frozen(struct buf *buf, const json_t *frozen);  /* why nothing was done: freezes */
 void words_put_busy(struct buf *buf, const json_t *holder);    /* … or somebody else's change */
+void words_put_undone(struct buf *buf, const char *id, const json_t *undo); /* … or an undo */
 
 #endif

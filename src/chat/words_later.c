@@ -138,16 +138,19 @@ char *words_steer(const struct request *rq)
 	return xstrdup(words_code(rq->code));
 }
 
+void words_put_undone(struct buf *buf, const char *id, const json_t *undo)
+{
+	buf_printf(buf, "%s is undone already, or about to be: request %s of %s is %s.", id,
+		   jget_str_or(undo, "id", "?"), jget_str_or(undo, "name", "somebody"),
+		   jget_str_or(undo, "state", "?"));
+}
+
 char *words_not_undoable(const json_t *past, const char *id)
 {
 	const char *state = jget_str_or(past, "state", "");
-	const char *undo = jget_str(past, "undo.id");
 
 	if (json_is_null(past))
 		return xasprintf("There is no request %s.", id);
-	if (undo != NULL)
-		return xasprintf("%s is undone already, or about to be: request %s is %s.", id,
-				 undo, jget_str_or(past, "undo.state", "?"));
 	if (str_eq(jget_str(past, "revert.state"), "scheduled"))
 		return xasprintf("%s is temporary and ends by itself. `active` shows it, with the "
 				 "button that sets it back now.",

@@ -28,6 +28,9 @@ SQL = {
     "ends": """
         select id, state::text, text from ops.request where created_at >= $1 and state < 'unknown'
         and not (kind = 'revert' and state in ('scheduled', 'confirming'))""",
+    "one-undo": """
+        select undoes as id, count(*) from ops.request where created_at >= $1 and kind = 'undo' and state <= 'succeeded'
+        group by undoes having count(*) > 1""",
     "one-request-per-intent": """
         select text as id, count(*) from ops.request where created_at >= $1 and text like 'kill %' group by text
         having count(*) > 1""",

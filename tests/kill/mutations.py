@@ -33,13 +33,15 @@ create trigger no_attempts before update on ops.message for each row execute fun
     "early": [("ops.arm_revert", "v.wake_at := v.starts_at", "v.wake_at := now_")],
     # a revert takes what somebody else has set (see later() in town.py) for what its change has set
     "grabby": [("ops.row_json", "'plan', p.plan", "'plan', jsonb_set(p.plan::jsonb, '{precondition,to}', '49')")],
+    # whoever asks for an undo gets one
+    "undone-twice": [("ops.receive", "if p_undoes is not null and", "if false and")],
     # a freeze holds nothing back
     "frozen": [("ops.freeze_covers", "begin\n", "begin\n\treturn false;\n")],
 }
 
 # Those that a run shows which nobody disturbs, and the script of that run.
 AT_ONCE = {"no-intent": "commands", "twice": "approvals", "any-plan": "approvals", "late": "approvals", "own": "approvals",
-           "anybody": "approvals", "early": "later", "grabby": "later", "frozen": "later"}
+           "anybody": "approvals", "early": "later", "grabby": "later", "undone-twice": "later", "frozen": "later"}
 
 
 def mutate(db, name):

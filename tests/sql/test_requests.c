@@ -225,6 +225,59 @@ static void test_race_of_one_intent(void **state)
 		request_destroy(rq[i]);
 }
 
+/* Everybody undoes the same request at once: one does, the others hear who. */
+static void test_race_of_undos(void **state)
+{
+	struct request *first =
+		make("workers scale", "ana", "{\"team\":\"ads\",\"count\":1}", NULL);
+	struct request *rq[RACERS];
+	struct end end[RACERS] = { 0 };
+	const char *won = NULL;
+
+	(void)state;
+	end[0] = receive(A, first);
+	expect_good(&end[0]);
+	end[0].n = 0;
+	for (int i = 0; i < RACERS; i++) {
+		rq[i] = make("workers scale", i % 2 == 0 ? "sam" : "ana",
+			     "{\"team\":\"ads\",\"count\":1}", NULL);
+		rq[i]->delivery.kind = "undo";
+		rq[i]->undoes = first->id;
+		store_receive(replicas[i % 2].store, rq[i], on_end, &end[i]);
+	}
+	for (int i = 0; i < RACERS; i++) {
+		while (end[i].n == 0)
+			once();
+		expect_good(&end[i]);
+		if (rq[i]->state == REQUEST_ALLOWED) {
+			assert_null(won);
+			won = rq[i]->id;
+		}
+	}
+	assert_non_null(won);
+	for (int i = 0; i < RACERS; i++) {
+		if (rq[i]->id == won)
+			continue;
+		assert_int_equal(rq[i]->state, REQUEST_DENIED);
+		assert_string_equal(rq[i]->code, "undone_already");
+		assert_string_equal(jget_str(rq[i]->detail, "undo.id"), won);
+	}
+	expect_sql("SELECT count(*) FROM ops.audit WHERE event = 'request.denied'", "15");
+	/* once it is known that this one changed nothing, another may */
+	good("UPDATE ops.request SET state = 'failed', wake_at = NULL, claimed_by = NULL, "
+	     "finished_at = clock_timestamp() WHERE undoes IS NOT NULL AND state = 'allowed'");
+	request_destroy(rq[0]);
+	rq[0] = make("workers scale", "ana", "{\"team\":\"ads\",\"count\":1}", NULL);
+	rq[0]->delivery.kind = "undo";
+	rq[0]->undoes = first->id;
+	end[0] = receive(B, rq[0]);
+	expect_good(&end[0]);
+	assert_int_equal(rq[0]->state, REQUEST_ALLOWED);
+	for (int i = 0; i < RACERS; i++)
+		request_destroy(rq[i]);
+	request_destroy(first);
+}
+
 static void test_whole_way(void **state)
 {
 	struct request *rq = offered(), *click = make_click(rq, "ana", NULL);
@@ -539,6 +592,7 @@ int main(void)
 		STORE_TEST(test_decide_later),
 		STORE_TEST(test_same_intent_again),
 		STORE_TEST(test_race_of_one_intent),
+		STORE_TEST(test_race_of_undos),
 		STORE_TEST(test_whole_way),
 		STORE_TEST(test_clicks_that_do_not_count),
 		STORE_TEST(test_cancel_and_expiry),

@@ -386,6 +386,20 @@ static void test_busy_says_who_holds_it(void **state)
 	}
 }
 
+static void test_undone_already_says_by_whom(void **state)
+{
+	json_t *given = facts("{" CHANGE ",\"outcome\":\"denied\",\"code\":\"undone_already\","
+			      "\"undoes\":\"R6\",\"detail\":{\"undo\":{\"id\":\"R7\","
+			      "\"state\":\"confirming\",\"name\":\"Ben\"}}}");
+	char *text = checked(render_reply(given));
+
+	(void)state;
+	expect_says(text, (const char *const[]){ "R6 is undone already, or about to be",
+						 "R7 of Ben is confirming", NULL });
+	free(text);
+	json_decref(given);
+}
+
 static void test_every_mark(void **state)
 {
 	static const char *const outcomes[] = { "succeeded", "failed",   "unknown",
@@ -490,6 +504,7 @@ int main(void)
 		cmocka_unit_test(test_progress_of_what_is_complete),
 		cmocka_unit_test(test_a_freeze_says_who_and_what_to_do),
 		cmocka_unit_test(test_busy_says_who_holds_it),
+		cmocka_unit_test(test_undone_already_says_by_whom),
 		cmocka_unit_test(test_every_mark),
 		cmocka_unit_test(test_directory_alarms),
 	};

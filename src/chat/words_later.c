@@ -140,9 +140,23 @@ char *words_steer(const struct request *rq)
 
 void words_put_undone(struct buf *buf, const char *id, const json_t *undo)
 {
-	buf_printf(buf, "%s is undone already, or about to be: request %s of %s is %s.", id,
-		   jget_str_or(undo, "id", "?"), jget_str_or(undo, "name", "somebody"),
-		   jget_str_or(undo, "state", "?"));
+	const char *state = jget_str_or(undo, "state", "");
+	char *by = xasprintf("request %s of %s", jget_str_or(undo, "id", "?"),
+			     jget_str_or(undo, "name", "somebody"));
+
+	if (str_eq(state, "succeeded"))
+		buf_printf(buf, "%s is undone already, by %s.", id, by);
+	else if (str_eq(state, "unknown"))
+		buf_printf(buf,
+			   "It is not known whether %s is undone: somebody has to say what came "
+			   "of %s.",
+			   id, by);
+	else
+		buf_printf(buf,
+			   "%s is about to be undone, by %s. Wait until that is over, or have it "
+			   "cancelled.",
+			   id, by);
+	free(by);
 }
 
 char *words_not_undoable(const json_t *past, const char *id)

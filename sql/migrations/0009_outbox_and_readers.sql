@@ -2,6 +2,16 @@
 -- The outbox, the readers, and who may call what.
 set local role opsd_owner;
 
+-- Is it one message that is edited when what it tells changes (owed_edited)?
+create function ops.edited(p_kind ops.owed_kind) returns boolean
+language sql immutable parallel safe as $$ select p_kind in ('card', 'doubt', 'progress') $$;
+
+-- Does Slack show the newest of it, now that this replica has posted it?  Of what is edited only its holder can know.
+create function ops.stands(m ops.message, p_boot uuid) returns boolean
+language sql immutable parallel safe as $$
+	select m.rev = m.shown and (m.claimed_by is not distinct from p_boot or not ops.edited(m.kind))
+$$;
+
 -- Claims what is due, oldest first, up to a limit for each lane (p_limits, from lane 0 on); people first.
 -- attempts: earlier tries.  ts: of one that is edited, the message to edit; of a note, the card that it belongs to.
 -- Of a limit that it does not know the planner takes a tenth of all messages for due, and would walk over them in a
@@ -31,7 +41,7 @@ begin
 					case u.kind when 'card' then ops.card_body(u.id, u.request_id, u.reposted)
 						when 'doubt' then ops.doubt_body(u.request_id, u.reposted) else u.body::text end,
 					u.attempts - 1, (extract(epoch from u.created_at) * 1000)::bigint,
-					case when u.kind in ('card', 'doubt', 'progress') then u.ts when u.kind = 'ask' then (select c.ts from ops.message c
+					case when ops.edited(u.kind) then u.ts when u.kind = 'ask' then (select c.ts from ops.message c
 						where c.request_id = u.request_id and c.kind = 'card' order by c.id desc limit 1) end
 				from u order by u.created_at, u.id;
 	end loop;
@@ -39,7 +49,8 @@ end $$;
 
 -- What came of a batch: 'delivered', 'later' or 'dead' for each.  A message that was posted is delivered, whoever
 -- holds it now; the other two ends count for its holder only.  After 20 tries 'later' means dead.
--- One that changed meanwhile stays owed.  p_channels: where it was posted, for one whose channel was not known.
+-- One that changed meanwhile stays owed; so does one that was edited by somebody whose lease had ended: that edit may
+-- have come after a newer one, so it is drawn once more as it is now.  p_channels: where it was posted, for one whose channel was not known.
 -- Answers with those that somebody else posted before: the caller's post is a twin.
 create function ops.outbox_mark(p_boot uuid, p_observer json, p_ids bigint[], p_ends text[], p_ts text[],
 	p_later_ms bigint[], p_errors text[], p_channels text[]) returns setof bigint
@@ -51,27 +62,37 @@ declare
 	now_ timestamptz := clock_timestamp();
 	dead record;
 	gone bigint[];
+	late bigint[];
 begin
+	with u as (
+		update ops.message m set rev = m.rev % 32000 + 1, delivered_at = null, due_at = coalesce(m.due_at, now_),
+				body = coalesce(m.body, '{}')
+			from unnest(p_ids, p_ends, p_ts) as x(id, ending, ts)
+			where m.id = x.id and ops.edited(m.kind) and m.ts is not null and m.dead_at is null
+			  and m.claimed_by is distinct from p_boot and (x.ending = 'later' or x.ts <> '')
+			returning m.id)
+	select coalesce(array_agg(u.id), '{}') into late from u;
 	with x as materialized (
 		select * from unnest(p_ids, p_ends, p_ts, p_later_ms, p_errors, p_channels)
 			as x(id, ending, ts, later_ms, error, channel)),
 	u as (
 		update ops.message m set
-				delivered_at = case when x.ending = 'delivered' and m.rev = m.shown then now_ end,
+				delivered_at = case when x.ending = 'delivered' and ops.stands(m, p_boot) then now_ end,
 				dead_at = case when x.ending = 'dead' or (x.ending = 'later' and m.attempts >= 20) then now_ end,
 				due_at = case when x.ending = 'later' and m.attempts < 20
 					then now_ + make_interval(secs => greatest(x.later_ms, 0) / 1000.0)
-					when x.ending = 'delivered' and m.rev <> m.shown then now_ end,
+					when x.ending = 'delivered' and not ops.stands(m, p_boot) then now_ end,
 				attempts = case when x.ending = 'delivered' then 0 else m.attempts end,
 				reposted = m.reposted or (m.kind in ('card', 'doubt') and coalesce(m.ts <> nullif(x.ts, ''), false)),
 				claimed_by = null,
 				ts = coalesce(nullif(x.ts, ''), m.ts),
 				channel = case when m.kind = 'progress' then coalesce(nullif(x.channel, ''), m.channel) else m.channel end,
 				last_error = nullif(x.error, ''),
-				body = case when x.ending <> 'delivered' or m.rev <> m.shown then m.body end,
+				-- a card and a doubt are drawn from their request
+				body = case when x.ending <> 'delivered' or not ops.stands(m, p_boot) or m.kind = 'progress' then m.body end,
 				response_url = case when x.ending = 'later' and m.attempts < 20 then m.response_url end
 			from x
-			where m.id = x.id and m.delivered_at is null and m.dead_at is null
+			where m.id = x.id and m.delivered_at is null and m.dead_at is null and m.id <> all (late)
 			  and (x.ending = 'delivered' or m.claimed_by = p_boot)
 			returning m.id, m.dead_at)
 	select array_agg(u.id) filter (where u.dead_at is not null) into gone from u;
@@ -85,7 +106,7 @@ begin
 	-- a statement of its own: it sees what another one wrote while this one waited for the row
 	return query select m.id from unnest(p_ids, p_ends, p_ts) as x(id, ending, ts)
 		join ops.message m on m.id = x.id
-		where x.ending = 'delivered' and x.ts <> '' and m.delivered_at is not null and m.ts <> x.ts;
+		where x.ending = 'delivered' and x.ts <> '' and m.ts <> x.ts and (m.delivered_at is not null or m.id = any (late));
 end $$;
 
 -- The log, newest first, as a JSON array.  Each filter is optional.  The statement is made of those that are given, so

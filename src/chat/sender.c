@@ -418,7 +418,7 @@ static void post_step(struct post *post)
 	json_t *args;
 
 	FAILPOINT("post.step %s", owed->kind);
-	if (post->step == POST_CHANNEL && !in_time(post)) {
+	if ((post->step == POST_CHANNEL || post->step == POST_UPDATE) && !in_time(post)) {
 		post_end(post, OWED_LATER, NULL, LATER_MIN_MS, "it took too long to come to it");
 		return;
 	}

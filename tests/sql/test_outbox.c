@@ -293,6 +293,93 @@ static void test_progress(void **state)
 	request_destroy(rq);
 }
 
+/* Claims the one message that is owed; which n it tells. */
+static int64_t claim_one(struct replica *replica)
+{
+	struct end end;
+
+	owed_forget(replica);
+	end = outbox_claim(replica, 10);
+	expect_good(&end);
+	assert_int_equal(replica->n_owed, 1);
+	return jget_int(replica->owed[0]->body, "n", 0);
+}
+
+static void lease_ends(void)
+{
+	good("UPDATE ops.message SET due_at = clock_timestamp() WHERE due_at IS NOT NULL");
+}
+
+#define OWED "SELECT count(*) FROM ops.message WHERE due_at IS NOT NULL"
+
+/* A stands still past its lease and edits late: what it showed is not what is so. */
+static void test_late_edit(void **state)
+{
+	struct request *rq = make("workers scale", "ana", "{\"team\":\"ads\",\"count\":1}", NULL);
+	struct owed_mark late = { .end = OWED_LATER, .error = "no answer" };
+	struct end end = receive(A, rq);
+
+	(void)state;
+	expect_good(&end);
+	(void)progress(A, rq, 1);
+	assert_int_equal(claim_one(A), 1);
+	sent(A, "7.1");
+	expect_sql(OWED, "0");
+	(void)progress(A, rq, 2);
+	assert_int_equal(claim_one(A), 2);
+	lease_ends();
+	(void)progress(B, rq, 3);
+	assert_int_equal(claim_one(B), 3);
+	sent(B, "7.1");
+	expect_sql(OWED, "0");
+	late.id = A->owed[0]->id;
+	sent(A, "7.1"); /* over what B wrote */
+	assert_int_equal(claim_one(B), 3);
+	sent(B, "7.1");
+	expect_sql(OWED, "0");
+	end = mark(A, &late, 1); /* or its answer was lost: it may have been taken */
+	expect_good(&end);
+	assert_int_equal(claim_one(B), 3);
+	/* While B is at it: B goes on, and it is drawn once more. */
+	end = mark(A, &late, 1);
+	expect_good(&end);
+	end = outbox_claim(A, 10);
+	expect_good(&end);
+	assert_int_equal(A->n_owed, 0);
+	sent(B, "7.1");
+	assert_int_equal(claim_one(A), 3);
+	sent(A, "7.1");
+	expect_sql(OWED, "0");
+	request_destroy(rq);
+}
+
+/* The same of the first post: there are two messages, and the one that stays may tell what was. */
+static void test_late_first_post(void **state)
+{
+	struct request *rq = make("workers scale", "ana", "{\"team\":\"ads\",\"count\":1}", NULL);
+	struct owed_mark twin = { .end = OWED_DELIVERED, .ts = "7.2", .channel = "D1" };
+	struct end end = receive(A, rq);
+
+	(void)state;
+	expect_good(&end);
+	(void)progress(A, rq, 1);
+	assert_int_equal(claim_one(A), 1);
+	lease_ends();
+	(void)progress(B, rq, 2);
+	assert_int_equal(claim_one(B), 2);
+	sent(A, "7.1");
+	expect_sql(OWED, "1");
+	twin.id = B->owed[0]->id;
+	end = mark(B, &twin, 1);
+	expect_good(&end);
+	assert_true(twin.twin);
+	assert_int_equal(claim_one(B), 2);
+	assert_string_equal(B->owed[0]->ts, "7.1");
+	sent(B, "7.1");
+	expect_sql(OWED, "0");
+	request_destroy(rq);
+}
+
 static void test_readers(void **state)
 {
 	struct request *rq = over(A),
@@ -373,9 +460,15 @@ static int setup(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		OUTBOX_TEST(test_order),    OUTBOX_TEST(test_lanes), OUTBOX_TEST(test_marks),
-		OUTBOX_TEST(test_poison),   OUTBOX_TEST(test_room),  OUTBOX_TEST(test_readers),
+		OUTBOX_TEST(test_order),
+		OUTBOX_TEST(test_lanes),
+		OUTBOX_TEST(test_marks),
+		OUTBOX_TEST(test_poison),
+		OUTBOX_TEST(test_room),
+		OUTBOX_TEST(test_readers),
 		OUTBOX_TEST(test_progress),
+		OUTBOX_TEST(test_late_edit),
+		OUTBOX_TEST(test_late_first_post),
 	};
 
 	return world_main(tests, sizeof(tests) / sizeof(tests[0]));

@@ -50,7 +50,8 @@ end $$;
 -- What came of a batch: 'delivered', 'later' or 'dead' for each.  A message that was posted is delivered, whoever
 -- holds it now; the other two ends count for its holder only.  After 20 tries 'later' means dead.
 -- One that changed meanwhile stays owed; so does one that was edited by somebody whose lease had ended: that edit may
--- have come after a newer one, so it is drawn once more as it is now.  p_channels: where it was posted, for one whose channel was not known.
+-- have come after a newer one, so it is drawn once more as it is now.
+-- p_channels: where it was posted, for one whose channel was not known.
 -- Answers with those that somebody else posted before: the caller's post is a twin.
 create function ops.outbox_mark(p_boot uuid, p_observer json, p_ids bigint[], p_ends text[], p_ts text[],
 	p_later_ms bigint[], p_errors text[], p_channels text[]) returns setof bigint

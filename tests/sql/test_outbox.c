@@ -59,6 +59,13 @@ static struct end mark(struct replica *replica, struct owed_mark *marks, unsigne
 	return end;
 }
 
+#define OWED "SELECT count(*) FROM ops.message WHERE due_at IS NOT NULL"
+
+static void lease_ends(void)
+{
+	good("UPDATE ops.message SET due_at = clock_timestamp() WHERE due_at IS NOT NULL");
+}
+
 /* Of what was claimed, one of this kind. */
 static int64_t id_of(const struct replica *replica, const char *kind)
 {
@@ -166,7 +173,7 @@ static void test_marks(void **state)
 	expect_good(&end);
 	assert_true(marks[0].twin);
 	expect_sql("SELECT ts FROM ops.message WHERE kind = 'audit'", "1700000000.000100");
-	good("UPDATE ops.message SET due_at = clock_timestamp() WHERE due_at IS NOT NULL");
+	lease_ends();
 	owed_forget(A);
 	end = outbox_claim(B, 10);
 	expect_good(&end);
@@ -177,7 +184,7 @@ static void test_marks(void **state)
 	marks[1].error[0] = '\0';
 	end = mark(A, &marks[1], 1);
 	expect_good(&end);
-	expect_sql("SELECT count(*) FROM ops.message WHERE due_at IS NOT NULL", "0");
+	expect_sql(OWED, "0");
 	expect_sql("SELECT count(*) FROM ops.message WHERE response_url IS NOT NULL", "0");
 	request_destroy(rq);
 }
@@ -284,12 +291,12 @@ static void test_progress(void **state)
 	assert_string_equal(B->owed[0]->channel, "D1");
 	assert_int_equal(jget_int(B->owed[0]->body, "n", 0), 4);
 	sent(B, "7.1");
-	expect_sql("SELECT count(*) FROM ops.message WHERE due_at IS NOT NULL", "0");
+	expect_sql(OWED, "0");
 	/* Who lost the request says nothing about it any more. */
 	good("UPDATE ops.request SET fence = fence + 1");
 	end = progress(A, rq, 5);
 	assert_int_equal(end.kind, ERR_DENIED);
-	expect_sql("SELECT count(*) FROM ops.message WHERE due_at IS NOT NULL", "0");
+	expect_sql(OWED, "0");
 	request_destroy(rq);
 }
 
@@ -305,30 +312,39 @@ static int64_t claim_one(struct replica *replica)
 	return jget_int(replica->owed[0]->body, "n", 0);
 }
 
-static void lease_ends(void)
+static void tell(struct replica *replica, struct request *rq, int n)
 {
-	good("UPDATE ops.message SET due_at = clock_timestamp() WHERE due_at IS NOT NULL");
+	struct end end = progress(replica, rq, n);
+
+	expect_good(&end);
 }
 
-#define OWED "SELECT count(*) FROM ops.message WHERE due_at IS NOT NULL"
+/* A request of which A holds the first progress. */
+static struct request *progressing(void)
+{
+	struct request *rq = make("workers scale", "ana", "{\"team\":\"ads\",\"count\":1}", NULL);
+	struct end end = receive(A, rq);
+
+	expect_good(&end);
+	tell(A, rq, 1);
+	assert_int_equal(claim_one(A), 1);
+	return rq;
+}
 
 /* A stands still past its lease and edits late: what it showed is not what is so. */
 static void test_late_edit(void **state)
 {
-	struct request *rq = make("workers scale", "ana", "{\"team\":\"ads\",\"count\":1}", NULL);
+	struct request *rq = progressing();
 	struct owed_mark late = { .end = OWED_LATER, .error = "no answer" };
-	struct end end = receive(A, rq);
+	struct end end;
 
 	(void)state;
-	expect_good(&end);
-	(void)progress(A, rq, 1);
-	assert_int_equal(claim_one(A), 1);
 	sent(A, "7.1");
 	expect_sql(OWED, "0");
-	(void)progress(A, rq, 2);
+	tell(A, rq, 2);
 	assert_int_equal(claim_one(A), 2);
 	lease_ends();
-	(void)progress(B, rq, 3);
+	tell(B, rq, 3);
 	assert_int_equal(claim_one(B), 3);
 	sent(B, "7.1");
 	expect_sql(OWED, "0");
@@ -356,16 +372,13 @@ static void test_late_edit(void **state)
 /* The same of the first post: there are two messages, and the one that stays may tell what was. */
 static void test_late_first_post(void **state)
 {
-	struct request *rq = make("workers scale", "ana", "{\"team\":\"ads\",\"count\":1}", NULL);
+	struct request *rq = progressing();
 	struct owed_mark twin = { .end = OWED_DELIVERED, .ts = "7.2", .channel = "D1" };
-	struct end end = receive(A, rq);
+	struct end end;
 
 	(void)state;
-	expect_good(&end);
-	(void)progress(A, rq, 1);
-	assert_int_equal(claim_one(A), 1);
 	lease_ends();
-	(void)progress(B, rq, 2);
+	tell(B, rq, 2);
 	assert_int_equal(claim_one(B), 2);
 	sent(A, "7.1");
 	expect_sql(OWED, "1");
